@@ -1,0 +1,1 @@
+//! Values, rows, keys, schemas, identifiers and limits.
