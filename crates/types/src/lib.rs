@@ -1,1 +1,33 @@
-//! Values, rows, keys, schemas, identifiers and limits.
+#![doc = include_str!("../README.md")]
+
+#[cfg(test)]
+mod arbitrary;
+pub mod codec;
+mod data_type;
+pub mod datetime;
+mod eval_error;
+mod id;
+mod interval;
+mod json;
+pub mod json_format;
+pub mod key;
+pub mod limits;
+mod numeric;
+mod row;
+mod schema;
+mod text;
+pub mod text_format;
+mod value;
+
+pub use data_type::{DataType, Precision, TypeMismatch};
+pub use eval_error::EvalError;
+pub use id::{DatabaseId, Lsn, TableId};
+pub use interval::{DAY_MICROS, Interval};
+pub use json::Json;
+pub use numeric::Numeric;
+pub use row::Row;
+pub use schema::{
+    Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, ROW_ID, ReferentialAction, TableSchema, Unique,
+};
+pub use text::Text;
+pub use value::{Double, Value};

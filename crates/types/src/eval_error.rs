@@ -1,0 +1,89 @@
+//! [`EvalError`]: what can go wrong when an expression meets a row.
+//!
+//! Such an error is a value: it travels through a circuit with a weight like a row does, puts the results
+//! that hold it in state *error*, and is withdrawn when the offending row leaves. So it is small, ordered,
+//! and says the same thing each time the same row is evaluated.
+
+use thiserror::Error;
+
+use crate::Text;
+
+/// The failure of one expression on one row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// `x / 0`, `x % 0`.
+    #[error("division by zero")]
+    DivisionByZero,
+    /// A whole number does not fit its type.
+    #[error("{type_name} out of range")]
+    IntegerOutOfRange {
+        /// The type's SQL name.
+        type_name: &'static str,
+    },
+    /// A double does not fit, or a function left the finite numbers.
+    #[error("double precision out of range")]
+    DoubleOutOfRange,
+    /// A numeric has more digits than [`crate::limits::NUMERIC_DIGITS`] or than its declared precision.
+    #[error("numeric out of range")]
+    NumericOutOfRange,
+    /// A date or a timestamp lies outside the supported years (-4712 to 9999).
+    #[error("date or timestamp out of range")]
+    DatetimeOutOfRange,
+    /// Text that is not a value of the type.
+    #[error("invalid input syntax for type {type_name}: \"{text}\"")]
+    InvalidText {
+        /// The type's SQL name.
+        type_name: &'static str,
+        /// What was given, cut to 64 characters.
+        text: Text,
+    },
+    /// A function's argument lies outside its domain.
+    #[error("{function}: {reason}")]
+    InvalidArgument {
+        /// The function's name.
+        function: &'static str,
+        /// What is wrong with the argument.
+        reason: &'static str,
+    },
+    /// A pattern or an escape that cannot be used.
+    #[error("invalid pattern: {reason}")]
+    InvalidPattern {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A result would be longer than [`crate::limits::VALUE_BYTES`].
+    #[error("value too long: the result would be over {limit} bytes")]
+    ValueTooLong {
+        /// The most bytes a value may have.
+        limit: usize,
+    },
+    /// NULL where NULL is not allowed (a not-null column, an array bound).
+    #[error("null value where none is allowed: {place}")]
+    NullNotAllowed {
+        /// Which argument or column.
+        place: Text,
+    },
+}
+
+impl EvalError {
+    /// [`EvalError::InvalidText`], with the text cut to what a message can bear.
+    pub fn invalid_text(type_name: &'static str, text: &str) -> Self {
+        let cut: String = text.chars().take(64).collect();
+        Self::InvalidText { type_name, text: Text::from(cut) }
+    }
+
+    /// PostgreSQL's five-letter code of the error.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::DivisionByZero => "22012",
+            Self::IntegerOutOfRange { .. } | Self::DoubleOutOfRange | Self::NumericOutOfRange => "22003",
+            Self::DatetimeOutOfRange => "22008",
+            Self::InvalidText { .. } => "22P02",
+            Self::InvalidArgument { .. } => "22023",
+            Self::InvalidPattern { .. } => "22025",
+            Self::ValueTooLong { .. } => "54000",
+            Self::NullNotAllowed { .. } => "22004",
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! [`Interval`]: a length of time in months, days and microseconds, which do not convert into each other.
+//!
+//! Intervals are ordered as PostgreSQL orders them, a month counting as 30 days and a day as 24 hours.
+//! Where that leaves two intervals equal (`1 day`, `24 hours`) the fields decide, so that equal intervals
+//! are identical; there `=` is stricter than PostgreSQL's.
+
+use std::{cmp::Ordering, fmt};
+
+use crate::EvalError;
+
+/// A length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Interval {
+    /// Calendar months; twelve are a year.
+    pub months: i32,
+    /// Calendar days.
+    pub days: i32,
+    /// Microseconds.
+    pub micros: i64,
+}
+
+/// Microseconds in a day of 24 hours.
+pub const DAY_MICROS: i64 = 86_400_000_000;
+
+impl Interval {
+    /// An interval of microseconds alone.
+    pub fn from_micros(micros: i64) -> Self {
+        Self { micros, ..Self::default() }
+    }
+
+    /// The difference of two instants as PostgreSQL gives it: whole days, then the rest.
+    pub fn between(later: i64, earlier: i64) -> Result<Self, EvalError> {
+        let micros = later.checked_sub(earlier).ok_or(EvalError::DatetimeOutOfRange)?;
+        let days = i32::try_from(micros / DAY_MICROS).map_err(|_| EvalError::DatetimeOutOfRange)?;
+        Ok(Self { months: 0, days, micros: micros % DAY_MICROS })
+    }
+
+    /// The sum, field by field.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Some(Self {
+            months: self.months.checked_add(other.months)?,
+            days: self.days.checked_add(other.days)?,
+            micros: self.micros.checked_add(other.micros)?,
+        })
+    }
+
+    /// The interval turned round.
+    pub fn checked_neg(self) -> Option<Self> {
+        Some(Self {
+            months: self.months.checked_neg()?,
+            days: self.days.checked_neg()?,
+            micros: self.micros.checked_neg()?,
+        })
+    }
+
+    /// Reads `1 year 2 months 3 days 04:05:06.7`, `5 minutes`, `-1 day ago`-less forms and ISO 8601
+    /// (`P1Y2M3DT4H5M6.7S`).
+    pub fn parse(text: &str) -> Result<Self, EvalError> {
+        let wrong = || EvalError::invalid_text("interval", text);
+        let trimmed = text.trim();
+        if trimmed.len() > 256 || trimmed.is_empty() {
+            return Err(wrong());
+        }
+        if let Some(iso) = trimmed.strip_prefix('P') {
+            return parse_iso(iso).ok_or_else(wrong);
+        }
+        parse_words(trimmed).ok_or_else(wrong)
+    }
+
+    fn add_unit(self, amount: f64, unit: &str) -> Option<Self> {
+        const SECOND: f64 = 1e6;
+        let unit = unit.to_ascii_lowercase();
+        let name = if unit.len() > 1 { unit.strip_suffix('s').unwrap_or(&unit) } else { &unit };
+        let months = |n: f64| whole(n).map(|months| Self { months, ..Self::default() });
+        let days = |n: f64| {
+            let whole_days = n.trunc();
+            let rest = ((n - whole_days) * DAY_MICROS as f64).round();
+            whole(whole_days).map(|days| Self { months: 0, days, micros: rest as i64 })
+        };
+        let micros = |n: f64| {
+            (n.abs() < 9.2e18).then(|| Self::from_micros(n.round() as i64))
+        };
+        let part = match name {
+            "year" | "yr" | "y" => months(amount * 12.0)?,
+            "month" | "mon" => months(amount)?,
+            "week" | "w" => days(amount * 7.0)?,
+            "day" | "d" => days(amount)?,
+            "hour" | "hr" | "h" => micros(amount * 3600.0 * SECOND)?,
+            "minute" | "min" | "m" => micros(amount * 60.0 * SECOND)?,
+            "second" | "sec" | "s" => micros(amount * SECOND)?,
+            "millisecond" | "ms" => micros(amount * 1000.0)?,
+            "microsecond" | "us" => micros(amount)?,
+            _ => return None,
+        };
+        self.checked_add(part)
+    }
+
+    fn total_micros(self) -> i128 {
+        (i128::from(self.months) * 30 + i128::from(self.days)) * i128::from(DAY_MICROS)
+            + i128::from(self.micros)
+    }
+
+    /// ISO 8601, as values in JSON have it.
+    pub fn to_iso(self) -> String {
+        let mut text = String::from("P");
+        let (years, months) = (self.months / 12, self.months % 12);
+        for (n, unit) in [(years, 'Y'), (months, 'M'), (self.days, 'D')] {
+            if n != 0 {
+                text += &format!("{n}{unit}");
+            }
+        }
+        if self.micros != 0 {
+            text.push('T');
+            let (hours, rest) = (self.micros / 3_600_000_000, self.micros % 3_600_000_000);
+            let (minutes, rest) = (rest / 60_000_000, rest % 60_000_000);
+            for (n, unit) in [(hours, 'H'), (minutes, 'M')] {
+                if n != 0 {
+                    text += &format!("{n}{unit}");
+                }
+            }
+            if rest != 0 {
+                let sign = if rest < 0 { "-" } else { "" };
+                let (seconds, fraction) = (rest.abs() / 1_000_000, rest.abs() % 1_000_000);
+                let fraction = format!("{fraction:06}");
+                let fraction = fraction.trim_end_matches('0');
+                let point = if fraction.is_empty() { "" } else { "." };
+                text += &format!("{sign}{seconds}{point}{fraction}S");
+            }
+        }
+        if text.len() == 1 { String::from("PT0S") } else { text }
+    }
+}
+
+fn whole(n: f64) -> Option<i32> {
+    (n.fract() == 0.0 && n.abs() <= f64::from(i32::MAX)).then_some(n as i32)
+}
+
+fn parse_iso(text: &str) -> Option<Interval> {
+    let (date, time) = text.split_once('T').unwrap_or((text, ""));
+    let mut interval = Interval::default();
+    for (part, units) in [(date, "YMWD"), (time, "HMS")] {
+        let mut rest = part;
+        while !rest.is_empty() {
+            let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
+            let unit = rest[end..].chars().next().filter(|unit| units.contains(*unit))?;
+            let name = match (units, unit) {
+                ("YMWD", 'Y') => "year",
+                ("YMWD", 'M') => "month",
+                (_, 'W') => "week",
+                (_, 'D') => "day",
+                (_, 'H') => "hour",
+                (_, 'M') => "minute",
+                _ => "second",
+            };
+            interval = interval.add_unit(rest[..end].parse().ok()?, name)?;
+            rest = &rest[end + 1..];
+        }
+    }
+    (!text.is_empty()).then_some(interval)
+}
+
+fn parse_words(text: &str) -> Option<Interval> {
+    let mut interval = Interval::default();
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        if word.contains(':') {
+            let (sign, clock) = word.strip_prefix('-').map_or((1.0, word), |rest| (-1.0, rest));
+            let mut fields = clock.splitn(3, ':');
+            for unit in ["hour", "minute", "second"] {
+                let Some(field) = fields.next() else { break };
+                let amount: f64 = field.parse().ok().filter(|n| *n >= 0.0)?;
+                interval = interval.add_unit(sign * amount, unit)?;
+            }
+            continue;
+        }
+        let split = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
+        let amount: f64 = word[..split].parse().ok()?;
+        let unit = if split < word.len() { &word[split..] } else { words.next().unwrap_or("second") };
+        interval = interval.add_unit(amount, unit)?;
+    }
+    Some(interval)
+}
+
+impl Ord for Interval {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.total_micros()
+            .cmp(&other.total_micros())
+            .then_with(|| (self.months, self.days).cmp(&(other.months, other.days)))
+    }
+}
+
+impl PartialOrd for Interval {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Interval {
+    /// PostgreSQL's default style: `1 year 2 mons 3 days 04:05:06.7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let plural = |n: i32| if n == 1 { "" } else { "s" };
+        let (years, months) = (self.months / 12, self.months % 12);
+        for (n, unit) in [(years, "year"), (months, "mon"), (self.days, "day")] {
+            if n != 0 {
+                parts.push(format!("{n} {unit}{}", plural(n)));
+            }
+        }
+        if self.micros != 0 || parts.is_empty() {
+            let sign = if self.micros < 0 { "-" } else { "" };
+            let micros = self.micros.unsigned_abs();
+            let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+            let mut clock =
+                format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+            if fraction != 0 {
+                clock += format!(".{fraction:06}").trim_end_matches('0');
+            }
+            parts.push(clock);
+        }
+        f.write_str(&parts.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_prints() {
+        for (text, shown, iso) in [
+            ("5 minutes", "00:05:00", "PT5M"),
+            ("1 year 2 mons 3 days 04:05:06.7", "1 year 2 mons 3 days 04:05:06.7", "P1Y2M3DT4H5M6.7S"),
+            ("P1Y2M3DT4H5M6.7S", "1 year 2 mons 3 days 04:05:06.7", "P1Y2M3DT4H5M6.7S"),
+            ("-1 day", "-1 days", "P-1D"),
+            ("2 weeks", "14 days", "P14D"),
+            ("1.5 hours", "01:30:00", "PT1H30M"),
+            ("90s", "00:01:30", "PT1M30S"),
+            ("0 seconds", "00:00:00", "PT0S"),
+        ] {
+            let interval = Interval::parse(text).unwrap();
+            assert_eq!(interval.to_string(), shown, "{text}");
+            assert_eq!(interval.to_iso(), iso, "{text}");
+            assert_eq!(Interval::parse(iso).unwrap(), interval, "{iso}");
+        }
+        for text in ["", "P", "five minutes", "1 fortnight", "P5", "1e300 years", "::"] {
+            assert!(Interval::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! [`Json`]: a jsonb value in its canonical form, with PostgreSQL's order.
+//!
+//! Invariant: an object has one member a key, sorted by length and then bytes of the key; numbers are
+//! [`Numeric`]s. So equal documents are identical, whatever text they were read from.
+
+use std::{cmp::Ordering, fmt};
+
+use crate::{EvalError, Numeric, Text, limits};
+
+/// A JSON document.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Json {
+    /// `null`, which is not SQL's NULL.
+    Null,
+    /// A string.
+    String(Text),
+    /// A number.
+    Number(Numeric),
+    /// `true`, `false`.
+    Boolean(bool),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object: members in the order of their keys.
+    Object(Vec<(Text, Json)>),
+}
+
+impl Json {
+    /// Reads a document.
+    pub fn parse(text: &str) -> Result<Self, EvalError> {
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|_| EvalError::invalid_text("jsonb", text))?;
+        Self::from_serde(&value)
+    }
+
+    /// Takes a document from the JSON library; an error where a number or the nesting is beyond the limits.
+    pub fn from_serde(value: &serde_json::Value) -> Result<Self, EvalError> {
+        Self::convert(value, 0)
+    }
+
+    fn convert(value: &serde_json::Value, depth: usize) -> Result<Self, EvalError> {
+        if depth > limits::NESTING {
+            return Err(EvalError::InvalidArgument { function: "jsonb", reason: "nested too deep" });
+        }
+        Ok(match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(b) => Self::Boolean(*b),
+            serde_json::Value::Number(n) => Self::Number(n.as_str().parse()?),
+            serde_json::Value::String(text) => Self::String(Text::from(text.as_str())),
+            serde_json::Value::Array(items) => {
+                Self::Array(items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?)
+            }
+            serde_json::Value::Object(members) => {
+                let mut converted = members
+                    .iter()
+                    .map(|(key, value)| Ok((Text::from(key.as_str()), Self::convert(value, depth + 1)?)))
+                    .collect::<Result<Vec<_>, EvalError>>()?;
+                converted.sort_by(|(a, _), (b, _)| key_order(a, b));
+                Self::Object(converted)
+            }
+        })
+    }
+
+    /// Gives the document to the JSON library.
+    pub fn to_serde(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Boolean(b) => serde_json::Value::Bool(*b),
+            Self::Number(n) => serde_json::Value::Number(
+                serde_json::Number::from_string_unchecked(n.to_string()),
+            ),
+            Self::String(text) => serde_json::Value::String(text.to_string()),
+            Self::Array(items) => serde_json::Value::Array(items.iter().map(Self::to_serde).collect()),
+            Self::Object(members) => serde_json::Value::Object(
+                members.iter().map(|(key, value)| (key.to_string(), value.to_serde())).collect(),
+            ),
+        }
+    }
+
+    /// The member of an object, if there is one.
+    pub fn member(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => {
+                members.iter().find(|(name, _)| name.as_bytes() == key.as_bytes()).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
+    /// The element of an array; a negative place counts from the end.
+    pub fn element(&self, place: i64) -> Option<&Self> {
+        match self {
+            Self::Array(items) => {
+                let place = if place < 0 { place.checked_add(items.len() as i64)? } else { place };
+                items.get(usize::try_from(place).ok()?)
+            }
+            _ => None,
+        }
+    }
+
+    /// What `->>` gives: a string without quotes, None for JSON null, everything else as text.
+    pub fn to_plain_text(&self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::String(text) => Some(text.to_string()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    /// Bytes held in memory beyond the value itself.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Boolean(_) => 0,
+            Self::String(text) => text.heap_bytes(),
+            Self::Number(n) => n.heap_bytes(),
+            Self::Array(items) => items.iter().map(|item| size_of::<Self>() + item.heap_bytes()).sum(),
+            Self::Object(members) => members
+                .iter()
+                .map(|(key, value)| size_of::<(Text, Self)>() + key.heap_bytes() + value.heap_bytes())
+                .sum(),
+        }
+    }
+
+    /// PostgreSQL's order of kinds: Object > Array > Boolean > Number > String > Null.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Null => 0,
+            Self::String(_) => 1,
+            Self::Number(_) => 2,
+            Self::Boolean(_) => 3,
+            Self::Array(_) => 4,
+            Self::Object(_) => 5,
+        }
+    }
+}
+
+fn key_order(a: &Text, b: &Text) -> Ordering {
+    a.as_bytes().len().cmp(&b.as_bytes().len()).then_with(|| a.cmp(b))
+}
+
+impl Ord for Json {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Boolean(a), Self::Boolean(b)) => a.cmp(b),
+            (Self::Number(a), Self::Number(b)) => a.cmp(b),
+            (Self::String(a), Self::String(b)) => a.cmp(b),
+            (Self::Array(a), Self::Array(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+            (Self::Object(a), Self::Object(b)) => a.len().cmp(&b.len()).then_with(|| {
+                for ((key_a, value_a), (key_b, value_b)) in a.iter().zip(b) {
+                    let order = key_order(key_a, key_b).then_with(|| value_a.cmp(value_b));
+                    if order != Ordering::Equal {
+                        return order;
+                    }
+                }
+                Ordering::Equal
+            }),
+            _ => self.kind().cmp(&other.kind()),
+        }
+    }
+}
+
+impl PartialOrd for Json {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Json {
+    /// PostgreSQL's spacing: `{"a": 1, "b": [1, 2]}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Boolean(b) => b.fmt(f),
+            Self::Number(n) => n.fmt(f),
+            Self::String(text) => write_string(f, text),
+            Self::Array(items) => {
+                f.write_str("[")?;
+                for (place, item) in items.iter().enumerate() {
+                    f.write_str(if place == 0 { "" } else { ", " })?;
+                    item.fmt(f)?;
+                }
+                f.write_str("]")
+            }
+            Self::Object(members) => {
+                f.write_str("{")?;
+                for (place, (key, value)) in members.iter().enumerate() {
+                    f.write_str(if place == 0 { "" } else { ", " })?;
+                    write_string(f, key)?;
+                    f.write_str(": ")?;
+                    value.fmt(f)?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_documents_are_identical() {
+        let a = Json::parse(r#"{"bb": 1.0, "a": [1e2, null]}"#).unwrap();
+        let b = Json::parse(r#"{ "a":[100,null],"bb":1 }"#).unwrap();
+        assert_eq!(a, b);
+        assert_eq!(a.to_string(), r#"{"a": [100, null], "bb": 1}"#);
+        assert_eq!(Json::from_serde(&a.to_serde()).unwrap(), a);
+    }
+
+    #[test]
+    fn kinds_are_ordered_as_in_postgresql() {
+        let sorted = ["null", "\"z\"", "9", "false", "true", "[1]", "[0, 0]", "{}", r#"{"a": 1}"#];
+        for pair in sorted.windows(2) {
+            assert!(Json::parse(pair[0]).unwrap() < Json::parse(pair[1]).unwrap(), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn bad_text_is_refused() {
+        for text in ["", "{", "{a: 1}", "1e99999999", &"[".repeat(200)] {
+            assert!(Json::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Every limit of the system, with what it guards.
+//!
+//! A limit is checked where bytes or text enter; code behind that point may rely on it.
+
+/// The longest SQL statement, in bytes. The parser recurses; its depth is bounded by this and by
+/// [`EXPRESSION_DEPTH`].
+pub const STATEMENT_BYTES: usize = 1 << 20;
+
+/// The deepest nesting of an expression or a query.
+pub const EXPRESSION_DEPTH: usize = 64;
+
+/// The longest single value as encoded: a document, not a file.
+pub const VALUE_BYTES: usize = 8 << 20;
+
+/// The longest row as encoded. A commit holds rows; a poke holds commits.
+pub const ROW_BYTES: usize = 16 << 20;
+
+/// The most columns of a table, and of a result.
+pub const COLUMNS: usize = 1_000;
+
+/// The most rows one statement may write: a batch above it is split by the client.
+pub const STATEMENT_ROWS: usize = 1_000_000;
+
+/// The most parameters of a statement.
+pub const PARAMETERS: usize = 256;
+
+/// The most relations one query joins.
+pub const JOIN_INPUTS: usize = 16;
+
+/// The longest name of a table, column or index: PostgreSQL's 63.
+pub const NAME_BYTES: usize = 63;
+
+/// The most digits of a numeric, on either side of the point.
+pub const NUMERIC_DIGITS: u64 = 16_384;
+
+/// The deepest nesting of a JSON value or an array.
+pub const NESTING: usize = 128;
