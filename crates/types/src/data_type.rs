@@ -136,7 +136,8 @@ impl DataType {
                 let rounded = n.round(i64::from(size.scale))?;
                 let (digits, scale) = rounded.as_decimal().as_bigint_and_exponent();
                 let whole = digits.magnitude().to_string().len() as i64 - scale;
-                if digits.magnitude().bits() > 0 && whole > i64::from(size.precision) - i64::from(size.scale) {
+                if digits.magnitude().bits() > 0 && whole > i64::from(size.precision) - i64::from(size.scale)
+                {
                     return Err(EvalError::NumericOutOfRange);
                 }
                 Ok(Value::numeric(rounded))

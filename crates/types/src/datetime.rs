@@ -11,7 +11,9 @@ const EPOCH: civil::Date = civil::date(1970, 1, 1);
 
 /// The calendar date of a day number.
 pub fn civil_date(days: i32) -> Result<civil::Date, EvalError> {
-    EPOCH.checked_add(jiff::Span::new().try_days(i64::from(days)).map_err(out_of_range)?).map_err(out_of_range)
+    EPOCH
+        .checked_add(jiff::Span::new().try_days(i64::from(days)).map_err(out_of_range)?)
+        .map_err(out_of_range)
 }
 
 /// The day number of a calendar date.

@@ -77,9 +77,7 @@ impl Interval {
             let rest = ((n - whole_days) * DAY_MICROS as f64).round();
             whole(whole_days).map(|days| Self { months: 0, days, micros: rest as i64 })
         };
-        let micros = |n: f64| {
-            (n.abs() < 9.2e18).then(|| Self::from_micros(n.round() as i64))
-        };
+        let micros = |n: f64| (n.abs() < 9.2e18).then(|| Self::from_micros(n.round() as i64));
         let part = match name {
             "year" | "yr" | "y" => months(amount * 12.0)?,
             "month" | "mon" => months(amount)?,

@@ -46,9 +46,9 @@ impl Json {
             serde_json::Value::Bool(b) => Self::Boolean(*b),
             serde_json::Value::Number(n) => Self::Number(n.as_str().parse()?),
             serde_json::Value::String(text) => Self::String(Text::from(text.as_str())),
-            serde_json::Value::Array(items) => {
-                Self::Array(items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?)
-            }
+            serde_json::Value::Array(items) => Self::Array(
+                items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?,
+            ),
             serde_json::Value::Object(members) => {
                 let mut converted = members
                     .iter()
@@ -65,9 +65,9 @@ impl Json {
         match self {
             Self::Null => serde_json::Value::Null,
             Self::Boolean(b) => serde_json::Value::Bool(*b),
-            Self::Number(n) => serde_json::Value::Number(
-                serde_json::Number::from_string_unchecked(n.to_string()),
-            ),
+            Self::Number(n) => {
+                serde_json::Value::Number(serde_json::Number::from_string_unchecked(n.to_string()))
+            }
             Self::String(text) => serde_json::Value::String(text.to_string()),
             Self::Array(items) => serde_json::Value::Array(items.iter().map(Self::to_serde).collect()),
             Self::Object(members) => serde_json::Value::Object(

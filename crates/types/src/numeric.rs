@@ -191,8 +191,8 @@ impl FromStr for Numeric {
         let exponent = trimmed.split_once(['e', 'E']).map_or(Ok(0), |(_, e)| e.parse::<i64>());
         match (plain, exponent) {
             (true, Ok(exponent)) if exponent.unsigned_abs() <= limits::NUMERIC_DIGITS => {
-                let value = BigDecimal::from_str(trimmed)
-                    .map_err(|_| EvalError::invalid_text("numeric", text))?;
+                let value =
+                    BigDecimal::from_str(trimmed).map_err(|_| EvalError::invalid_text("numeric", text))?;
                 Self::new(&value)
             }
             (true, Ok(_)) => Err(EvalError::NumericOutOfRange),

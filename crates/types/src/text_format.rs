@@ -81,9 +81,9 @@ pub fn parse_text(text: &str, data_type: &DataType) -> Result<Value, EvalError> 
     let trimmed = text.trim();
     let value = match data_type {
         DataType::Boolean => Value::Boolean(parse_bool(trimmed).ok_or_else(wrong)?),
-        DataType::Smallint | DataType::Integer | DataType::Bigint => {
-            Value::Integer(parse_integer(trimmed, data_type.name()).map_err(|error| error.unwrap_or_else(wrong))?)
-        }
+        DataType::Smallint | DataType::Integer | DataType::Bigint => Value::Integer(
+            parse_integer(trimmed, data_type.name()).map_err(|error| error.unwrap_or_else(wrong))?,
+        ),
         DataType::Double => Value::double(parse_double(trimmed).ok_or_else(wrong)??),
         DataType::Numeric(_) => Value::numeric(trimmed.parse()?),
         DataType::Text => Value::from(text),

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+mod scalar;
+
+pub use scalar::{Function, Scalar};

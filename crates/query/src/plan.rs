@@ -1,0 +1,194 @@
+//! [`Plan`]: a bound query as a tree of relational operators.
+//!
+//! Invariant: an expression in a node refers to the columns of the node's input by place; a join's condition
+//! refers to the left input's columns, then the right's. Every node yields a bag of rows; an order exists
+//! only inside [`Plan::TopK`] and beside the whole plan ([`Query::order`]).
+
+use deltaic_types::{DataType, TableId};
+
+use crate::expression::Expr;
+
+/// A relational operator over its inputs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Plan {
+    /// All rows of a table, all its columns in their order, hidden ones included.
+    Scan {
+        /// The table.
+        table: TableId,
+        /// The types of its columns.
+        types: Vec<DataType>,
+    },
+    /// Rows of expressions without columns: VALUES, and the one row of a SELECT without FROM.
+    Values {
+        /// The rows.
+        rows: Vec<Vec<Expr>>,
+        /// The types of the columns.
+        types: Vec<DataType>,
+    },
+    /// The rows for which the predicate is TRUE.
+    Filter {
+        /// The input.
+        input: Box<Plan>,
+        /// A boolean.
+        predicate: Expr,
+    },
+    /// Each row turned into the expressions' values.
+    Project {
+        /// The input.
+        input: Box<Plan>,
+        /// The columns of the output.
+        exprs: Vec<Expr>,
+    },
+    /// Pairs of rows that satisfy a condition: the left row's columns, then the right's.
+    Join {
+        /// What happens to rows without a partner.
+        kind: JoinKind,
+        /// The left input.
+        left: Box<Plan>,
+        /// The right input.
+        right: Box<Plan>,
+        /// A boolean over both; [`Expr::always`] for a cross join.
+        on: Expr,
+    },
+    /// One row a group: the keys, then the aggregates. Without keys there is one group, always.
+    Aggregate {
+        /// The input.
+        input: Box<Plan>,
+        /// What is equal within a group (NULLs are).
+        keys: Vec<Expr>,
+        /// What is computed of each group.
+        calls: Vec<AggregateCall>,
+    },
+    /// Each different row once.
+    Distinct {
+        /// The input.
+        input: Box<Plan>,
+    },
+    /// The rows of all inputs, which have columns of the same types.
+    UnionAll {
+        /// The inputs.
+        inputs: Vec<Plan>,
+    },
+    /// The rows from `offset` up to `limit` of them, in an order that the whole row completes.
+    TopK {
+        /// The input.
+        input: Box<Plan>,
+        /// The order.
+        order: Vec<SortKey>,
+        /// How many rows; a bigint without columns, None or NULL for all.
+        limit: Option<Expr>,
+        /// How many rows are passed over first; a bigint without columns.
+        offset: Option<Expr>,
+    },
+}
+
+/// What a join does with a row that has no partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JoinKind {
+    /// It is dropped.
+    Inner,
+    /// A left row appears once, beside NULLs.
+    Left,
+}
+
+/// An aggregate function applied to a group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: Aggregate,
+    /// Its argument over the input's columns; None for `count(*)`.
+    pub argument: Option<Expr>,
+    /// Whether equal arguments count once.
+    pub distinct: bool,
+    /// `FILTER (WHERE …)`: a boolean over the input's columns.
+    pub filter: Option<Expr>,
+    /// The type of the result.
+    pub data_type: DataType,
+}
+
+/// The aggregate functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aggregate {
+    /// `count(*)`, or `count(x)`: rows whose argument is not NULL. A bigint.
+    Count,
+    /// `sum(x)`: of integers a bigint, of bigints a numeric, of numerics a numeric, of doubles a double.
+    Sum,
+    /// `avg(x)`: of doubles a double, of everything else a numeric.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// Whether all are TRUE.
+    BoolAnd,
+    /// Whether any is TRUE.
+    BoolOr,
+}
+
+/// One criterion of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SortKey {
+    /// The place of the column in the input (for a query: in the plan's output, hidden columns included).
+    pub column: usize,
+    /// Greatest first.
+    pub descending: bool,
+    /// NULLs before everything else. (PostgreSQL's default: last when ascending, first when descending.)
+    pub nulls_first: bool,
+}
+
+/// A column of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+}
+
+/// A whole query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Yields the result's columns, then hidden ones that only the order uses.
+    pub plan: Plan,
+    /// The result's columns.
+    pub columns: Vec<ResultColumn>,
+    /// The order of the result; empty if the query names none. Where the query has a LIMIT or an OFFSET the
+    /// plan holds a [`Plan::TopK`] of the same order.
+    pub order: Vec<SortKey>,
+}
+
+impl Plan {
+    /// The types of the output's columns.
+    pub fn types(&self) -> Vec<DataType> {
+        match self {
+            Self::Scan { types, .. } | Self::Values { types, .. } => types.clone(),
+            Self::Filter { input, .. } | Self::Distinct { input } | Self::TopK { input, .. } => input.types(),
+            Self::Project { exprs, .. } => exprs.iter().map(|expr| expr.data_type.clone()).collect(),
+            Self::Join { left, right, .. } => {
+                let mut types = left.types();
+                types.extend(right.types());
+                types
+            }
+            Self::Aggregate { keys, calls, .. } => keys
+                .iter()
+                .map(|key| key.data_type.clone())
+                .chain(calls.iter().map(|call| call.data_type.clone()))
+                .collect(),
+            Self::UnionAll { inputs } => inputs.first().map(Self::types).unwrap_or_default(),
+        }
+    }
+
+    /// The direct inputs.
+    pub fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Scan { .. } | Self::Values { .. } => Vec::new(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Distinct { input }
+            | Self::TopK { input, .. } => vec![input],
+            Self::Join { left, right, .. } => vec![left, right],
+            Self::UnionAll { inputs } => inputs.iter().collect(),
+        }
+    }
+}

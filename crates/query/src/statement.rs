@@ -1,0 +1,139 @@
+//! [`Statement`]: what a bound SQL statement asks of the engine.
+
+use deltaic_types::{Column, DataType, IndexSchema, TableId, TableSchema};
+
+use crate::{
+    expression::Expr,
+    plan::{Plan, Query, ResultColumn},
+};
+
+/// A bound statement with the types of its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// The statement.
+    pub statement: Statement,
+    /// The type of `$1`, `$2`, …
+    pub parameters: Vec<DataType>,
+}
+
+/// A bound statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// SELECT or VALUES.
+    Query(Query),
+    /// EXPLAIN of a query.
+    Explain(Query),
+    /// INSERT.
+    Insert(Insert),
+    /// UPDATE.
+    Update(Update),
+    /// DELETE.
+    Delete(Delete),
+    /// CREATE TABLE; None where IF NOT EXISTS found the table.
+    CreateTable(Option<TableSchema>),
+    /// DROP TABLE, in the order given; tables that IF EXISTS did not find are left out.
+    DropTable(Vec<TableId>),
+    /// ALTER TABLE … ADD COLUMN; None where IF NOT EXISTS found the column.
+    AddColumn(Option<AddColumn>),
+    /// CREATE [UNIQUE] INDEX; None where IF NOT EXISTS found the index.
+    CreateIndex(Option<CreateIndex>),
+    /// DROP INDEX, by table and name.
+    DropIndex(Vec<(TableId, String)>),
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+}
+
+/// A new column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddColumn {
+    /// The table.
+    pub table: TableId,
+    /// The column.
+    pub column: Column,
+    /// The value that rows which are there already get: an expression without columns; NULL without a default.
+    pub fill: Expr,
+}
+
+/// A new index of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateIndex {
+    /// The table.
+    pub table: TableId,
+    /// The index.
+    pub index: IndexSchema,
+}
+
+/// Rows to be inserted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Insert {
+    /// The table.
+    pub table: TableId,
+    /// Yields a value for each column of the table, defaults filled in and cast to the columns' types; NULL
+    /// for the hidden key column, which the engine fills.
+    pub source: Plan,
+    /// What happens when a row is there already.
+    pub on_conflict: Option<OnConflict>,
+    /// RETURNING, over the row as written.
+    pub returning: Option<Returning>,
+}
+
+/// ON CONFLICT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnConflict {
+    /// The columns of the unique key meant; None for any (DO NOTHING alone).
+    pub target: Option<Vec<usize>>,
+    /// What to do.
+    pub action: ConflictAction,
+}
+
+/// The action of ON CONFLICT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConflictAction {
+    /// The new row is dropped.
+    Nothing,
+    /// The row that is there is updated. Expressions see the present row's columns, then those of the row
+    /// that was to be inserted (`excluded`).
+    Update {
+        /// Columns and their new values.
+        assignments: Vec<(usize, Expr)>,
+        /// Only where this holds; otherwise the new row is dropped.
+        filter: Option<Expr>,
+    },
+}
+
+/// Rows to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// The table.
+    pub table: TableId,
+    /// Which rows: a boolean over the table's columns.
+    pub filter: Option<Expr>,
+    /// Columns and their new values, over the row as it was, cast to the columns' types.
+    pub assignments: Vec<(usize, Expr)>,
+    /// RETURNING, over the row as written.
+    pub returning: Option<Returning>,
+}
+
+/// Rows to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// The table.
+    pub table: TableId,
+    /// Which rows: a boolean over the table's columns.
+    pub filter: Option<Expr>,
+    /// RETURNING, over the row as it was.
+    pub returning: Option<Returning>,
+}
+
+/// What a writing statement gives back for each row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returning {
+    /// The columns.
+    pub columns: Vec<ResultColumn>,
+    /// Their expressions over the table's columns.
+    pub exprs: Vec<Expr>,
+}
