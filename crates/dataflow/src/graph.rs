@@ -17,9 +17,10 @@ use deltaic_types::Row;
 use crate::{
     aggregate::Groups,
     index::{Index, KeyColumn},
+    join::Join,
     operator::{NodeId, Operator},
-    relation::{RelationId, Relations},
-    zset::{Batch, Errors, Weight, ZSet},
+    relation::{Relation, RelationId, Relations},
+    zset::{Batch, ErrorRow, Errors, Weight, ZSet},
 };
 
 /// The circuits of one engine.
@@ -171,6 +172,11 @@ impl Graph {
         id
     }
 
+    /// What a node computes.
+    pub fn operator(&self, id: NodeId) -> &Operator {
+        &self.nodes[&id].operator
+    }
+
     /// Keeps a node.
     pub fn hold(&mut self, id: NodeId) {
         self.node_mut(id).references += 1;
@@ -217,6 +223,15 @@ impl Graph {
 
     /// The indexes that the joins of the graph probe.
     pub fn required_indexes(&self) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
+        self.indexes(|join| (0..join.inputs.len()).collect())
+    }
+
+    /// The indexes that hydration and [`Graph::contents`] probe: enough for a graph that is never stepped.
+    pub fn indexes_to_hydrate(&self, relations: &Relations) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
+        self.indexes(|join| vec![self.start_of(join, relations)])
+    }
+
+    fn indexes(&self, starts: impl Fn(&Join) -> Vec<usize>) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
         let mut required = BTreeSet::new();
         let mut need = |source: NodeId, key: &[KeyColumn]| {
             if let Operator::Input(relation) = self.nodes[&source].operator {
@@ -226,8 +241,8 @@ impl Graph {
         for node in self.nodes.values() {
             match &node.operator {
                 Operator::Join(join) => {
-                    for probe in join.paths.iter().flat_map(|path| &path.probes) {
-                        need(join.inputs[probe.input].source, &probe.index);
+                    for probe in starts(join).into_iter().flat_map(|start| &join.paths[start].probes) {
+                        need(probe.integral, &probe.index);
                     }
                 }
                 Operator::LeftJoin(join) => {
@@ -238,6 +253,17 @@ impl Graph {
             }
         }
         required
+    }
+
+    /// The input from which a join is computed from nothing: the smallest whose size is known.
+    fn start_of(&self, join: &Join, relations: &Relations) -> usize {
+        let size = |node: NodeId| match &self.nodes[&node].operator {
+            Operator::Input(relation) => relations.get(*relation).map_or(0, Relation::len),
+            Operator::Constant(rows) => rows.len(),
+            _ => usize::MAX,
+        };
+        let sizes = join.inputs.iter().map(|input| size(input.source));
+        sizes.enumerate().min_by_key(|(_, size)| *size).map_or(0, |(place, _)| place)
     }
 
     /// Gives the new nodes their state from the relations as they are. Cost: the contents of their inputs.
@@ -297,17 +323,20 @@ impl Graph {
             },
             (Operator::Join(join), _) => {
                 let mut output = Batch::default();
-                // The rows of the first input meet the integrals of the others; errors come from all.
-                join.term(0, &self.contents(join.inputs[0].source, relations), &integrals, &mut output);
-                for input in &join.inputs[1..] {
-                    output.errors.extend(self.nodes[&input.source].errors.to_vec());
+                // The rows of one input meet the integrals of the others; errors come from all.
+                let start = self.start_of(join, relations);
+                join.term(start, &self.contents(join.inputs[start].source, relations), &integrals, &mut output);
+                for (place, input) in join.inputs.iter().enumerate() {
+                    if place != start {
+                        output.errors.extend(self.errors_at(input.source, relations));
+                    }
                 }
                 output
             }
             (Operator::LeftJoin(join), _) => {
                 let mut output = Batch::default();
                 join.left_term(&self.contents(join.left.source, relations), &integrals, &mut output);
-                output.errors.extend(self.nodes[&join.right.source].errors.to_vec());
+                output.errors.extend(self.errors_at(join.right.source, relations));
                 output
             }
             (Operator::Aggregate(_), State::Aggregate(groups)) => {
@@ -328,6 +357,16 @@ impl Graph {
                 Batch { rows: spec.contents(index), errors: node.errors.to_vec() }
             }
             _ => unreachable!("invariant: a node's state is its operator's"),
+        }
+    }
+
+    /// The errors of a node, without its rows where they need not be computed.
+    fn errors_at(&self, id: NodeId, relations: &Relations) -> Vec<(ErrorRow, Weight)> {
+        let node = &self.nodes[&id];
+        match (&node.operator, &node.state) {
+            (Operator::Input(_) | Operator::Constant(_), _) => Vec::new(),
+            (_, State::None) => self.contents(id, relations).errors,
+            _ => node.errors.to_vec(),
         }
     }
 
@@ -381,13 +420,7 @@ impl Graph {
         arranged: &mut Vec<NodeId>,
     ) -> (Batch, usize) {
         let node = &self.nodes[&id];
-        let rows_in = node
-            .operator
-            .inputs()
-            .iter()
-            .filter_map(|input| deltas.get(input))
-            .map(|batch| batch.rows.len())
-            .sum();
+        let rows_in = node.operator.read(deltas);
         let delta = |input: NodeId| deltas.get(&input);
         let integrals = Integrals { graph: self, before, after };
         let probes = self.probes.get();
@@ -497,6 +530,17 @@ impl Graph {
 
     fn node_mut(&mut self, id: NodeId) -> &mut Node {
         self.nodes.get_mut(&id).expect("invariant: a named node is there")
+    }
+}
+
+impl Operator {
+    /// How many entries of the step's changes the operator reads.
+    fn read(&self, deltas: &BTreeMap<NodeId, Batch>) -> usize {
+        let length = |input: &NodeId| deltas.get(input).map_or(0, |batch| batch.rows.len());
+        match self {
+            Self::Join(join) => join.inputs.iter().map(|input| length(&input.source)).sum(),
+            _ => self.inputs().iter().map(length).sum(),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 /// One occurrence of an input in a join.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JoinInput {
-    /// An input or an arrangement: a node that has an integral.
+    /// The node whose changes are the input's.
     pub source: NodeId,
     /// Conditions on the row alone (as a tuple of one), which never fail.
     pub filter: Vec<Scalar>,
@@ -63,10 +63,15 @@ pub struct Path {
 pub struct Probe {
     /// The input.
     pub input: usize,
+    /// The node that holds the input's integral: an input, or an arrangement by the probed columns.
+    pub integral: NodeId,
     /// The columns that are probed; empty for all rows.
     pub index: Vec<KeyColumn>,
-    /// Their values, from the rows bound so far. They never fail, and NULL finds nothing.
+    /// Their values, from the rows bound so far. They never fail.
     pub key: Vec<Scalar>,
+    /// For how many of the first key columns NULL finds NULL (a template's parameters); in the others, as in
+    /// SQL's `=`, it finds nothing.
+    pub exact: usize,
     /// The conditions that can be decided from here on.
     pub conditions: Vec<usize>,
 }
@@ -139,10 +144,10 @@ impl Walk<'_> {
             self.emit(result, weight);
             return;
         };
-        let Some(key) = key_of(&probe.key, &self.tuple) else { return };
+        let Some(key) = key_of(&probe.key, probe.exact, &self.tuple) else { return };
         let side = if probe.input < self.start { Side::After } else { Side::Before };
         let input = &self.join.inputs[probe.input];
-        let index = self.integrals.index(input.source, &probe.index, side);
+        let index = self.integrals.index(probe.integral, &probe.index, side);
         self.integrals.count_probe();
         for (row, row_weight) in index.probe(&key) {
             if input.admits(row) {
@@ -164,11 +169,11 @@ fn error_row(prefix: &[Scalar], tuple: &[Row], error: EvalError) -> ErrorRow {
 }
 
 /// The values to probe with; None where one is NULL, which equals nothing.
-fn key_of(key: &[Scalar], tuple: &[Row]) -> Option<Vec<Value>> {
+fn key_of(key: &[Scalar], exact: usize, tuple: &[Row]) -> Option<Vec<Value>> {
     let mut values = Vec::with_capacity(key.len());
-    for scalar in key {
+    for (place, scalar) in key.iter().enumerate() {
         match scalar.eval(tuple) {
-            Ok(value) if !value.is_null() => values.push(value),
+            Ok(value) if place < exact || !value.is_null() => values.push(value),
             _ => return None,
         }
     }
@@ -182,14 +187,16 @@ fn key_of(key: &[Scalar], tuple: &[Row]) -> Option<Vec<Value>> {
 /// right rows, and where these are the first match to come or the last to go, the row of NULLs goes or comes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeftJoin {
-    /// The side whose rows all appear.
+    /// The side whose rows all appear; an input or an arrangement by its key.
     pub left: JoinInput,
-    /// The side that may be missing.
+    /// The side that may be missing; an input or an arrangement by its key.
     pub right: JoinInput,
     /// The left columns that equal the right ones; both empty for a join on other conditions alone.
     pub left_key: Vec<KeyColumn>,
     /// The right columns.
     pub right_key: Vec<KeyColumn>,
+    /// For how many of the first key columns NULL equals NULL (a template's parameters).
+    pub exact: usize,
     /// The other conditions of ON.
     pub conditions: Vec<Scalar>,
     /// How many columns the right side has.
@@ -226,7 +233,7 @@ impl LeftJoin {
             }
             let mut tuple = [row.clone(), Row::empty()];
             let mut matched = false;
-            if let Some(key) = values_of(&self.left_key, row) {
+            if let Some(key) = values_of(&self.left_key, self.exact, row) {
                 integrals.count_probe();
                 let index = integrals.index(self.right.source, &self.right_key, Side::After);
                 for (right, right_weight) in index.probe(&key) {
@@ -249,7 +256,7 @@ impl LeftJoin {
             .rows
             .iter()
             .filter(|(row, _)| self.right.admits(row))
-            .filter_map(|(row, weight)| Some((values_of(&self.right_key, row)?, row, weight)))
+            .filter_map(|(row, weight)| Some((values_of(&self.right_key, self.exact, row)?, row, weight)))
             .collect();
         by_key.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         for group in by_key.chunk_by(|a, b| a.0 == b.0) {
@@ -308,9 +315,11 @@ impl LeftJoin {
     }
 }
 
-fn values_of(key: &[KeyColumn], row: &Row) -> Option<Vec<Value>> {
+fn values_of(key: &[KeyColumn], exact: usize, row: &Row) -> Option<Vec<Value>> {
     key.iter()
-        .map(|column| row[column.column].clone())
-        .map(|value| if value.is_null() { None } else { Some(value) })
+        .enumerate()
+        .map(|(place, column)| {
+            Some(&row[column.column]).filter(|value| place < exact || !value.is_null()).cloned()
+        })
         .collect()
 }

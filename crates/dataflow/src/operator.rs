@@ -56,13 +56,17 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// The nodes it reads, once for each occurrence.
+    /// The nodes it reads; one may stand there several times.
     pub fn inputs(&self) -> Vec<NodeId> {
         match self {
             Self::Input(_) | Self::Constant(_) => Vec::new(),
             Self::Map(map) => vec![map.input],
             Self::Arrange { input, .. } | Self::Distinct { input } => vec![*input],
-            Self::Join(join) => join.inputs.iter().map(|input| input.source).collect(),
+            Self::Join(join) => {
+                let sources = join.inputs.iter().map(|input| input.source);
+                let probes = join.paths.iter().flat_map(|path| &path.probes);
+                sources.chain(probes.map(|probe| probe.integral)).collect()
+            }
             Self::LeftJoin(join) => vec![join.left.source, join.right.source],
             Self::Aggregate(aggregate) => std::iter::once(aggregate.input).chain(aggregate.groups).collect(),
             Self::Union { inputs } => inputs.clone(),

@@ -127,6 +127,11 @@ impl Relations {
         self.0.remove(&id);
     }
 
+    /// Keeps the relations for which `keep` says yes.
+    pub fn retain(&mut self, mut keep: impl FnMut(RelationId) -> bool) {
+        self.0.retain(|id, _| keep(*id));
+    }
+
     /// A relation.
     pub fn get(&self, id: RelationId) -> Option<&Relation> {
         self.0.get(&id).map(|relation| &**relation)
