@@ -1,0 +1,38 @@
+//! Which columns of a table are hot: kept near, read without the rest of the row.
+//!
+//! Invariant: the split decides where a value is written, never what a row is. Records say which columns they
+//! hold, so a row that was split by an older schema stays readable and is split anew at its next write.
+
+use std::collections::BTreeSet;
+
+use deltaic_types::{DataType, TableSchema};
+
+/// Places of the hot columns: those of the primary key, of unique constraints, indexes and foreign keys, and those
+/// of small fixed-width types, which cost nothing to keep near. The others (text, numeric, jsonb, arrays, interval)
+/// are cold.
+pub fn hot_columns(table: &TableSchema) -> BTreeSet<usize> {
+    let small = table.columns.iter().enumerate().filter(|(_, column)| is_small(&column.data_type));
+    small
+        .map(|(place, _)| place)
+        .chain(table.primary_key.iter().copied())
+        .chain(table.uniques.iter().flat_map(|unique| unique.columns.iter().copied()))
+        .chain(table.indexes.iter().flat_map(|index| index.columns.iter().copied()))
+        .chain(table.foreign_keys.iter().flat_map(|key| key.columns.iter().copied()))
+        .collect()
+}
+
+fn is_small(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Boolean
+        | DataType::Smallint
+        | DataType::Integer
+        | DataType::Bigint
+        | DataType::Double
+        | DataType::Date
+        | DataType::Timestamptz
+        | DataType::Uuid => true,
+        DataType::Numeric(_) | DataType::Text | DataType::Interval | DataType::Jsonb | DataType::Array(_) => {
+            false
+        }
+    }
+}
