@@ -142,6 +142,37 @@ impl Expr {
         Self::new(kind, self.data_type.clone())
     }
 
+    /// The expression with each direct operand replaced by what `map` gives for it.
+    pub fn try_map_operands<E>(&self, map: &mut dyn FnMut(&Self) -> Result<Self, E>) -> Result<Self, E> {
+        let mut boxed = |operand: &Self| map(operand).map(Box::new);
+        let kind = match &self.kind {
+            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Literal(_) => self.kind.clone(),
+            ExprKind::Not(a) => ExprKind::Not(boxed(a)?),
+            ExprKind::IsNull(a) => ExprKind::IsNull(boxed(a)?),
+            ExprKind::Cast(a) => ExprKind::Cast(boxed(a)?),
+            ExprKind::IsNotDistinct(a, b) => ExprKind::IsNotDistinct(boxed(a)?, boxed(b)?),
+            ExprKind::Compare(op, a, b) => ExprKind::Compare(*op, boxed(a)?, boxed(b)?),
+            ExprKind::And(list) => ExprKind::And(list.iter().map(map).collect::<Result<_, _>>()?),
+            ExprKind::Or(list) => ExprKind::Or(list.iter().map(map).collect::<Result<_, _>>()?),
+            ExprKind::Coalesce(list) => ExprKind::Coalesce(list.iter().map(map).collect::<Result<_, _>>()?),
+            ExprKind::Call(function, list) => {
+                ExprKind::Call(*function, list.iter().map(map).collect::<Result<_, _>>()?)
+            }
+            ExprKind::InList(a, list) => {
+                let first = Box::new(map(a)?);
+                ExprKind::InList(first, list.iter().map(map).collect::<Result<_, _>>()?)
+            }
+            ExprKind::Case(branches, otherwise) => ExprKind::Case(
+                branches
+                    .iter()
+                    .map(|(condition, result)| Ok((map(condition)?, map(result)?)))
+                    .collect::<Result<_, _>>()?,
+                Box::new(map(otherwise)?),
+            ),
+        };
+        Ok(Self::new(kind, self.data_type.clone()))
+    }
+
     /// The places of the input columns it uses, each once, ascending.
     pub fn columns(&self) -> Vec<usize> {
         let mut places = Vec::new();

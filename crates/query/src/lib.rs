@@ -1,6 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod binder;
+mod compile;
+pub mod error;
 pub mod expression;
 pub mod functions;
+mod parser;
 pub mod plan;
 pub mod statement;
+mod suggestion;
+
+pub use sqlparser;
+
+pub use binder::{BindContext, bind, bind_check, bind_default};
+pub use compile::{compile, evaluate};
+pub use error::SqlError;
+pub use parser::{CHAIN, LOGICAL_CHAIN, Parsed, parse};

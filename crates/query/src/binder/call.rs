@@ -1,0 +1,336 @@
+//! Calls by name: which of a function's signatures is meant, and the forms that are no functions of values.
+
+use deltaic_types::{DAY_MICROS, DataType, Value};
+use sqlparser::{
+    ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned},
+    tokenizer::Span,
+};
+
+use super::{
+    Binder,
+    aggregate::aggregate_of,
+    coercion::{Context, Operand, cast_context, fold},
+    expression::call_node,
+    folded,
+    scope::Scope,
+};
+use crate::{
+    error::SqlError,
+    expression::{Comparison, Expr, ExprKind},
+    functions::{Function, Kind, SIGNATURES, Signature},
+    suggestion::nearest,
+};
+
+/// Names that are called like functions and are none of [`SIGNATURES`].
+const SPECIAL: &[&str] = &[
+    "coalesce",
+    "nullif",
+    "greatest",
+    "least",
+    "now",
+    "current_timestamp",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "current_date",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "bool_and",
+    "bool_or",
+    "every",
+];
+
+impl Kind {
+    /// The type, if the kind is one.
+    fn data_type(self) -> Option<DataType> {
+        Some(match self {
+            Self::Boolean => DataType::Boolean,
+            Self::Smallint => DataType::Smallint,
+            Self::Integer => DataType::Integer,
+            Self::Bigint => DataType::Bigint,
+            Self::Double => DataType::Double,
+            Self::Numeric => DataType::NUMERIC,
+            Self::Text => DataType::Text,
+            Self::Date => DataType::Date,
+            Self::Timestamptz => DataType::Timestamptz,
+            Self::Interval => DataType::Interval,
+            Self::Jsonb => DataType::Jsonb,
+            Self::TextArray => DataType::Text.array(),
+            Self::Any | Self::AnyArray | Self::AnyElement => return None,
+        })
+    }
+
+    /// Whether PostgreSQL prefers the type within its category.
+    fn is_preferred(self) -> bool {
+        matches!(self, Self::Double | Self::Text | Self::Timestamptz | Self::Interval | Self::Boolean)
+    }
+}
+
+impl Signature {
+    /// What the argument at a place must be.
+    fn kind(&self, place: usize) -> Kind {
+        let last = self.arguments.len().saturating_sub(1);
+        self.arguments.get(place.min(last)).copied().unwrap_or(Kind::Any)
+    }
+
+    fn takes(&self, count: usize) -> bool {
+        count == self.arguments.len() || (self.variadic && count > self.arguments.len())
+    }
+
+    /// How well the arguments fit: exact types, preferred types elsewhere, texts for unknowns; None where
+    /// they do not.
+    fn fit(&self, types: &[Option<DataType>]) -> Option<(usize, usize, usize)> {
+        let mut fit = (0, 0, 0);
+        for (place, given) in types.iter().enumerate() {
+            let kind = self.kind(place);
+            match (kind.data_type(), given) {
+                (None, Some(given)) => match kind {
+                    Kind::AnyArray if !matches!(given, DataType::Array(_)) => return None,
+                    _ => {}
+                },
+                (None, None) => {}
+                (Some(wanted), None) => fit.2 += usize::from(wanted == DataType::Text),
+                (Some(DataType::Numeric(_)), Some(DataType::Numeric(_))) => fit.0 += 1,
+                (Some(wanted), Some(given)) if wanted == *given => fit.0 += 1,
+                (Some(wanted), Some(given)) => {
+                    if cast_context(given, &wanted) != Some(Context::Implicit) {
+                        return None;
+                    }
+                    fit.1 += usize::from(kind.is_preferred());
+                }
+            }
+        }
+        Some(fit)
+    }
+}
+
+impl<'a> Binder<'a> {
+    /// A call as it is written.
+    pub(super) fn function(&mut self, call: &'a ast::Function, scope: &Scope) -> Result<Operand, SqlError> {
+        let span = call.name.span();
+        let name = match &call.name.0[..] {
+            [ast::ObjectNamePart::Identifier(name)] => folded(name),
+            [ast::ObjectNamePart::Identifier(schema), ast::ObjectNamePart::Identifier(name)]
+                if folded(schema) == "pg_catalog" =>
+            {
+                folded(name)
+            }
+            _ => return Err(self.refuse(&format!("the function name {}", call.name), None, span)),
+        };
+        if call.over.is_some() {
+            return Err(self.refuse("window functions", None, span));
+        }
+        if !call.within_group.is_empty() || call.null_treatment.is_some() {
+            return Err(self.refuse("WITHIN GROUP and IGNORE NULLS", None, span));
+        }
+        if let Some(aggregate) = aggregate_of(&name) {
+            return self.aggregate(aggregate, &name, call, scope);
+        }
+        if call.filter.is_some() {
+            return Err(self.refuse("FILTER on a function that is no aggregate", None, span));
+        }
+        let args: &'a [FunctionArg] = match &call.args {
+            FunctionArguments::None => &[],
+            FunctionArguments::List(list)
+                if list.duplicate_treatment.is_none() && list.clauses.is_empty() =>
+            {
+                &list.args
+            }
+            _ => return Err(self.refuse("DISTINCT, ORDER BY and subqueries in arguments", None, span)),
+        };
+        let mut operands = Vec::new();
+        for arg in args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg else {
+                return Err(self.refuse(
+                    "named arguments and *",
+                    Some("Write the arguments in order."),
+                    span,
+                ));
+            };
+            operands.push(self.expr(arg, scope)?);
+        }
+        self.call_operands(&name, operands, span)
+    }
+
+    /// A call whose last arguments are still syntax.
+    pub(super) fn call_exprs(
+        &mut self,
+        name: &str,
+        mut operands: Vec<Operand>,
+        args: &[&'a ast::Expr],
+        scope: &Scope,
+        span: Span,
+    ) -> Result<Operand, SqlError> {
+        for arg in args {
+            operands.push(self.expr(arg, scope)?);
+        }
+        self.call_operands(name, operands, span)
+    }
+
+    /// A call of bound arguments.
+    pub(super) fn call_operands(
+        &mut self,
+        name: &str,
+        operands: Vec<Operand>,
+        span: Span,
+    ) -> Result<Operand, SqlError> {
+        match (name, operands.len()) {
+            ("coalesce", 1..) => {
+                let list = self.unify(operands, "COALESCE", span)?;
+                let data_type = list[0].data_type.clone();
+                return Ok(fold(Expr::new(ExprKind::Coalesce(list), data_type)).into());
+            }
+            ("greatest" | "least", 1..) => {
+                let function = if name == "greatest" { Function::Greatest } else { Function::Least };
+                let list = self.unify(operands, &name.to_uppercase(), span)?;
+                let data_type = list[0].data_type.clone();
+                return Ok(call_node(function, list, data_type).into());
+            }
+            ("nullif", 2) => return self.nullif(operands, span),
+            ("now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => {
+                let now = self.now(name, span)?;
+                return Ok(Expr::literal(Value::Timestamp(now), DataType::Timestamptz).into());
+            }
+            ("current_date", 0) => {
+                let days = self.now(name, span)?.div_euclid(DAY_MICROS);
+                return Ok(Expr::literal(Value::Date(days as i32), DataType::Date).into());
+            }
+            ("random" | "gen_random_uuid" | "uuid_generate_v4", _) => {
+                return Err(self.refuse(
+                    &format!("{name}(): the engine has no random source"),
+                    Some("Pass the value as a parameter."),
+                    span,
+                ));
+            }
+            ("localtimestamp" | "localtime" | "current_time" | "clock_timestamp" | "timeofday", _) => {
+                return Err(self.refuse(name, Some("Use now()."), span));
+            }
+            _ => {}
+        }
+        let operands: Vec<Operand> = operands.into_iter().map(|operand| self.resolved(operand)).collect();
+        let types: Vec<Option<DataType>> =
+            operands.iter().map(|operand| operand.data_type().cloned()).collect();
+        let mut best: Option<(&'static Signature, (usize, usize, usize))> = None;
+        for signature in SIGNATURES.iter().filter(|s| s.name == name && s.takes(types.len())) {
+            if let Some(fit) = signature.fit(&types)
+                && best.is_none_or(|(_, found)| fit > found)
+            {
+                best = Some((signature, fit));
+            }
+        }
+        match best {
+            Some((signature, _)) => self.call_signature(signature, operands, &types, span),
+            None => Err(self.undefined_function(name, &operands, span)),
+        }
+    }
+
+    fn call_signature(
+        &mut self,
+        signature: &Signature,
+        operands: Vec<Operand>,
+        types: &[Option<DataType>],
+        span: Span,
+    ) -> Result<Operand, SqlError> {
+        // The element type of a polymorphic call: the array's, widened by the element's.
+        let mut element: Option<DataType> = None;
+        for (place, given) in types.iter().enumerate() {
+            let part = match (signature.kind(place), given) {
+                (Kind::AnyArray, Some(DataType::Array(item))) => (**item).clone(),
+                (Kind::AnyElement, Some(given)) => given.clone(),
+                _ => continue,
+            };
+            element = Some(match element {
+                None => part,
+                Some(element) => {
+                    super::coercion::common_type(&element, &part).ok_or_else(|| SqlError::NoCommonType {
+                        place: signature.name.to_owned(),
+                        left: element.to_string(),
+                        right: part.to_string(),
+                        position: self.at(span),
+                    })?
+                }
+            });
+        }
+        let element = element.unwrap_or(DataType::Text);
+        let mut args = Vec::new();
+        for (place, operand) in operands.into_iter().enumerate() {
+            let wanted = match signature.kind(place) {
+                Kind::Any => {
+                    args.push(self.settle(operand)?);
+                    continue;
+                }
+                Kind::AnyArray => element.clone().array(),
+                Kind::AnyElement => element.clone(),
+                // A numeric of any declared size is a numeric.
+                Kind::Numeric if matches!(operand.data_type(), Some(DataType::Numeric(_))) => {
+                    args.push(self.settle(operand)?);
+                    continue;
+                }
+                other => other.data_type().unwrap_or(DataType::Text),
+            };
+            args.push(self.coerce(operand, &wanted, Context::Implicit, signature.name, span)?);
+        }
+        let result = match signature.result {
+            Kind::AnyArray => element.array(),
+            Kind::AnyElement => element,
+            other => other.data_type().unwrap_or(DataType::Text),
+        };
+        Ok(call_node(signature.function, args, result).into())
+    }
+
+    fn undefined_function(&self, name: &str, operands: &[Operand], span: Span) -> SqlError {
+        let types: Vec<String> = operands.iter().map(Operand::type_name).collect();
+        let named: Vec<&Signature> = SIGNATURES.iter().filter(|signature| signature.name == name).collect();
+        let hint = if named.is_empty() {
+            nearest(name, SIGNATURES.iter().map(|signature| signature.name).chain(SPECIAL.iter().copied()))
+                .map(|name| format!("Perhaps you meant {name}()."))
+        } else {
+            let forms: Vec<String> = named
+                .iter()
+                .map(|signature| {
+                    let kinds: Vec<String> = signature
+                        .arguments
+                        .iter()
+                        .map(|kind| {
+                            kind.data_type().map_or_else(
+                                || format!("{kind:?}").to_lowercase(),
+                                |data_type| data_type.to_string(),
+                            )
+                        })
+                        .collect();
+                    format!("{name}({})", kinds.join(", "))
+                })
+                .collect();
+            Some(format!("There is {}. Cast the arguments.", forms.join(", ")))
+        };
+        SqlError::UndefinedFunction {
+            signature: format!("{name}({})", types.join(", ")),
+            hint,
+            position: self.at(span),
+        }
+    }
+
+    fn now(&self, name: &str, span: Span) -> Result<i64, SqlError> {
+        self.now.ok_or_else(|| {
+            self.refuse(
+                &format!("{name} in a live query: its result would change without a change of the tables"),
+                Some("Pass the time as a parameter and subscribe again when it moves."),
+                span,
+            )
+        })
+    }
+
+    /// NULLIF(a, b): NULL where they are equal, else a.
+    fn nullif(&mut self, mut operands: Vec<Operand>, span: Span) -> Result<Operand, SqlError> {
+        let (Some(second), Some(first)) = (operands.pop(), operands.pop()) else {
+            return Err(self.undefined_function("nullif", &[], span));
+        };
+        let equal = self.compare(Comparison::Eq, first.clone(), second, span)?;
+        let first = self.settle(first)?;
+        let data_type = first.data_type.clone();
+        let null = Expr::literal(Value::Null, data_type.clone());
+        Ok(fold(Expr::new(ExprKind::Case(vec![(equal, null)], Box::new(first)), data_type)).into())
+    }
+}

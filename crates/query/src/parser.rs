@@ -1,0 +1,333 @@
+//! From text to syntax trees: PostgreSQL's dialect, bounded before the parser recurses.
+//!
+//! Invariant: on any path through a tree that leaves here there are at most [`CHAIN`] operators besides AND
+//! and OR, at most [`LOGICAL_CHAIN`] of those, and a bounded number of nested brackets. A chain `1+1+1+…` is
+//! a tree as deep as it is long, which the syntax tree's own destructor walks recursively, so chains are
+//! counted in the tokens, before there is a tree.
+
+use std::sync::Arc;
+
+use deltaic_types::limits;
+use sqlparser::{
+    ast::Statement,
+    dialect::PostgreSqlDialect,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer},
+};
+
+use crate::error::SqlError;
+
+/// The most operators on one path through an expression, AND and OR aside.
+pub const CHAIN: usize = 200;
+
+/// The most ANDs and ORs, or set operations, on one path.
+pub const LOGICAL_CHAIN: usize = 1_000;
+
+/// The most names and keywords in a row, which bounds what a prefix keyword may repeat.
+const WORDS_IN_A_ROW: usize = 512;
+
+/// A statement as syntax.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The syntax tree.
+    pub ast: Statement,
+    /// The statement's own text, without the semicolon.
+    pub text: String,
+    /// The whole text it was parsed from, to which positions refer.
+    source: Arc<str>,
+}
+
+impl Parsed {
+    /// The number of the character (from 1, in the parsed text) at which a part of the tree starts.
+    pub fn position(&self, span: Span) -> Option<usize> {
+        position(&self.source, span.start)
+    }
+}
+
+/// Parses statements separated by semicolons.
+pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
+    if sql.len() > limits::STATEMENT_BYTES {
+        return Err(SqlError::StatementTooLong { bytes: sql.len(), limit: limits::STATEMENT_BYTES });
+    }
+    if let Some(at) = sql.find('\0') {
+        return Err(SqlError::Syntax {
+            message: "a NUL character".to_owned(),
+            position: Some(sql[..at].chars().count() + 1),
+        });
+    }
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| {
+        SqlError::Syntax { message: lower_first(&error.message), position: position(sql, error.location) }
+    })?;
+    check_chains(sql, &tokens)?;
+    let source: Arc<str> = Arc::from(sql);
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(2 * limits::EXPRESSION_DEPTH)
+        .with_tokens_with_locations(tokens);
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        let start = parser.peek_token();
+        if start.token == Token::EOF {
+            return Ok(statements);
+        }
+        let ast = parser.parse_statement().map_err(|error| syntax_error(sql, error))?;
+        let end = parser.get_current_token().span.end;
+        let next = parser.peek_token();
+        if !matches!(next.token, Token::SemiColon | Token::EOF) {
+            return Err(SqlError::Syntax {
+                message: format!("expected the end of the statement, found \"{}\"", next.token),
+                position: position(sql, next.span.start),
+            });
+        }
+        let text = slice(sql, start.span.start, end).to_owned();
+        statements.push(Parsed { ast, text, source: Arc::clone(&source) });
+    }
+}
+
+/// Parses one expression, as it is stored in a schema.
+pub(crate) fn parse_expression(sql: &str) -> Result<(sqlparser::ast::Expr, Parsed), SqlError> {
+    // The statement around it makes positions and limits those of any other text.
+    let mut statements = parse(&format!("SELECT {sql}"))?;
+    let wrong = || SqlError::Syntax { message: "expected one expression".to_owned(), position: None };
+    if statements.len() != 1 {
+        return Err(wrong());
+    }
+    let parsed = statements.remove(0);
+    let Statement::Query(query) = &parsed.ast else { return Err(wrong()) };
+    let sqlparser::ast::SetExpr::Select(select) = &*query.body else { return Err(wrong()) };
+    match &select.projection[..] {
+        [sqlparser::ast::SelectItem::UnnamedExpr(expr)] => Ok((expr.clone(), parsed.clone())),
+        _ => Err(wrong()),
+    }
+}
+
+/// What the counters of one bracket level have seen.
+#[derive(Clone, Copy, Default)]
+struct Level {
+    operators: usize,
+    logical: usize,
+    sets: usize,
+}
+
+fn check_chains(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    // The sums over the enclosing levels, and those levels.
+    let mut outer = Level::default();
+    let mut levels = vec![Level::default()];
+    let mut words = 0;
+    for token in tokens {
+        let Some(level) = levels.last_mut() else { break };
+        let mut is_word = false;
+        match &token.token {
+            Token::Whitespace(_) => continue,
+            Token::Comma => {
+                level.operators = 0;
+                level.logical = 0;
+            }
+            Token::SemiColon => {
+                outer = Level::default();
+                levels = vec![Level::default()];
+            }
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                // A chain of subscripts, or of `[]` after a type, nests as well.
+                level.operators += usize::from(token.token == Token::LBracket);
+                outer.operators += level.operators;
+                outer.logical += level.logical;
+                outer.sets += level.sets;
+                levels.push(Level::default());
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                if levels.len() > 1 {
+                    levels.pop();
+                    if let Some(level) = levels.last() {
+                        outer.operators -= level.operators;
+                        outer.logical -= level.logical;
+                        outer.sets -= level.sets;
+                    }
+                }
+            }
+            Token::Word(word) => {
+                is_word = true;
+                match word.keyword {
+                    Keyword::AND | Keyword::OR => {
+                        // They bind loosest: what stands between two of them are siblings.
+                        level.operators = 0;
+                        level.logical += 1;
+                    }
+                    Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => {
+                        level.sets += 1;
+                    }
+                    Keyword::IS
+                    | Keyword::NOT
+                    | Keyword::LIKE
+                    | Keyword::ILIKE
+                    | Keyword::BETWEEN
+                    | Keyword::IN
+                    | Keyword::COLLATE
+                    | Keyword::AT
+                    | Keyword::NOTNULL
+                    | Keyword::SIMILAR
+                    | Keyword::OVERLAPS
+                    | Keyword::INTERVAL => level.operators += 1,
+                    _ => {}
+                }
+            }
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::Placeholder(_)
+            | Token::Period
+            | Token::EOF => {}
+            _ => level.operators += 1,
+        }
+        words = if is_word { words + 1 } else { 0 };
+        let Some(level) = levels.last() else { break };
+        let what = if levels.len() > 2 * limits::EXPRESSION_DEPTH {
+            "brackets are nested too deep"
+        } else if outer.operators + level.operators > CHAIN {
+            "too many operators in one expression"
+        } else if outer.logical + level.logical > LOGICAL_CHAIN {
+            "too many conditions in one chain of AND and OR"
+        } else if outer.sets + level.sets > limits::EXPRESSION_DEPTH {
+            "too many set operations in one query"
+        } else if words > WORDS_IN_A_ROW {
+            "too many words in a row"
+        } else {
+            continue;
+        };
+        return Err(SqlError::TooComplex { what, position: position(sql, token.span.start) });
+    }
+    Ok(())
+}
+
+fn syntax_error(sql: &str, error: ParserError) -> SqlError {
+    match error {
+        ParserError::RecursionLimitExceeded => {
+            SqlError::TooComplex { what: "expressions are nested too deep", position: None }
+        }
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            let (text, at) = match message.rsplit_once(" at Line: ") {
+                Some((text, at)) => (text, read_location(at)),
+                None => (message.as_str(), None),
+            };
+            let message = match text.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: "))
+            {
+                Some((expected, "EOF")) => format!("expected {expected}, found the end of the text"),
+                Some((expected, found)) => format!("expected {expected}, found \"{found}\""),
+                None => lower_first(text),
+            };
+            let end = || message.ends_with("the end of the text").then(|| sql.chars().count() + 1);
+            SqlError::Syntax { position: at.and_then(|at| position(sql, at)).or_else(end), message }
+        }
+    }
+}
+
+fn read_location(text: &str) -> Option<Location> {
+    let (line, column) = text.split_once(", Column: ")?;
+    let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
+    Some(Location::new(line.parse().ok()?, digits.parse().ok()?))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// The byte at which a location lies.
+fn offset(sql: &str, location: Location) -> Option<usize> {
+    let (line, column) = (location.line.checked_sub(1)?, location.column.checked_sub(1)?);
+    let mut start = 0;
+    for _ in 0..line {
+        start += sql[start..].find('\n')? + 1;
+    }
+    let rest = &sql[start..];
+    Some(start + rest.char_indices().nth(column as usize).map_or(rest.len(), |(at, _)| at))
+}
+
+fn position(sql: &str, location: Location) -> Option<usize> {
+    offset(sql, location).map(|offset| sql[..offset].chars().count() + 1)
+}
+
+fn slice(sql: &str, start: Location, end: Location) -> &str {
+    match (offset(sql, start), offset(sql, end)) {
+        (Some(start), Some(end)) if start <= end => &sql[start..end],
+        _ => sql,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complexity(sql: &str) -> &'static str {
+        match parse(sql) {
+            Err(error) => error.sqlstate(),
+            Ok(_) => "",
+        }
+    }
+
+    #[test]
+    fn statements_keep_their_own_text() {
+        let parsed = parse(";;SELECT 1 ; \n UPDATE t SET a = 'ü;' WHERE b;").unwrap();
+        let texts: Vec<&str> = parsed.iter().map(|parsed| parsed.text.as_str()).collect();
+        assert_eq!(texts, ["SELECT 1", "UPDATE t SET a = 'ü;' WHERE b"]);
+        assert!(parse(" -- nothing\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn syntax_errors_say_where() {
+        for (sql, position) in [
+            ("SELEC 1", Some(1)),
+            ("SELECT 1\nFROM WHERE", Some(15)),
+            ("SELECT 'ü' 'x' FROM", Some(20)),
+            ("SELECT (1", Some(10)),
+            ("SELECT 1 2", Some(10)),
+            ("SELECT 'open", Some(8)),
+            ("SELECT \0", Some(8)),
+        ] {
+            let error = parse(sql).unwrap_err();
+            assert_eq!(error.sqlstate(), "42601", "{sql}: {error}");
+            assert_eq!(error.position(), position, "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_nests_too_deep_for_the_stack() {
+        for (head, unit, tail) in [
+            ("SELECT ", "(", "1"),
+            ("SELECT ", "NOT ", "true"),
+            ("SELECT ", "- ", "1"),
+            ("SELECT ", "1+", "1"),
+            ("SELECT ", "a OR ", "b"),
+            ("SELECT 1", "::int", ""),
+            ("SELECT 1::int", "[]", ""),
+            ("SELECT a", "[1]", ""),
+            ("SELECT ", "ARRAY[", "1"),
+            ("SELECT 1", " IS NULL", ""),
+            ("SELECT ", "CASE WHEN ", "1"),
+            ("SELECT ", "INTERVAL ", "'1'"),
+            ("SELECT ", "f(", "1"),
+            ("SELECT 1 ", "UNION ALL SELECT 1, 2 ", ""),
+            ("", "SELECT * FROM (", "t"),
+            ("SELECT ", "EXISTS (SELECT ", "1"),
+            ("SELECT ", "DATE ", "'1'"),
+            ("", "EXPLAIN ", "SELECT 1"),
+            ("SELECT ", "a.", "b"),
+            ("SELECT ", "1 BETWEEN 0 AND ", "1"),
+            ("SELECT 1 FROM a", " JOIN a", ""),
+            ("WITH ", "a AS (WITH ", "1"),
+        ] {
+            for count in [60, 100, 190, 500, 40_000] {
+                let sql = format!("{head}{}{tail}", unit.repeat(count));
+                let _ = parse(&sql);
+            }
+            let sql = format!("{head}{}{tail}", unit.repeat(40_000));
+            assert!(["54001", "42601", "54000"].contains(&complexity(&sql)), "{head}{unit}{tail}");
+        }
+        assert_eq!(complexity(&"x".repeat(limits::STATEMENT_BYTES + 1)), "54000");
+        assert_eq!(complexity(&format!("SELECT 1 IN ({}1)", "1,".repeat(50_000))), "");
+    }
+}
