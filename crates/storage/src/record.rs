@@ -43,12 +43,16 @@ fn seal(mut record: Vec<u8>, place: &[u8]) -> Vec<u8> {
     record
 }
 
+/// Whether a record has the checksum that it must have at `place`; what the checksum covers of it.
+pub(crate) fn verify<'a>(record: &'a [u8], place: &[u8]) -> Result<&'a [u8], Damage> {
+    let (crc, covered) = record.split_first_chunk::<4>().ok_or(DecodeError::Truncated)?;
+    let whole = u32::from_le_bytes(*crc) == crc32c::crc32c_append(crc32c::crc32c(place), covered);
+    if whole { Ok(covered) } else { Err(Damage::Checksum) }
+}
+
 /// The payload of a record that stands at `place`.
 fn open<'a>(record: &'a [u8], kind: Kind, place: &[u8]) -> Result<Reader<'a>, Damage> {
-    let (crc, covered) = record.split_first_chunk::<4>().ok_or(DecodeError::Truncated)?;
-    if u32::from_le_bytes(*crc) != crc32c::crc32c_append(crc32c::crc32c(place), covered) {
-        return Err(Damage::Checksum);
-    }
+    let covered = verify(record, place)?;
     match covered.split_first() {
         Some((&found, payload)) if found == kind as u8 => Ok(Reader::new(payload)),
         Some((&found, _)) => Err(DecodeError::UnknownTag(found).into()),
@@ -292,6 +296,20 @@ fn catalog_json(catalog: &Catalog) -> Vec<u8> {
 
 fn parse_catalog(json: &[u8]) -> Result<Catalog, Damage> {
     serde_json::from_slice(json).map_err(|error| Damage::Catalog { message: error.to_string() })
+}
+
+/// What every version of the format begins with.
+const MAGIC: &[u8; 8] = b"deltaic\0";
+
+/// The record that says whose file this is and in which format; the same bytes in every version.
+pub(crate) fn write_format(version: u32) -> Vec<u8> {
+    [&MAGIC[..], &version.to_le_bytes()].concat()
+}
+
+/// The version of the format, or None where the file is not ours.
+pub(crate) fn read_format(record: &[u8]) -> Option<u32> {
+    let version = record.strip_prefix(MAGIC)?;
+    Some(u32::from_le_bytes(version.try_into().ok()?))
 }
 
 pub(crate) fn write_catalog(catalog: &Catalog) -> Vec<u8> {
