@@ -125,9 +125,11 @@ impl Generator {
                     .columns
                     .iter()
                     .enumerate()
-                    .map(|(place, (_, kind))| {
-                        if place == 0 { self.random.below(30).to_string() } else { self.literal(*kind) }
-                    })
+                    .map(
+                        |(place, (_, kind))| {
+                            if place == 0 { self.random.below(30).to_string() } else { self.literal(*kind) }
+                        },
+                    )
                     .collect();
                 format!("({})", values.join(", "))
             })
@@ -240,11 +242,8 @@ impl Generator {
                 self.derived(&alias)
             } else {
                 let table = self.random.pick(&self.tables.clone()).clone();
-                let own = table
-                    .columns
-                    .iter()
-                    .map(|(name, kind)| (format!("{alias}.{name}"), *kind))
-                    .collect();
+                let own =
+                    table.columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
                 (format!("{} AS {alias}", table.name), own)
             };
             if number == 0 {

@@ -70,7 +70,9 @@ pub enum ClockError {
         bound_millis: u64,
     },
     /// The machine's clock shows a year that the times have no room for.
-    #[error("this machine's clock shows {now_millis} ms since 1970, beyond the year 10000: set the clock (NTP)")]
+    #[error(
+        "this machine's clock shows {now_millis} ms since 1970, beyond the year 10000: set the clock (NTP)"
+    )]
     OutOfRange {
         /// What the clock shows, in milliseconds since 1970.
         now_millis: u64,

@@ -13,7 +13,7 @@ use std::{
 
 use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations};
 use deltaic_query::lower;
-use deltaic_storage::{Store, StorageError, StoredRow};
+use deltaic_storage::{StorageError, Store, StoredRow};
 use deltaic_types::{Catalog, Row, TableId, TableSchema, Value};
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.

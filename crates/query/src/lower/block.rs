@@ -11,7 +11,7 @@ use deltaic_types::{TableId, limits};
 
 use super::{LowerError, Lowered, Lowering, place_parameters};
 use crate::{
-    compile::compile,
+    compile,
     expression::{Comparison, Expr, ExprKind},
     fallible::{can_fail, plain_column},
     optimise::{move_columns, substitute},

@@ -17,7 +17,7 @@ use deltaic_types::{DataType, EvalError, Row, TableId, Value};
 use thiserror::Error;
 
 use crate::{
-    compile::compile,
+    compile,
     expression::{Expr, ExprKind},
     optimise::move_columns,
     plan::{self, Plan, Query},

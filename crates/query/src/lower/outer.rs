@@ -9,7 +9,7 @@ use super::{
     place_parameters,
 };
 use crate::{
-    compile::compile,
+    compile,
     expression::{Comparison, Expr, ExprKind},
     fallible::{can_fail, plain_column},
     plan::Plan,
