@@ -252,13 +252,9 @@ pub(crate) fn check_existing(transaction: &Transaction<'_>, table: TableId) -> R
     let schema = transaction.tables.schema(table);
     for (name, columns) in schema.unique_keys() {
         let mut seen: BTreeSet<Row> = BTreeSet::new();
+        let slots = transaction.tables.slots(table, columns);
         for (row, _) in transaction.tables.relation(table).primary().iter() {
-            let values: Row = columns
-                .iter()
-                .map(|column| {
-                    row[deltaic_query::lower::Tables::slot(&transaction.tables, table, *column)].clone()
-                })
-                .collect();
+            let values = row.project(&slots);
             if values.iter().all(|value| !value.is_null()) && !seen.insert(values.clone()) {
                 return Err(unique_error(schema, name, columns, &values).into());
             }

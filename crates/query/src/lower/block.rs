@@ -113,7 +113,10 @@ impl Lowering<'_> {
             .columns
             .iter()
             .map(|(leaf, column)| match leaves[*leaf] {
-                Leaf { table: Some(table), .. } => (*leaf, self.tables.slot(table, *column)),
+                Leaf { table: Some(table), .. } => {
+                    // A column that the plan does not read has no place, and nobody asks for it.
+                    (*leaf, self.tables.slot(table, *column).unwrap_or(usize::MAX))
+                }
                 Leaf { prefix, .. } => (*leaf, prefix + column),
             })
             .collect();
