@@ -130,7 +130,6 @@ pub enum Function {
     Extract,
     MakeDate,
     MakeTimestamptz,
-    MakeInterval,
     Age,
     ToTimestamp,
     /// `->`
@@ -306,7 +305,6 @@ impl Function {
             | Self::Extract
             | Self::MakeDate
             | Self::MakeTimestamptz
-            | Self::MakeInterval
             | Self::Age
             | Self::ToTimestamp => time::call(self, args),
             Self::JsonGet
@@ -392,3 +390,6 @@ fn check_length(bytes: usize) -> Result<(), EvalError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
