@@ -55,7 +55,7 @@ impl Postgres {
         let _ = Command::new("chown").args(["nobody:nogroup"]).arg(&directory).status();
         let data = directory.join("data");
         let made = command(&binary("initdb")?, &directory)
-            .args(["--auth=trust", "--username=deltaic", "--locale=C", "--encoding=UTF8", "-N", "-D"])
+            .args(["--auth=trust", "--username=deltaic", "--locale=C.UTF-8", "--encoding=UTF8", "-N", "-D"])
             .arg(&data)
             .status()
             .ok()?;
