@@ -73,17 +73,12 @@ pub struct Commit {
     pub changes: Vec<Change>,
 }
 
-/// The header after `commits`; panics where [`crate::Store::append`] says so.
-pub(crate) fn advance(header: &Header, commits: &[Commit]) -> Header {
+/// The header after `commits`, or which rule of [`crate::Store::append`] they break.
+pub(crate) fn header_after(header: &Header, commits: &[Commit]) -> Result<Header, &'static str> {
     let mut next = header.clone();
     for commit in commits {
-        assert_eq!(commit.lsn, next.lsn.next(), "a commit's lsn is its predecessor's plus one");
-        assert!(
-            commit.seq >= next.seq,
-            "numbers of dots are not given twice: {} after {}",
-            commit.seq,
-            next.seq
-        );
+        require(commit.lsn == next.lsn.next(), "a commit's lsn is its predecessor's plus one")?;
+        require(commit.seq >= next.seq, "the numbers of dots never fall")?;
         next.lsn = commit.lsn;
         next.seq = commit.seq;
         next.time = commit.time;
@@ -91,22 +86,46 @@ pub(crate) fn advance(header: &Header, commits: &[Commit]) -> Header {
             match change {
                 Change::Catalog(catalog) => next.catalog = catalog.clone(),
                 Change::Put { table, key, row } => {
-                    let schema = schema(&next.catalog, *table);
-                    assert_eq!(row.values.len(), schema.columns.len(), "a row has its table's columns");
-                    let keyed = schema.primary_key.iter().map(|&column| &row.values[column]).eq(key.iter());
-                    assert!(keyed, "a row's key is made of its own values");
+                    let schema = table_with_key(&next.catalog, *table, key)?;
+                    require(row.values.len() == schema.columns.len(), "a row has its table's columns")?;
+                    let own = schema.primary_key.iter().map(|&column| &row.values[column]);
+                    require(own.eq(key.iter()), "a row's key is made of its own values")?;
                     let ascending = row.cells.windows(2).all(|pair| pair[0].column < pair[1].column);
-                    let within = row.cells.iter().all(|cell| cell.column < schema.columns.len());
-                    assert!(ascending && within, "cells have ascending columns of the table");
+                    let within = row.cells.last().is_none_or(|cell| cell.column < schema.columns.len());
+                    require(ascending && within, "cells have ascending columns of the table")?;
                 }
                 Change::Delete { table, key, .. } => {
-                    let schema = schema(&next.catalog, *table);
-                    assert_eq!(key.len(), schema.primary_key.len(), "a key has its table's key columns");
+                    table_with_key(&next.catalog, *table, key)?;
                 }
             }
         }
     }
-    next
+    Ok(next)
+}
+
+fn require(holds: bool, rule: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(rule) }
+}
+
+fn table_with_key<'c>(
+    catalog: &'c Catalog,
+    table: TableId,
+    key: &Row,
+) -> Result<&'c TableSchema, &'static str> {
+    let schema = catalog.get(table).ok_or("a change is of a table in the catalog")?;
+    require(key.len() == schema.primary_key.len(), "a key has its table's key columns")?;
+    let types = schema.primary_key.iter().map(|&column| &schema.columns[column].data_type);
+    let fits = types.zip(key.iter()).all(|(data_type, value)| data_type.is_key() && data_type.admits(value));
+    require(fits, "a key has its columns' types")?;
+    Ok(schema)
+}
+
+/// [`header_after`]; panics where commits break a rule.
+pub(crate) fn advance(header: &Header, commits: &[Commit]) -> Header {
+    match header_after(header, commits) {
+        Ok(next) => next,
+        Err(rule) => panic!("invariant of the commits given to append: {rule}"),
+    }
 }
 
 pub(crate) fn schema(catalog: &Catalog, table: TableId) -> &TableSchema {

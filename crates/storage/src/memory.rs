@@ -36,6 +36,16 @@ impl MemoryStore {
         Self { header, log: Vec::new(), tables: BTreeMap::new(), sizes: BTreeMap::new() }
     }
 
+    /// The row of a key, in place.
+    pub(crate) fn get(&self, table: TableId, key: &[Value]) -> Option<&StoredRow> {
+        self.tables.get(&table)?.get(&key::encode(key)).map(|entry| &entry.row)
+    }
+
+    /// The rows of a table, in key order.
+    pub(crate) fn rows(&self, table: TableId) -> impl Iterator<Item = &StoredRow> {
+        self.tables.get(&table).into_iter().flat_map(BTreeMap::values).map(|entry| &entry.row)
+    }
+
     fn apply(&mut self, catalog: &mut Catalog, change: &Change) {
         match change {
             Change::Catalog(next) => {
@@ -84,8 +94,7 @@ impl Store for MemoryStore {
     }
 
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
-        let entry = self.tables.get(&table).and_then(|rows| rows.get(&key::encode(key)));
-        Ok(entry.map(|entry| entry.row.clone()))
+        Ok(self.get(table, key).cloned())
     }
 
     fn scan(
@@ -94,8 +103,8 @@ impl Store for MemoryStore {
         columns: &[usize],
         visit: &mut dyn FnMut(Row),
     ) -> Result<(), StorageError> {
-        for entry in self.tables.get(&table).into_iter().flat_map(BTreeMap::values) {
-            visit(entry.row.values.project(columns));
+        for row in self.rows(table) {
+            visit(row.values.project(columns));
         }
         Ok(())
     }
