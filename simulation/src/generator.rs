@@ -355,7 +355,7 @@ impl Generator {
             return match self.random.below(4) {
                 0 | 1 => format!("{a} AND {b}"),
                 2 => format!("({a} OR {b})"),
-                _ => format!("NOT ({a})"),
+                _ => format!("NOT ({a} AND {b})"),
             };
         }
         let kind = *self.random.pick(&KINDS);
