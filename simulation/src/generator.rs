@@ -31,6 +31,8 @@ pub struct Generator {
     /// The tables.
     pub tables: Vec<TableShape>,
     parameters: Vec<serde_json::Value>,
+    /// Whether an expression may have parameters: in a query, not in a statement.
+    in_query: bool,
 }
 
 /// Columns that an expression may use: as written, and their kinds.
@@ -53,7 +55,7 @@ impl Generator {
                 TableShape { name: format!("t{number}"), columns }
             })
             .collect();
-        Self { random, tables, parameters: Vec::new() }
+        Self { random, tables, parameters: Vec::new(), in_query: false }
     }
 
     /// CREATE TABLE and, sometimes, CREATE INDEX.
@@ -125,9 +127,11 @@ impl Generator {
                     .columns
                     .iter()
                     .enumerate()
-                    .map(|(place, (_, kind))| {
-                        if place == 0 { self.random.below(30).to_string() } else { self.literal(*kind) }
-                    })
+                    .map(
+                        |(place, (_, kind))| {
+                            if place == 0 { self.random.below(30).to_string() } else { self.literal(*kind) }
+                        },
+                    )
                     .collect();
                 format!("({})", values.join(", "))
             })
@@ -145,7 +149,7 @@ impl Generator {
 
     /// A query.
     pub fn query(&mut self) -> QueryCase {
-        self.parameters.clear();
+        self.in_query = true;
         let (mut sql, width) = self.select(true);
         if self.random.one_in(8) && !sql.contains("GROUP BY") {
             // A table with itself, the same rows twice.
@@ -167,6 +171,7 @@ impl Generator {
                 }
             }
         }
+        self.in_query = false;
         QueryCase { sql, parameters: std::mem::take(&mut self.parameters) }
     }
 
@@ -240,11 +245,8 @@ impl Generator {
                 self.derived(&alias)
             } else {
                 let table = self.random.pick(&self.tables.clone()).clone();
-                let own = table
-                    .columns
-                    .iter()
-                    .map(|(name, kind)| (format!("{alias}.{name}"), *kind))
-                    .collect();
+                let own =
+                    table.columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
                 (format!("{} AS {alias}", table.name), own)
             };
             if number == 0 {
@@ -353,10 +355,11 @@ impl Generator {
             return match self.random.below(4) {
                 0 | 1 => format!("{a} AND {b}"),
                 2 => format!("({a} OR {b})"),
-                _ => format!("NOT ({a})"),
+                _ => format!("NOT ({a} AND {b})"),
             };
         }
         let kind = *self.random.pick(&KINDS);
+        let before = self.parameters.len();
         let operand = self.scalar(kind, columns, depth.min(1));
         match self.random.below(9) {
             0 => format!("{operand} IS NULL"),
@@ -371,7 +374,10 @@ impl Generator {
             5 => format!("{operand} IS DISTINCT FROM {}", self.literal(kind)),
             6 | 7 => match self.column_of(kind, columns) {
                 // The shape of most live queries: a column equals a value.
-                Some(column) => format!("{column} = {}", self.constant_or_parameter(kind)),
+                Some(column) => {
+                    self.parameters.truncate(before);
+                    format!("{column} = {}", self.constant_or_parameter(kind))
+                }
                 None => format!("{operand} = {}", self.literal(kind)),
             },
             _ => {
@@ -382,7 +388,7 @@ impl Generator {
     }
 
     fn constant_or_parameter(&mut self, kind: Kind) -> String {
-        if kind != Kind::Int || self.random.one_in(2) {
+        if !self.in_query || kind != Kind::Int || self.random.one_in(2) {
             return self.literal(kind);
         }
         let value = if self.random.one_in(9) {

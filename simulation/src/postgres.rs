@@ -23,8 +23,11 @@ impl std::fmt::Debug for Postgres {
 
 fn binary(name: &str) -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let mut found: Vec<PathBuf> =
-        versions.flatten().map(|entry| entry.path().join("bin").join(name)).filter(|path| path.exists()).collect();
+    let mut found: Vec<PathBuf> = versions
+        .flatten()
+        .map(|entry| entry.path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .collect();
     found.sort();
     found.pop()
 }
@@ -52,7 +55,7 @@ impl Postgres {
         let _ = Command::new("chown").args(["nobody:nogroup"]).arg(&directory).status();
         let data = directory.join("data");
         let made = command(&binary("initdb")?, &directory)
-            .args(["--auth=trust", "--username=deltaic", "--locale=C", "--encoding=UTF8", "-N", "-D"])
+            .args(["--auth=trust", "--username=deltaic", "--locale=C.UTF-8", "--encoding=UTF8", "-N", "-D"])
             .arg(&data)
             .status()
             .ok()?;
@@ -85,9 +88,9 @@ impl Postgres {
     /// Runs statements; the rows of the last one as text, or the SQLSTATE of the failure.
     pub fn run(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
         let client = self.client.as_mut().expect("invariant: a started server has its connection");
-        let messages = client.simple_query(sql).map_err(|error| {
-            error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned())
-        })?;
+        let messages = client
+            .simple_query(sql)
+            .map_err(|error| error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()))?;
         let mut rows = Vec::new();
         for message in messages {
             if let SimpleQueryMessage::Row(row) = message {

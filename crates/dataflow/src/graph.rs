@@ -325,7 +325,12 @@ impl Graph {
                 let mut output = Batch::default();
                 // The rows of one input meet the integrals of the others; errors come from all.
                 let start = self.start_of(join, relations);
-                join.term(start, &self.contents(join.inputs[start].source, relations), &integrals, &mut output);
+                join.term(
+                    start,
+                    &self.contents(join.inputs[start].source, relations),
+                    &integrals,
+                    &mut output,
+                );
                 for (place, input) in join.inputs.iter().enumerate() {
                     if place != start {
                         output.errors.extend(self.errors_at(input.source, relations));

@@ -4,8 +4,7 @@
 //! are bound one after the other, so each sees the definitions made before it.
 
 use deltaic_query::{
-    binder::{BindContext, bind},
-    parser::parse,
+    BindContext, bind, parse,
     plan::{Query, ResultColumn},
     statement::{Bound, Statement},
     template::bind_parameters,
@@ -14,12 +13,7 @@ use deltaic_types::{DataType, Row, Value, json_format};
 use serde_json::Value as Json;
 
 use crate::{
-    ddl, dml,
-    error::RequestError,
-    explain::explain,
-    input::Request,
-    parameters::bind_statement,
-    read,
+    ddl, dml, error::RequestError, explain::explain, input::Request, parameters::bind_statement, read,
     transaction::Transaction,
 };
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use deltaic_dataflow::Scalar;
-use deltaic_query::{binder::bind_check, compile::compile};
+use deltaic_query::{bind_check, compile};
 use deltaic_storage::StoredRow;
 use deltaic_types::{
     ForeignKey, ReferentialAction, Row, TableId, TableSchema, Value, codec, limits, text_format,
@@ -87,7 +87,8 @@ fn compile_checks(schema: &TableSchema) -> Result<Vec<(String, Scalar)>, Request
 }
 
 fn check_row(schema: &TableSchema, checks: &[(String, Scalar)], row: &Row) -> Result<(), RequestError> {
-    let null = schema.columns.iter().zip(row.iter()).find(|(column, value)| column.not_null && value.is_null());
+    let null =
+        schema.columns.iter().zip(row.iter()).find(|(column, value)| column.not_null && value.is_null());
     if let Some((column, _)) = null {
         let (table, column) = (schema.name.clone(), column.name.clone());
         return Err(ConstraintError::NotNull { table, column }.into());
@@ -251,11 +252,9 @@ pub(crate) fn check_existing(transaction: &Transaction<'_>, table: TableId) -> R
     let schema = transaction.tables.schema(table);
     for (name, columns) in schema.unique_keys() {
         let mut seen: BTreeSet<Row> = BTreeSet::new();
+        let slots = transaction.tables.slots(table, columns);
         for (row, _) in transaction.tables.relation(table).primary().iter() {
-            let values: Row = columns
-                .iter()
-                .map(|column| row[deltaic_query::lower::Tables::slot(&transaction.tables, table, *column)].clone())
-                .collect();
+            let values = row.project(&slots);
             if values.iter().all(|value| !value.is_null()) && !seen.insert(values.clone()) {
                 return Err(unique_error(schema, name, columns, &values).into());
             }

@@ -1,7 +1,7 @@
 //! CREATE, DROP and ALTER: changes of the catalog, and of what is there already.
 
 use deltaic_query::{
-    compile::evaluate,
+    evaluate,
     statement::{AddColumn, CreateIndex},
 };
 use deltaic_types::{Row, TableId};
@@ -13,10 +13,7 @@ use crate::{
 };
 
 /// DROP TABLE: refused while a table that stays refers to one that goes.
-pub(crate) fn drop_tables(
-    transaction: &mut Transaction<'_>,
-    tables: &[TableId],
-) -> Result<(), RequestError> {
+pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId]) -> Result<(), RequestError> {
     for table in tables {
         let catalog = transaction.tables.catalog();
         let referring = catalog.references(*table).find(|(child, _)| !tables.contains(&child.id));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::Scalar;
 use deltaic_query::{
-    compile::compile,
+    compile,
     expression::Expr,
     plan::ResultColumn,
     statement::{ConflictAction, Delete, Insert, OnConflict, Returning, Update},
@@ -52,10 +52,7 @@ fn values_of(scalars: &[Scalar], row: &Row) -> Result<Row, RequestError> {
 }
 
 /// INSERT.
-pub(crate) fn insert(
-    transaction: &mut Transaction<'_>,
-    insert: &Insert,
-) -> Result<Written, RequestError> {
+pub(crate) fn insert(transaction: &mut Transaction<'_>, insert: &Insert) -> Result<Written, RequestError> {
     let mut rows = read::source_rows(&insert.source, transaction)?;
     if transaction.tables.schema(insert.table).has_row_id() {
         for row in &mut rows {
@@ -153,10 +150,7 @@ fn conflicting(
 }
 
 /// UPDATE.
-pub(crate) fn update(
-    transaction: &mut Transaction<'_>,
-    update: &Update,
-) -> Result<Written, RequestError> {
+pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Result<Written, RequestError> {
     let assignments: Vec<(usize, Scalar)> =
         update.assignments.iter().map(|(column, expr)| (*column, over_row(expr))).collect();
     let mut changes = Vec::new();
@@ -175,10 +169,7 @@ pub(crate) fn update(
 }
 
 /// DELETE.
-pub(crate) fn delete(
-    transaction: &mut Transaction<'_>,
-    delete: &Delete,
-) -> Result<Written, RequestError> {
+pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Result<Written, RequestError> {
     let rows = matching(transaction, delete.table, delete.filter.as_ref())?;
     let written: Vec<Row> = rows.iter().map(|row| row.values.clone()).collect();
     let changes = rows.into_iter().map(|before| RowChange { before: Some(before), after: None }).collect();

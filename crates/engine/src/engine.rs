@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use deltaic_causality::HybridLogicalClock;
 use deltaic_dataflow::Description;
-use deltaic_storage::{Commit, Header, Identity, Store, StorageError};
+use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! [`RequestError`]: why a request or a subscription was refused.
 
-use deltaic_query::{error::SqlError, lower::LowerError};
+use deltaic_query::{SqlError, lower::LowerError};
 use deltaic_storage::StorageError;
 use deltaic_types::{CatalogError, EvalError};
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ConstraintError {
     /// Two rows with one unique key.
-    #[error("duplicate key value violates unique constraint \"{constraint}\": ({columns}) = ({values}) is there already")]
+    #[error(
+        "duplicate key value violates unique constraint \"{constraint}\": ({columns}) = ({values}) is there already"
+    )]
     Unique {
         /// The constraint's name.
         constraint: String,
@@ -37,7 +39,9 @@ pub enum ConstraintError {
         constraint: String,
     },
     /// A reference to a row that is not there.
-    #[error("insert or update on table \"{table}\" violates foreign key constraint \"{constraint}\": ({values}) is not in \"{parent}\"")]
+    #[error(
+        "insert or update on table \"{table}\" violates foreign key constraint \"{constraint}\": ({values}) is not in \"{parent}\""
+    )]
     NoParent {
         /// The referring table.
         table: String,
@@ -49,7 +53,9 @@ pub enum ConstraintError {
         parent: String,
     },
     /// A row that others still refer to.
-    #[error("update or delete on table \"{parent}\" violates foreign key constraint \"{constraint}\" of table \"{table}\": ({values}) is still referred to")]
+    #[error(
+        "update or delete on table \"{parent}\" violates foreign key constraint \"{constraint}\" of table \"{table}\": ({values}) is still referred to"
+    )]
     StillReferenced {
         /// The table referred to.
         parent: String,

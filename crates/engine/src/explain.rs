@@ -6,7 +6,9 @@ use deltaic_dataflow::{Description, NodeId, Operator, RelationId};
 use deltaic_query::plan::{Query, ResultColumn};
 use deltaic_types::{DataType, Row, Value};
 
-use crate::{admission::StatementResult, error::RequestError, read, tables::Tables, transaction::Transaction};
+use crate::{
+    admission::StatementResult, error::RequestError, read, tables::Tables, transaction::Transaction,
+};
 
 /// The lines of EXPLAIN.
 pub(crate) fn explain(

@@ -88,7 +88,7 @@ fn constant_rows(plan: &Plan) -> Result<Option<Vec<Row>>, RequestError> {
             .map(|expr| match &expr.kind {
                 ExprKind::Literal(value) => Ok(value.clone()),
                 ExprKind::Column(place) => Ok(row[*place].clone()),
-                _ => deltaic_query::compile::evaluate(expr, row),
+                _ => deltaic_query::evaluate(expr, row),
             })
             .collect();
         Ok(Row::from(values?))

@@ -13,7 +13,7 @@ use std::{
 
 use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations};
 use deltaic_query::lower;
-use deltaic_storage::{Store, StorageError, StoredRow};
+use deltaic_storage::{StorageError, Store, StoredRow};
 use deltaic_types::{Catalog, Row, TableId, TableSchema, Value};
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.
@@ -137,6 +137,11 @@ impl Tables {
         row.project(&slots)
     }
 
+    /// The slots of indexed columns.
+    pub(crate) fn slots(&self, id: TableId, columns: &[usize]) -> Vec<usize> {
+        self.layouts[&id].slots_of(columns)
+    }
+
     fn key_of(&self, id: TableId, columns: &[usize]) -> Vec<KeyColumn> {
         self.layouts[&id].slots_of(columns).into_iter().map(KeyColumn::ascending).collect()
     }
@@ -238,8 +243,8 @@ impl Tables {
 }
 
 impl lower::Tables for Tables {
-    fn slot(&self, table: TableId, column: usize) -> usize {
-        self.layouts[&table].slot(column).expect("invariant: what a plan reads was made hot")
+    fn slot(&self, table: TableId, column: usize) -> Option<usize> {
+        self.layouts[&table].slot(column)
     }
 
     fn keys(&self, table: TableId) -> Vec<Vec<usize>> {

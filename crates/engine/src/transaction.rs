@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
-use deltaic_storage::{CellVersion, Change, Store, StorageError, StoredRow};
+use deltaic_storage::{CellVersion, Change, StorageError, Store, StoredRow};
 use deltaic_types::{Row, TableId, TableSchema, Value};
 
 use crate::{

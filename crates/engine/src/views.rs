@@ -196,7 +196,8 @@ impl Views {
         let id = self.next;
         let relation = RelationId::Parameters(id);
         let parameters = (!tuple.is_empty()).then_some((relation, tuple.len()));
-        let circuit = lower(&query, parameters, &mut self.graph, tables).inspect_err(|_| self.graph.collect())?;
+        let circuit =
+            lower(&query, parameters, &mut self.graph, tables).inspect_err(|_| self.graph.collect())?;
         self.next += 1;
         if parameters.is_some() {
             let places: Vec<usize> = (0..tuple.len()).collect();
@@ -280,7 +281,11 @@ impl Views {
     ) {
         let before = relations.clone();
         let parameters = relations.get_mut(relation).expect("invariant: a template has its relation");
-        if weight > 0 { parameters.insert(tuple) } else { parameters.remove(tuple) }
+        if weight > 0 {
+            parameters.insert(tuple)
+        } else {
+            parameters.remove(tuple)
+        }
         let change = ZSet::from_iter([(tuple.clone(), weight)]);
         self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());
     }
@@ -384,7 +389,8 @@ impl Views {
         }
         for (error, _) in &output.errors {
             // An error without parameters spoils every result of the template.
-            let spoiled = entry.views.iter().filter(|(tuple, _)| error.key.is_empty() || **tuple == error.key);
+            let spoiled =
+                entry.views.iter().filter(|(tuple, _)| error.key.is_empty() || **tuple == error.key);
             for (_, view) in spoiled {
                 changed.entry(*view).or_default();
             }
@@ -412,10 +418,8 @@ impl Views {
         if let Some(error) = error {
             if view.error.as_ref() != Some(&error) {
                 view.error = Some(error.clone());
-                let news = News::Error {
-                    error: Arc::new(RequestError::Evaluation(error)),
-                    cookie: Some(cookie),
-                };
+                let news =
+                    News::Error { error: Arc::new(RequestError::Evaluation(error)), cookie: Some(cookie) };
                 view.tell(id, &news, |_| true, messages);
             }
             return;
@@ -577,13 +581,7 @@ impl Views {
 }
 
 impl View {
-    fn tell(
-        &self,
-        id: ViewId,
-        news: &News,
-        to: impl Fn(&Subscriber) -> bool,
-        messages: &mut Vec<Message>,
-    ) {
+    fn tell(&self, id: ViewId, news: &News, to: impl Fn(&Subscriber) -> bool, messages: &mut Vec<Message>) {
         for ((client, subscription), subscriber) in &self.subscribers {
             if to(subscriber) {
                 let (client, subscription) = (*client, *subscription);

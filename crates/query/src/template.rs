@@ -28,12 +28,7 @@ pub fn lift(plan: &Plan, parameters: usize, wanted: &dyn Fn(TableId, usize) -> b
     Lifted { plan, values }
 }
 
-fn walk(
-    plan: &Plan,
-    base: usize,
-    wanted: &dyn Fn(TableId, usize) -> bool,
-    values: &mut Vec<Value>,
-) -> Plan {
+fn walk(plan: &Plan, base: usize, wanted: &dyn Fn(TableId, usize) -> bool, values: &mut Vec<Value>) -> Plan {
     let mut inside = |input: &Plan| Box::new(walk(input, base, wanted, values));
     match plan {
         Plan::Filter { input, predicate } if !can_fail(predicate) => {
@@ -50,12 +45,9 @@ fn walk(
             Plan::Filter { input: inside(input), predicate: predicate.clone() }
         }
         Plan::Project { input, exprs } => Plan::Project { input: inside(input), exprs: exprs.clone() },
-        Plan::Join { kind: JoinKind::Inner, left, right, on } => Plan::Join {
-            kind: JoinKind::Inner,
-            left: inside(left),
-            right: inside(right),
-            on: on.clone(),
-        },
+        Plan::Join { kind: JoinKind::Inner, left, right, on } => {
+            Plan::Join { kind: JoinKind::Inner, left: inside(left), right: inside(right), on: on.clone() }
+        }
         Plan::Join { kind: JoinKind::Left, left, right, on } => {
             Plan::Join { kind: JoinKind::Left, left: inside(left), right: right.clone(), on: on.clone() }
         }
@@ -92,8 +84,7 @@ fn lift_condition(
     }
     values.push(value.clone());
     let data_type = if constant_first { &a.data_type } else { &b.data_type };
-    let parameter =
-        Box::new(Expr::new(ExprKind::Parameter(base + values.len() - 1), data_type.clone()));
+    let parameter = Box::new(Expr::new(ExprKind::Parameter(base + values.len() - 1), data_type.clone()));
     let compare = |a, b| ExprKind::Compare(Comparison::Eq, a, b);
     let kind = if constant_first { compare(parameter, b.clone()) } else { compare(a.clone(), parameter) };
     Expr::new(kind, condition.data_type.clone())

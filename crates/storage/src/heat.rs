@@ -36,3 +36,49 @@ fn is_small(data_type: &DataType) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use deltaic_types::{Column, ForeignKey, IndexSchema, ReferentialAction, TableId, Unique};
+
+    use super::*;
+
+    #[test]
+    fn keys_and_small_columns_are_hot() {
+        let types = [
+            DataType::Text,
+            DataType::Text,
+            DataType::Uuid,
+            DataType::Jsonb,
+            DataType::Text,
+            DataType::NUMERIC,
+            DataType::Text,
+            DataType::Boolean.array(),
+            DataType::Interval,
+        ];
+        let columns = types.map(|data_type| Column {
+            name: data_type.to_string(),
+            data_type,
+            not_null: false,
+            default: None,
+        });
+        let table = TableSchema {
+            id: TableId(0),
+            name: "t".to_owned(),
+            columns: columns.to_vec(),
+            primary_key: vec![0],
+            uniques: vec![Unique { name: "u".to_owned(), columns: vec![1] }],
+            checks: Vec::new(),
+            foreign_keys: vec![ForeignKey {
+                name: "f".to_owned(),
+                columns: vec![4],
+                parent: TableId(0),
+                parent_columns: vec![0],
+                on_delete: ReferentialAction::Cascade,
+                on_update: ReferentialAction::Cascade,
+            }],
+            indexes: vec![IndexSchema { name: "i".to_owned(), columns: vec![5], unique: false }],
+        };
+        assert_eq!(hot_columns(&table), BTreeSet::from([0, 1, 2, 4, 5]));
+    }
+}

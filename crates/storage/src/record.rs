@@ -366,3 +366,122 @@ pub(crate) fn read_size(record: &[u8], table: TableId) -> Result<TableSize, Dama
     reader.finish()?;
     Ok(size)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DOT: Dot = Dot { actor: ActorId(1), seq: 2 };
+    const TIME: HybridTime = HybridTime(3);
+    const TABLE: TableId = TableId(7);
+
+    fn row() -> StoredRow {
+        let cells = vec![CellVersion { column: 1, dot: Dot { seq: 1, ..DOT }, time: HybridTime(1) }];
+        let values = Row::from_iter([Value::Integer(1), Value::from("cold"), Value::Null]);
+        StoredRow { version: DOT, time: TIME, cells, values }
+    }
+
+    fn commit() -> Commit {
+        let key = Row::from_iter([Value::Integer(1)]);
+        let put = Change::Put { table: TABLE, key: key.clone(), row: row() };
+        let delete = Change::Delete { table: TABLE, key, dot: DOT, time: TIME };
+        let changes = vec![Change::Catalog(Catalog::default()), put, delete];
+        Commit { lsn: Lsn(4), time: TIME, seq: 2, changes }
+    }
+
+    /// The records of [`row`] under the key `k`, and where they belong.
+    fn records() -> (Vec<u8>, Split) {
+        (row_key(TABLE, b"k"), split(TABLE, b"k", &row(), &BTreeSet::from([0, 2])))
+    }
+
+    #[test]
+    fn a_row_comes_back_from_its_parts() {
+        let (place, split) = records();
+        let mut hot = Hot::read(&split.hot, &place).unwrap();
+        assert!(!hot.is_whole() && hot.lacks(&[0, 1]) && !hot.lacks(&[0, 2]));
+        assert_eq!(hot.project(&[2, 0]).unwrap(), Row::from_iter([Value::Null, Value::Integer(1)]));
+        assert_eq!(hot.project(&[1]), Err(Damage::Missing));
+        hot.complete(&split.cold.unwrap(), &place).unwrap();
+        assert_eq!(hot.into_row().unwrap(), row());
+    }
+
+    #[test]
+    fn parts_under_another_key_or_of_another_version_are_found() {
+        let (place, split) = records();
+        let elsewhere = row_key(TABLE, b"l");
+        assert_eq!(Hot::read(&split.hot, &elsewhere).unwrap_err(), Damage::Checksum);
+        let mut hot = Hot::read(&split.hot, &place).unwrap();
+        let cold = split.cold.unwrap();
+        assert_eq!(hot.complete(&cold, &elsewhere).unwrap_err(), Damage::Checksum);
+        let kind = Damage::Decode(DecodeError::UnknownTag(Kind::Hot as u8));
+        assert_eq!(hot.complete(&split.hot, &place).unwrap_err(), kind);
+        assert_eq!(Hot::read(&split.hot, &place).unwrap().into_row().unwrap_err(), Damage::Missing);
+        hot.complete(&cold, &place).unwrap();
+        assert_eq!(hot.complete(&cold, &place).unwrap_err(), Damage::Misplaced);
+
+        let later = StoredRow { values: Row::from_iter([1, 2, 3].map(Value::Integer)), ..row() };
+        let later = super::split(TABLE, b"k", &later, &BTreeSet::from([0, 2]));
+        let mut mixed = Hot::read(&later.hot, &place).unwrap();
+        assert_eq!(mixed.complete(&cold, &place).unwrap_err(), Damage::Checksum);
+    }
+
+    #[test]
+    fn a_commit_comes_back_from_its_own_place_and_within_its_limit() {
+        let bytes = write_commit(&commit(), COMMIT_BYTES).unwrap();
+        assert_eq!(read_commit(&bytes, Lsn(4)).unwrap(), commit());
+        assert_eq!(read_commit(&bytes, Lsn(5)).unwrap_err(), Damage::Misplaced);
+        assert!(write_commit(&commit(), bytes.len()).is_ok());
+        let error = write_commit(&commit(), 20).unwrap_err();
+        assert_eq!(error.to_string(), "a commit of more than 20 bytes: split the transaction");
+    }
+
+    #[test]
+    fn meta_records_come_back() {
+        let identity = Identity { database: DatabaseId(u64::MAX), actor: ActorId(9) };
+        assert_eq!(read_identity(&write_identity(identity)), Ok(identity));
+        assert_eq!(read_state(&write_state(Lsn(8), 9, TIME)), Ok((Lsn(8), 9, TIME)));
+        assert_eq!(read_catalog(&write_catalog(&Catalog::default())), Ok(Catalog::default()));
+        let size = TableSize { rows: 1, hot_bytes: 300, cold_bytes: 5 };
+        assert_eq!(read_size(&write_size(TABLE, size), TABLE), Ok(size));
+        assert_eq!(read_size(&write_size(TABLE, size), TableId(8)), Err(Damage::Checksum));
+        assert_eq!(read_format(&write_format(6)), Some(6));
+        assert_eq!(read_format(b"deltaic\0\x01"), None);
+        let no_json = seal([start(Kind::Catalog), b"{".to_vec()].concat(), &[]);
+        assert!(matches!(read_catalog(&no_json), Err(Damage::Catalog { .. })));
+    }
+
+    /// The bytes are part of the file format: a change of them is a new version.
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let (place, split) = records();
+        assert_eq!(place, [0, 0, 0, 7, b'k']);
+        // Dot, time, one cell of column 1 with its dot and time; behind the checksum three columns, two of them here.
+        assert_eq!(split.hot[4..13], [2, 1, 2, 3, 1, 1, 1, 1, 1]);
+        assert_eq!(split.hot[17..], [3, 2, 0, 3, 2, 2, 0]);
+        assert_eq!(split.cold.unwrap()[4..], [3, 1, 1, 6, 4, b'c', b'o', b'l', b'd']);
+        let state = write_state(Lsn(300), 1, TIME);
+        assert_eq!(state[4..], [5, 0xac, 2, 1, 3]);
+        assert_eq!(u32::from_le_bytes([state[0], state[1], state[2], state[3]]), crc32c::crc32c(&state[4..]));
+        assert_eq!(write_format(1), *b"deltaic\0\x01\0\0\0");
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_read_or_refused(
+            payload in proptest::collection::vec(prop_oneof![0_u8..14, any::<u8>()], 0..60),
+        ) {
+            let record = |kind| seal([start(kind), payload.clone()].concat(), &[]);
+            let _ = read_commit(&record(Kind::Commit), Lsn(1));
+            let _ = read_state(&record(Kind::State));
+            let _ = read_identity(&record(Kind::Identity));
+            let _ = read_catalog(&record(Kind::Catalog));
+            if let Ok(mut hot) = Hot::read(&record(Kind::Hot), &[]) {
+                let _ = hot.complete(&record(Kind::Cold), &[]);
+                let _ = hot.into_row();
+            }
+            prop_assert!(read_state(&payload).is_err());
+        }
+    }
+}

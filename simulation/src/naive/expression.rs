@@ -81,9 +81,7 @@ pub(super) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<V, Failure> {
         Expr::Nested(inner) => evaluate(inner, scope),
         Expr::Identifier(name) => scope.lookup(None, &name.value.to_lowercase()),
         Expr::CompoundIdentifier(parts) => match &parts[..] {
-            [table, column] => {
-                scope.lookup(Some(&table.value.to_lowercase()), &column.value.to_lowercase())
-            }
+            [table, column] => scope.lookup(Some(&table.value.to_lowercase()), &column.value.to_lowercase()),
             _ => Err(unsupported()),
         },
         Expr::Value(literal) => constant(&literal.value, scope),
@@ -280,7 +278,11 @@ fn call(function: &Function, scope: &Scope<'_>) -> Result<V, Failure> {
     let values = arguments.iter().map(|expr| evaluate(expr, scope)).collect::<Result<Vec<_>, _>>()?;
     Ok(match (name.as_str(), &values[..]) {
         ("nullif", [a, b]) => {
-            if equal(a, b) == Some(true) { V::Null } else { a.clone() }
+            if equal(a, b) == Some(true) {
+                V::Null
+            } else {
+                a.clone()
+            }
         }
         ("greatest" | "least", values) => {
             let present = values.iter().filter(|value| **value != V::Null);

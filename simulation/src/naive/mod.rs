@@ -52,11 +52,7 @@ pub enum Kind {
 pub type Database = BTreeMap<String, Table>;
 
 /// The rows of a query, in its order if it has one.
-pub fn query(
-    database: &Database,
-    statement: &Statement,
-    parameters: &[V],
-) -> Result<Vec<Vec<V>>, Failure> {
+pub fn query(database: &Database, statement: &Statement, parameters: &[V]) -> Result<Vec<Vec<V>>, Failure> {
     match statement {
         Statement::Query(query) => select::query(database, query, parameters),
         other => Err(Failure::Unsupported(other.to_string())),
@@ -76,8 +72,11 @@ pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, 
             for exprs in &values.rows {
                 let mut row = vec![V::Null; table.columns.len()];
                 for (column, expr) in insert.columns.iter().zip(expr_list(exprs)) {
-                    let place =
-                        table.columns.iter().position(|name| *name == last(column)).ok_or_else(unsupported)?;
+                    let place = table
+                        .columns
+                        .iter()
+                        .position(|name| *name == last(column))
+                        .ok_or_else(unsupported)?;
                     row[place] = evaluate(expr, &Scope::empty(&[]))?.assign(table.kinds[place])?;
                 }
                 rows.push(row);

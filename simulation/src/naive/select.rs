@@ -76,12 +76,7 @@ fn body(database: &Database, body: &SetExpr, parameters: &[V]) -> Result<Relatio
     match body {
         SetExpr::Select(select) => self::select(database, select, parameters),
         SetExpr::Query(inner) => Ok((Vec::new(), query(database, inner, parameters)?)),
-        SetExpr::SetOperation {
-            op: SetOperator::Union,
-            set_quantifier: SetQuantifier::All,
-            left,
-            right,
-        } => {
+        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } => {
             let (names, mut rows) = self::body(database, left, parameters)?;
             rows.extend(self::body(database, right, parameters)?.1);
             Ok((names, rows))
@@ -97,12 +92,8 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         source = product(&source, &right);
     }
     let (names, rows) = source;
-    let scope = |values: &Vec<V>| Scope {
-        names: names.clone(),
-        values: values.clone(),
-        parameters,
-        group: None,
-    };
+    let scope =
+        |values: &Vec<V>| Scope { names: names.clone(), values: values.clone(), parameters, group: None };
     let mut kept = Vec::new();
     for row in &rows {
         let scope = scope(row);
@@ -114,9 +105,8 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         return Err(Failure::Unsupported("GROUP BY ALL".to_owned()));
     };
     let items: Vec<(&Expr, String)> = items(select)?;
-    let grouped = !keys.is_empty()
-        || select.having.is_some()
-        || items.iter().any(|(expr, _)| contains_aggregate(expr));
+    let grouped =
+        !keys.is_empty() || select.having.is_some() || items.iter().any(|(expr, _)| contains_aggregate(expr));
     let mut output = Vec::new();
     if grouped {
         for (key, group) in groups(keys, kept)? {
@@ -162,10 +152,7 @@ fn items(select: &Select) -> Result<Vec<(&Expr, String)>, Failure> {
 }
 
 /// The groups in the order of their first rows; without keys one group, empty or not.
-fn groups<'a>(
-    keys: &[Expr],
-    rows: Vec<Scope<'a>>,
-) -> Result<Vec<(Vec<String>, Vec<Scope<'a>>)>, Failure> {
+fn groups<'a>(keys: &[Expr], rows: Vec<Scope<'a>>) -> Result<Vec<(Vec<String>, Vec<Scope<'a>>)>, Failure> {
     let mut groups: Vec<(Vec<String>, Vec<Scope<'a>>)> = Vec::new();
     if keys.is_empty() {
         return Ok(vec![(Vec::new(), rows)]);
@@ -201,12 +188,8 @@ fn joined(database: &Database, table: &TableWithJoins, parameters: &[V]) -> Resu
                 let values: Vec<V> = l.iter().chain(r).cloned().collect();
                 let pair = match constraint {
                     JoinConstraint::On(condition) => {
-                        let scope = Scope {
-                            names: names.clone(),
-                            values: values.clone(),
-                            parameters,
-                            group: None,
-                        };
+                        let scope =
+                            Scope { names: names.clone(), values: values.clone(), parameters, group: None };
                         holds(condition, &scope)?
                     }
                     JoinConstraint::None => true,
@@ -236,8 +219,7 @@ fn factor(database: &Database, factor: &TableFactor, parameters: &[V]) -> Result
     match factor {
         TableFactor::Table { name, alias, .. } => {
             let name = last(name);
-            let table =
-                database.get(&name).ok_or_else(|| Failure::Unsupported(format!("table {name}")))?;
+            let table = database.get(&name).ok_or_else(|| Failure::Unsupported(format!("table {name}")))?;
             let alias = alias.as_ref().map_or(name, |alias| alias.name.value.to_lowercase());
             let names = table.columns.iter().map(|column| (alias.clone(), column.clone())).collect();
             Ok((names, table.rows.clone()))
@@ -264,7 +246,9 @@ fn contains_aggregate(expr: &Expr) -> bool {
                 || arguments(function).is_some_and(|list| list.into_iter().any(contains_aggregate))
         }
         Expr::BinaryOp { left, right, .. } => contains_aggregate(left) || contains_aggregate(right),
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::IsNull(inner) => contains_aggregate(inner),
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::IsNull(inner) => {
+            contains_aggregate(inner)
+        }
         _ => false,
     }
 }

@@ -1,9 +1,246 @@
-use super::{Argument, Function, mistyped};
-use deltaic_types::{EvalError, Value};
-pub(super) fn call(
-    _function: Function,
-    _args: &[Argument<'_>],
-    _result: &deltaic_types::DataType,
-) -> Result<Value, EvalError> {
-    Err(mistyped())
+//! Functions of numbers. Doubles round half to even and numerics half away from zero, as PostgreSQL's do.
+
+use bigdecimal::{BigDecimal, Signed, Zero, num_bigint::BigInt};
+use deltaic_types::{DataType, EvalError, Numeric, Value};
+
+use super::{Argument, Function, argument, double_argument, integer_argument, mistyped};
+
+/// The most that a numeric may be raised to: the digits of the result are bounded beyond it anyway.
+const EXPONENT: i64 = 100_000;
+
+fn invalid(function: &'static str, reason: &'static str) -> EvalError {
+    EvalError::InvalidArgument { function, reason }
+}
+
+pub(super) fn call(function: Function, args: &[Argument<'_>], result: &DataType) -> Result<Value, EvalError> {
+    match function {
+        Function::Pi => return Ok(Value::double(std::f64::consts::PI)),
+        Function::Gcd | Function::Lcm => {
+            return divisors(function, integer_argument(args, 0)?, integer_argument(args, 1)?, result);
+        }
+        Function::WidthBucket => return width_bucket(args),
+        _ => {}
+    }
+    match argument(args, 0)? {
+        Value::Integer(n) => match function {
+            Function::Abs => n
+                .checked_abs()
+                .ok_or(EvalError::IntegerOutOfRange { type_name: result.name() })
+                .and_then(|n| result.fit(Value::Integer(n))),
+            _ => Err(mistyped()),
+        },
+        Value::Numeric(n) => numeric(function, n, args).map(Value::numeric),
+        Value::Double(x) => {
+            let second = if args.len() > 1 { double_argument(args, 1)? } else { 0.0 };
+            double(function, x.get(), second).map(Value::double)
+        }
+        _ => Err(mistyped()),
+    }
+}
+
+fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
+    let within_one = |name| {
+        if (-1.0..=1.0).contains(&x) || x.is_nan() {
+            Ok(x)
+        } else {
+            Err(invalid(name, "input is out of range"))
+        }
+    };
+    let finite = |name| if x.is_infinite() { Err(invalid(name, "input is out of range")) } else { Ok(x) };
+    let value = match function {
+        Function::Abs => x.abs(),
+        Function::Ceil => x.ceil(),
+        Function::Floor => x.floor(),
+        Function::Round => x.round_ties_even(),
+        Function::Trunc => x.trunc(),
+        Function::Sign if x > 0.0 => 1.0,
+        Function::Sign if x < 0.0 => -1.0,
+        Function::Sign => x,
+        Function::Sqrt if x < 0.0 => {
+            return Err(invalid("sqrt", "cannot take the square root of a negative number"));
+        }
+        Function::Sqrt => x.sqrt(),
+        Function::Cbrt => x.cbrt(),
+        Function::Exp => x.exp(),
+        Function::Power => power(x, y)?,
+        Function::Ln => logarithm(x)?.ln(),
+        Function::Log10 => logarithm(x)?.log10(),
+        Function::Log => {
+            let base = logarithm(x)?.ln();
+            let number = logarithm(y)?.ln();
+            if base == 0.0 {
+                return Err(EvalError::DivisionByZero);
+            }
+            number / base
+        }
+        Function::Degrees => x.to_degrees(),
+        Function::Radians => x.to_radians(),
+        Function::Sin => finite("sin")?.sin(),
+        Function::Cos => finite("cos")?.cos(),
+        Function::Tan => finite("tan")?.tan(),
+        Function::Cot => 1.0 / finite("cot")?.tan(),
+        Function::Asin => within_one("asin")?.asin(),
+        Function::Acos => within_one("acos")?.acos(),
+        Function::Atan => x.atan(),
+        Function::Atan2 => x.atan2(y),
+        _ => return Err(mistyped()),
+    };
+    let overflow = value.is_infinite() && x.is_finite() && y.is_finite() && function != Function::Cot;
+    let underflow = value == 0.0
+        && x.is_finite()
+        && match function {
+            Function::Exp => true,
+            Function::Power => x != 0.0 && y.is_finite(),
+            _ => false,
+        };
+    if overflow || underflow { Err(EvalError::DoubleOutOfRange) } else { Ok(value) }
+}
+
+fn logarithm(x: f64) -> Result<f64, EvalError> {
+    if x == 0.0 {
+        Err(invalid("ln", "cannot take the logarithm of zero"))
+    } else if x < 0.0 {
+        Err(invalid("ln", "cannot take the logarithm of a negative number"))
+    } else {
+        Ok(x)
+    }
+}
+
+fn power(x: f64, y: f64) -> Result<f64, EvalError> {
+    if x == 0.0 && y < 0.0 {
+        return Err(invalid("power", "zero raised to a negative power is undefined"));
+    }
+    if x < 0.0 && x.is_finite() && y.is_finite() && y.fract() != 0.0 {
+        return Err(invalid("power", "a negative number raised to a power that is no integer is complex"));
+    }
+    Ok(x.powf(y))
+}
+
+fn numeric(function: Function, n: &Numeric, args: &[Argument<'_>]) -> Result<Numeric, EvalError> {
+    let second = || match argument(args, 1)? {
+        Value::Numeric(m) => Ok(m),
+        _ => Err(mistyped()),
+    };
+    let decimal = n.as_decimal();
+    let whole = |mode| Numeric::new(&decimal.with_scale_round(0, mode));
+    match function {
+        Function::Abs => Numeric::new(&decimal.abs()),
+        Function::Ceil => whole(bigdecimal::RoundingMode::Ceiling),
+        Function::Floor => whole(bigdecimal::RoundingMode::Floor),
+        Function::Round | Function::Trunc => {
+            let scale = if args.len() > 1 { integer_argument(args, 1)?.clamp(-2_000, 2_000) } else { 0 };
+            if function == Function::Round {
+                n.round(scale)
+            } else {
+                Numeric::new(&decimal.with_scale_round(scale, bigdecimal::RoundingMode::Down))
+            }
+        }
+        Function::Sign => {
+            Ok(Numeric::from(i64::from(decimal.is_positive()) - i64::from(decimal.is_negative())))
+        }
+        Function::Sqrt => square_root(decimal),
+        Function::Div => {
+            let divisor = second()?;
+            let rest = n.rem(divisor)?;
+            let (whole, exact) = (n.sub(&rest)?, divisor);
+            whole.div(exact)?.round(0)
+        }
+        Function::Power => numeric_power(n, second()?),
+        _ => Err(mistyped()),
+    }
+}
+
+/// The square root to the scale that PostgreSQL chooses: 16 significant digits at least.
+fn square_root(n: &BigDecimal) -> Result<Numeric, EvalError> {
+    if n.is_negative() {
+        return Err(invalid("sqrt", "cannot take the square root of a negative number"));
+    }
+    let (digits, scale) = n.as_bigint_and_exponent();
+    if digits.is_zero() {
+        return Ok(Numeric::from(0_i64));
+    }
+    // The weight of the first group of four digits, as PostgreSQL stores numerics.
+    let before_point = digits.to_string().len() as i64 - scale;
+    let weight = (before_point - 1).div_euclid(4);
+    let half = (weight + 1) * 4 / 2 - 1;
+    let shown = (16 - half).max(scale).clamp(0, 1_000);
+    // One digit more than is shown, to round by.
+    let shift = 2 * (shown + 1) - scale;
+    let ten = BigInt::from(10);
+    let exponent = u32::try_from(shift.unsigned_abs()).map_err(|_| EvalError::NumericOutOfRange)?;
+    let scaled = if shift >= 0 { digits * ten.pow(exponent) } else { digits / ten.pow(exponent) };
+    Numeric::new(&BigDecimal::new(scaled.sqrt(), shown + 1))?.round(shown)
+}
+
+/// Whole exponents are exact up to the digits that PostgreSQL shows; others go through doubles.
+fn numeric_power(base: &Numeric, exponent: &Numeric) -> Result<Numeric, EvalError> {
+    let zero = Numeric::from(0_i64);
+    let negative = exponent < &zero;
+    if *base == zero && negative {
+        return Err(invalid("power", "zero raised to a negative power is undefined"));
+    }
+    let Some(times) = exponent.to_i64_exact() else {
+        let value = power(base.to_f64(), exponent.to_f64())?;
+        return Numeric::try_from(value);
+    };
+    if times.abs() > EXPONENT {
+        let one = base.as_decimal().abs() == BigDecimal::from(1) || *base == zero;
+        if !one {
+            return if negative && base.as_decimal().abs() > BigDecimal::from(1) {
+                Ok(zero)
+            } else {
+                Err(EvalError::NumericOutOfRange)
+            };
+        }
+    }
+    let mut result = Numeric::from(1_i64);
+    let mut square = base.clone();
+    let mut rest = times.unsigned_abs();
+    while rest > 0 {
+        if rest & 1 == 1 {
+            result = result.mul(&square)?;
+        }
+        rest >>= 1;
+        if rest > 0 {
+            square = square.mul(&square)?;
+        }
+    }
+    if negative { Numeric::from(1_i64).div(&result) } else { result.round(1_000) }
+}
+
+fn divisors(function: Function, a: i64, b: i64, result: &DataType) -> Result<Value, EvalError> {
+    let (mut x, mut y) = (a.unsigned_abs(), b.unsigned_abs());
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    let out = || EvalError::IntegerOutOfRange { type_name: result.name() };
+    let n = match function {
+        Function::Lcm if x == 0 => 0,
+        Function::Lcm => (a.unsigned_abs() / x).checked_mul(b.unsigned_abs()).ok_or_else(out)?,
+        _ => x,
+    };
+    result.fit(Value::Integer(i64::try_from(n).map_err(|_| out())?))
+}
+
+fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
+    let [x, low, high] = [double_argument(args, 0)?, double_argument(args, 1)?, double_argument(args, 2)?];
+    let count = integer_argument(args, 3)?;
+    if count <= 0 {
+        return Err(invalid("width_bucket", "count must be greater than zero"));
+    }
+    if x.is_nan() || !low.is_finite() || !high.is_finite() {
+        return Err(invalid("width_bucket", "bounds must be finite and operand must not be NaN"));
+    }
+    if low == high {
+        return Err(invalid("width_bucket", "lower bound cannot equal upper bound"));
+    }
+    let (before, after) = if low < high { (x < low, x >= high) } else { (x > low, x <= high) };
+    let bucket = if before {
+        0
+    } else if after {
+        count + 1
+    } else {
+        ((count as f64 * ((x - low) / (high - low))) as i64 + 1).min(count)
+    };
+    DataType::Integer.fit(Value::Integer(bucket))
 }

@@ -1,5 +1,297 @@
-use super::{Argument, Function, mistyped};
-use deltaic_types::{EvalError, Value};
-pub(super) fn call(_function: Function, _args: &[Argument<'_>]) -> Result<Value, EvalError> {
-    Err(mistyped())
+//! Functions of text. Lengths and places count characters, from 1.
+
+use std::fmt::Write as _;
+
+use deltaic_types::{EvalError, Value, text_format::to_text};
+
+use super::{Argument, Function, argument, check_length, integer_argument, mistyped, pattern, text_argument};
+
+fn invalid(function: &'static str, reason: &'static str) -> EvalError {
+    EvalError::InvalidArgument { function, reason }
+}
+
+fn count(n: usize) -> Value {
+    Value::Integer(n as i64)
+}
+
+pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, EvalError> {
+    match function {
+        Function::Concat => return concat(args, None),
+        Function::ConcatWs => {
+            return match argument(args, 0)? {
+                Value::Null => Ok(Value::Null),
+                separator => concat(&args[1..], Some(separator.as_str().ok_or_else(mistyped)?)),
+            };
+        }
+        Function::Chr => return chr(integer_argument(args, 0)?),
+        Function::ToHex => return Ok(Value::from(to_hex(integer_argument(args, 0)?))),
+        _ => {}
+    }
+    let text = text_argument(args, 0)?;
+    Ok(match function {
+        Function::Concatenate => {
+            let other = text_argument(args, 1)?;
+            check_length(text.len() + other.len())?;
+            Value::from([text, other].concat())
+        }
+        Function::Length => count(text.chars().count()),
+        Function::OctetLength => count(text.len()),
+        Function::BitLength => count(text.len() * 8),
+        Function::Lower => Value::from(text.chars().map(lower).collect::<String>()),
+        Function::Upper => Value::from(text.chars().map(upper).collect::<String>()),
+        Function::Initcap => Value::from(initcap(text)),
+        Function::Btrim | Function::Ltrim | Function::Rtrim => {
+            let set = if args.len() > 1 { text_argument(args, 1)? } else { " " };
+            let trimmed =
+                if function == Function::Rtrim { text } else { text.trim_start_matches(|c| set.contains(c)) };
+            Value::from(if function == Function::Ltrim {
+                trimmed
+            } else {
+                trimmed.trim_end_matches(|c| set.contains(c))
+            })
+        }
+        Function::Substring => {
+            let length = if args.len() > 2 { Some(integer_argument(args, 2)?) } else { None };
+            Value::from(substring(text, integer_argument(args, 1)?, length)?)
+        }
+        Function::Left => {
+            let wanted = integer_argument(args, 1)?;
+            let end = if wanted >= 0 { wanted } else { (text.chars().count() as i64 + wanted).max(0) };
+            Value::from(head(text, end))
+        }
+        Function::Right => {
+            let wanted = integer_argument(args, 1)?;
+            let length = text.chars().count() as i64;
+            let skip = if wanted >= 0 { (length - wanted).max(0) } else { (-wanted).min(length) };
+            Value::from(&text[head(text, skip).len()..])
+        }
+        Function::Lpad | Function::Rpad => pad(function, text, args)?,
+        Function::Replace => {
+            let (from, to) = (text_argument(args, 1)?, text_argument(args, 2)?);
+            if from.is_empty() {
+                return Ok(Value::from(text));
+            }
+            let found = text.matches(from).count();
+            check_length(text.len() - found * from.len() + found.saturating_mul(to.len()))?;
+            Value::from(text.replace(from, to))
+        }
+        Function::Repeat => {
+            let times = usize::try_from(integer_argument(args, 1)?).unwrap_or(0);
+            check_length(text.len().saturating_mul(times))?;
+            Value::from(text.repeat(times))
+        }
+        Function::Reverse => Value::from(text.chars().rev().collect::<String>()),
+        Function::Position => {
+            let wanted = text_argument(args, 1)?;
+            text.find(wanted).map_or(Value::Integer(0), |at| count(text[..at].chars().count() + 1))
+        }
+        Function::SplitPart => {
+            let (separator, place) = (text_argument(args, 1)?, integer_argument(args, 2)?);
+            Value::from(split_part(text, separator, place)?)
+        }
+        Function::StartsWith => Value::Boolean(text.starts_with(text_argument(args, 1)?)),
+        Function::Ascii => Value::Integer(text.chars().next().map_or(0, |c| i64::from(u32::from(c)))),
+        Function::Translate => {
+            let from: Vec<char> = text_argument(args, 1)?.chars().collect();
+            let to: Vec<char> = text_argument(args, 2)?.chars().collect();
+            let translated: String = text
+                .chars()
+                .filter_map(|c| match from.iter().position(|other| *other == c) {
+                    Some(place) => to.get(place).copied(),
+                    None => Some(c),
+                })
+                .collect();
+            check_length(translated.len())?;
+            Value::from(translated)
+        }
+        Function::Overlay => {
+            let part = text_argument(args, 1)?;
+            let start = integer_argument(args, 2)?;
+            let length =
+                if args.len() > 3 { integer_argument(args, 3)? } else { part.chars().count() as i64 };
+            if start <= 0 {
+                return Err(invalid("overlay", "the start must be at least 1"));
+            }
+            let before = head(text, start - 1);
+            let rest = start.saturating_add(length) - 1;
+            let after = &text[head(text, rest.max(0)).len()..];
+            check_length(before.len() + part.len() + after.len())?;
+            Value::from([before, part, after].concat())
+        }
+        Function::QuoteLiteral => {
+            let mut quoted = String::new();
+            if text.contains('\\') {
+                quoted.push('E');
+            }
+            check_length(text.len() * 2)?;
+            let _ = write!(quoted, "'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+            Value::from(quoted)
+        }
+        Function::QuoteIdent => {
+            let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            let keyword = sqlparser::keywords::ALL_KEYWORDS.contains(&text.to_uppercase().as_str());
+            if starts && text.chars().all(plain) && !keyword {
+                Value::from(text)
+            } else {
+                check_length(text.len() * 2)?;
+                Value::from(format!("\"{}\"", text.replace('"', "\"\"")))
+            }
+        }
+        Function::RegexpReplace => regexp_replace(text, args)?,
+        _ => return Err(mistyped()),
+    })
+}
+
+fn concat(args: &[Argument<'_>], separator: Option<&str>) -> Result<Value, EvalError> {
+    let mut text = String::new();
+    let mut first = true;
+    for arg in args.iter().filter(|arg| !arg.is_null()) {
+        if !first {
+            text.push_str(separator.unwrap_or_default());
+        }
+        first = false;
+        // concat prints booleans as psql does, other than a cast.
+        match arg.as_ref() {
+            Value::Boolean(b) => text.push(if *b { 't' } else { 'f' }),
+            other => text.push_str(&to_text(other)),
+        }
+        check_length(text.len())?;
+    }
+    Ok(Value::from(text))
+}
+
+fn chr(n: i64) -> Result<Value, EvalError> {
+    if n == 0 {
+        return Err(invalid("chr", "null character not permitted"));
+    }
+    u32::try_from(n)
+        .ok()
+        .and_then(char::from_u32)
+        .map(|c| Value::from(c.to_string()))
+        .ok_or(invalid("chr", "requested character is not valid"))
+}
+
+/// Two's complement of the width that holds the number: 32 bits, else 64.
+fn to_hex(n: i64) -> String {
+    i32::try_from(n).map_or_else(|_| format!("{n:x}"), |n| format!("{n:x}"))
+}
+
+/// One character for one, so that the length stays.
+fn lower(c: char) -> char {
+    let mut folded = c.to_lowercase();
+    match (folded.next(), folded.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
+}
+
+fn upper(c: char) -> char {
+    let mut folded = c.to_uppercase();
+    match (folded.next(), folded.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
+}
+
+fn initcap(text: &str) -> String {
+    let mut in_word = false;
+    text.chars()
+        .map(|c| {
+            let turned = if in_word { lower(c) } else { upper(c) };
+            in_word = c.is_alphanumeric();
+            turned
+        })
+        .collect()
+}
+
+/// The first characters.
+fn head(text: &str, characters: i64) -> &str {
+    let characters = usize::try_from(characters).unwrap_or(0);
+    text.char_indices().nth(characters).map_or(text, |(at, _)| &text[..at])
+}
+
+fn substring(text: &str, start: i64, length: Option<i64>) -> Result<&str, EvalError> {
+    let end = match length {
+        Some(length) if length < 0 => {
+            return Err(invalid("substring", "negative substring length not allowed"));
+        }
+        Some(length) => start.saturating_add(length),
+        None => i64::MAX,
+    };
+    let from = head(text, start.max(1) - 1).len();
+    let to = head(text, end.max(1) - 1).len();
+    Ok(&text[from..to.max(from)])
+}
+
+fn pad(function: Function, text: &str, args: &[Argument<'_>]) -> Result<Value, EvalError> {
+    let width = usize::try_from(integer_argument(args, 1)?).unwrap_or(0);
+    let fill = if args.len() > 2 { text_argument(args, 2)? } else { " " };
+    let length = text.chars().count();
+    if width <= length || fill.is_empty() {
+        return Ok(Value::from(head(text, width as i64)));
+    }
+    let widest = fill.chars().map(char::len_utf8).max().unwrap_or(1);
+    check_length(text.len() + (width - length).saturating_mul(widest))?;
+    let filling: String = fill.chars().cycle().take(width - length).collect();
+    Ok(Value::from(if function == Function::Lpad { filling + text } else { text.to_owned() + &filling }))
+}
+
+fn split_part<'t>(text: &'t str, separator: &str, place: i64) -> Result<&'t str, EvalError> {
+    if place == 0 {
+        return Err(invalid("split_part", "field position must not be zero"));
+    }
+    let step = usize::try_from(place.unsigned_abs() - 1).unwrap_or(usize::MAX);
+    if text.is_empty() {
+        return Ok("");
+    }
+    if separator.is_empty() {
+        return Ok(if step == 0 { text } else { "" });
+    }
+    let found = if place > 0 {
+        text.split(separator).nth(step)
+    } else {
+        let fields: Vec<&str> = text.split(separator).collect();
+        fields.len().checked_sub(step.saturating_add(1)).map(|at| fields[at])
+    };
+    Ok(found.unwrap_or(""))
+}
+
+/// `regexp_replace(text, pattern, replacement, flags)`: the first match, or with `g` every one.
+fn regexp_replace(text: &str, args: &[Argument<'_>]) -> Result<Value, EvalError> {
+    let flags = if args.len() > 3 { text_argument(args, 3)? } else { "" };
+    if flags.contains(|c| !"gi".contains(c)) {
+        return Err(invalid("regexp_replace", "the flags are g and i"));
+    }
+    let regex = pattern::regex(text_argument(args, 1)?, flags.contains('i'))?;
+    let replacement = text_argument(args, 2)?;
+    let mut result = String::new();
+    let mut end = 0;
+    let limit = if flags.contains('g') { usize::MAX } else { 1 };
+    for found in regex.captures_iter(text).take(limit) {
+        let Some(whole) = found.get(0) else { continue };
+        result.push_str(&text[end..whole.start()]);
+        end = whole.end();
+        let mut chars = replacement.chars();
+        while let Some(c) = chars.next() {
+            match (c, if c == '\\' { chars.next() } else { None }) {
+                ('\\', Some('&')) => result.push_str(whole.as_str()),
+                ('\\', Some(digit)) if digit.is_ascii_digit() => {
+                    let group = digit.to_digit(10).unwrap_or(0) as usize;
+                    result.push_str(found.get(group).map_or("", |group| group.as_str()));
+                }
+                ('\\', Some(other)) => {
+                    if other != '\\' {
+                        result.push('\\');
+                    }
+                    result.push(other);
+                }
+                (c, _) => result.push(c),
+            }
+        }
+        check_length(result.len())?;
+    }
+    result.push_str(&text[end..]);
+    check_length(result.len())?;
+    Ok(Value::from(result))
 }

@@ -11,7 +11,7 @@ use deltaic_types::{TableId, limits};
 
 use super::{LowerError, Lowered, Lowering, place_parameters};
 use crate::{
-    compile::compile,
+    compile,
     expression::{Comparison, Expr, ExprKind},
     fallible::{can_fail, plain_column},
     optimise::{move_columns, substitute},
@@ -113,7 +113,10 @@ impl Lowering<'_> {
             .columns
             .iter()
             .map(|(leaf, column)| match leaves[*leaf] {
-                Leaf { table: Some(table), .. } => (*leaf, self.tables.slot(table, *column)),
+                Leaf { table: Some(table), .. } => {
+                    // A column that the plan does not read has no place, and nobody asks for it.
+                    (*leaf, self.tables.slot(table, *column).unwrap_or(usize::MAX))
+                }
                 Leaf { prefix, .. } => (*leaf, prefix + column),
             })
             .collect();

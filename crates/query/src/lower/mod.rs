@@ -17,7 +17,7 @@ use deltaic_types::{DataType, EvalError, Row, TableId, Value};
 use thiserror::Error;
 
 use crate::{
-    compile::compile,
+    compile,
     expression::{Expr, ExprKind},
     optimise::move_columns,
     plan::{self, Plan, Query},
@@ -25,8 +25,8 @@ use crate::{
 
 /// What the engine knows of the stored tables.
 pub trait Tables {
-    /// The place of a table's column in its rows in memory. The column is held there already.
-    fn slot(&self, table: TableId, column: usize) -> usize;
+    /// The place of a table's column in its rows in memory; None for a column that no plan has read.
+    fn slot(&self, table: TableId, column: usize) -> Option<usize>;
 
     /// The keys of the indexes that a table has in any case, as places in its rows; unique ones first.
     fn keys(&self, table: TableId) -> Vec<Vec<usize>>;

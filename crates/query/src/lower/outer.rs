@@ -9,7 +9,7 @@ use super::{
     place_parameters,
 };
 use crate::{
-    compile::compile,
+    compile,
     expression::{Comparison, Expr, ExprKind},
     fallible::{can_fail, plain_column},
     plan::Plan,
@@ -91,7 +91,9 @@ impl Lowering<'_> {
             .collect();
         if let (&[Plan::Scan { table, .. }], Some(columns)) = (&block.leaves[..], columns) {
             if !block.conditions.iter().any(Expr::has_parameter) {
-                let slot = |column: usize| self.tables.slot(*table, column);
+                let slot = |column: usize| {
+                    self.tables.slot(*table, column).expect("invariant: what a plan reads is in memory")
+                };
                 let filter =
                     block.conditions.iter().map(|expr| compile(expr, &|place| (0, slot(place)))).collect();
                 let places = columns.into_iter().map(slot).collect();

@@ -278,3 +278,9 @@ pub(crate) fn assert_same(store: &dyn Store, model: &dyn Store) {
         assert_eq!(commits, model.commits(Lsn(after), limit).unwrap());
     }
 }
+
+/// Seeds of a test: the usual number of them, or what `DELTAIC_STORAGE_SEEDS` says.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("DELTAIC_STORAGE_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..asked.unwrap_or(usual)
+}
