@@ -13,5 +13,7 @@ pub use events::{Event, EventReader, event_text};
 pub use live::{Change, Column, Current, OrderColumn, RowChange, Snapshot};
 pub use row::{encode_key, encode_row};
 pub use sql::{SqlRequest, SqlResponse};
-pub use status::{CircuitNode, CircuitStatus, ColumnStatus, DemoStatus, SetDemo, Status, TableStatus, ViewStatus};
+pub use status::{
+    CircuitNode, CircuitStatus, ColumnStatus, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
+};
 pub use sync::{ClientMessage, News, Poke, PokeText, ServerMessage, Subscribe, Unsubscribe};

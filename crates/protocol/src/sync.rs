@@ -166,7 +166,7 @@ mod tests {
         for (text, part) in [
             ("", "EOF"),
             ("{", "EOF"),
-            ("[]", "invalid type"),
+            ("[]", "expected value"),
             (r#"{"listen":1}"#, "unknown variant `listen`"),
             (r#"{"subscribe":{"sql":"SELECT 1"}}"#, "missing field `id`"),
             (r#"{"subscribe":{"id":-1,"sql":""}}"#, "invalid"),
