@@ -3,7 +3,7 @@
 import { bytes, count, h, plural, s, setText } from "./dom.js";
 
 const [WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN] = [176, 62, 22, 50, 8];
-const LETTERS = 26;
+const LETTERS = 24;
 const STATEFUL = new Set(["arrange", "aggregate", "distinct", "top k"]);
 
 export class Circuit {
@@ -26,7 +26,11 @@ export class Circuit {
   }
 
   /** Draws anew where operators came or went; otherwise only numbers change. */
-  show(title, nodes) {
+  show(title, nodes, tables) {
+    for (const node of nodes) {
+      // A table's rows are the engine's, not the circuit's.
+      if (node.operator === "table") node.table = tables.find((table) => node.label.endsWith(` ${table.name}`));
+    }
     this.#latest = new Map(nodes.map((node) => [node.id, node]));
     const shape = JSON.stringify([title, nodes.map((node) => [node.id, node.inputs])]);
     if (shape !== this.#shape) {
@@ -38,7 +42,8 @@ export class Circuit {
       const flowed = this.#latest.get(edge.from).rows_out;
       edge.element.classList.toggle("active", edge.flowed !== undefined && flowed > edge.flowed);
       edge.flowed = flowed;
-      setText(edge.text, count(flowed));
+      // What a table gave is counted by those who read it.
+      setText(edge.text, flowed === 0 ? "" : count(flowed));
     }
     this.#showDetail();
   }
@@ -67,7 +72,9 @@ export class Circuit {
       this.#chosen = this.#chosen === node.id ? null : node.id;
       this.#showDetail();
     };
-    const what = node.label.length > LETTERS ? `${node.label.slice(0, LETTERS - 1)}…` : node.label;
+    // The operator's name stands above already.
+    const label = node.label.startsWith(`${node.operator} `) ? node.label.slice(node.operator.length + 1) : node.label;
+    const what = label.length > LETTERS ? `${label.slice(0, LETTERS - 1)}…` : label;
     return s("g", {
       class: `node${STATEFUL.has(node.operator) ? " stateful" : ""}`, transform: `translate(${x - WIDTH / 2} ${y})`,
       tabindex: 0, role: "button", "aria-label": `${node.operator}: ${node.label}`, onclick: choose,
@@ -98,6 +105,7 @@ export class Circuit {
 }
 
 function stateText(node) {
+  if (node.table) return `${plural(node.table.rows, "row")} · shared`;
   if (node.rows === 0 && node.bytes === 0) return STATEFUL.has(node.operator) ? "empty" : "no state";
   return `${plural(node.rows, "row")} · ${bytes(node.bytes)}`;
 }

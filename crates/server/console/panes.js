@@ -21,6 +21,7 @@ export class Views {
   #list = byId("views-list");
   #circuit = new Circuit(byId("circuit"));
   #views = [];
+  #tables = [];
   #selected = null;
   #open;
 
@@ -29,8 +30,9 @@ export class Views {
     this.#open = open;
   }
 
-  show(views) {
+  show(views, tables) {
     this.#views = views;
+    this.#tables = tables;
     setText(byId("views-count"), views.length > 0 ? count(views.length) : "");
     if (views.length === 0) {
       this.#select(null);
@@ -99,7 +101,7 @@ export class Views {
     const response = await fetch(`v1/circuit/${id}`).catch(() => null);
     if (!response?.ok || id !== this.#selected) return;
     const { nodes } = await response.json();
-    this.#circuit.show("Circuit", nodes);
+    this.#circuit.show("Circuit", nodes, this.#tables);
   }
 }
 

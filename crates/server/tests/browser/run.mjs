@@ -1,0 +1,221 @@
+// The console in a headless Chromium, against the demo: a query, a live result that changes, a circuit, the
+// keyboard alone, a narrow window, dark mode. Screenshots are kept under target/browser.
+//
+// usage: node run.mjs [PROGRAM]   (PROGRAM is the `deltaic` binary; without it, target/{release,debug}/deltaic)
+
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
+const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+const kept = join(target, "browser");
+const PATIENCE = 30_000;
+
+function chromium() {
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    const found = spawnSync("which", [name], { encoding: "utf8" });
+    if (found.status === 0) return found.stdout.trim();
+  }
+  throw new Error("no Chromium: apt-get install chromium");
+}
+
+function program() {
+  const given = process.argv[2] ?? process.env.DELTAIC;
+  if (given) return given;
+  const built = ["release", "debug"].map((profile) => join(target, profile, "deltaic")).find(existsSync);
+  if (!built) throw new Error("no program: cargo build -p deltaic");
+  return built;
+}
+
+/** playwright-core, installed beside the screenshots where it is missing. */
+function playwright() {
+  mkdirSync(kept, { recursive: true });
+  const manifest = join(kept, "package.json");
+  if (!existsSync(manifest)) writeFileSync(manifest, '{"private":true}\n');
+  if (!existsSync(join(kept, "node_modules", "playwright-core"))) {
+    const installed = spawnSync("npm", ["install", "--no-audit", "--no-fund", "playwright-core@1"], { cwd: kept, stdio: "inherit" });
+    if (installed.status !== 0) throw new Error("playwright-core could not be installed");
+  }
+  return createRequire(manifest)("playwright-core");
+}
+
+/** Starts the demo; gives its address and what stops it. */
+function demo(path) {
+  const child = spawn(path, ["demo", "--listen", "127.0.0.1:0", "--speed", "1800"], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((done) => child.on("exit", (code) => done(code)));
+  const address = new Promise((found, failed) => {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const match = /console: (http:\S+)/.exec(line);
+      if (match) found(match[1]);
+    });
+    ended.then((code) => failed(new Error(`the demo ended with code ${code}`)));
+  });
+  const stop = async () => {
+    child.kill("SIGINT");
+    return ended;
+  };
+  return { address, stop };
+}
+
+const checks = [];
+async function check(name, body) {
+  await body();
+  checks.push(name);
+  console.log(`ok  ${name}`);
+}
+function assert(truth, message) {
+  if (!truth) throw new Error(message);
+}
+
+const server = demo(program());
+const browser = await playwright().chromium.launch({ executablePath: chromium(), args: ["--no-sandbox"] });
+const errors = [];
+let failure = null;
+try {
+  const address = await server.address;
+  const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, colorScheme: "light" });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => errors.push(`page: ${error.message}`));
+  page.on("console", (message) => {
+    // A refused statement is a 400 by intent, and Chromium reports each.
+    if (message.type() === "error" && !/status of 400/.test(message.text())) errors.push(`console: ${message.text()}`);
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(address) && !request.url().startsWith("data:")) errors.push(`asked elsewhere: ${request.url()}`);
+  });
+  const shot = (name) => page.screenshot({ path: join(kept, `${name}.png`) });
+  const sql = page.getByLabel("SQL", { exact: true });
+  const cells = () => page.locator("#rows tbody td").allTextContents();
+  const changes = async () => {
+    const before = JSON.stringify(await cells());
+    await page.waitForFunction((old) =>
+      JSON.stringify([...document.querySelectorAll("#rows tbody td")].map((cell) => cell.textContent)) !== old, before);
+  };
+
+  await check("the console opens with example queries", async () => {
+    await page.goto(address);
+    await page.locator(".examples button").first().waitFor();
+    await page.locator("#state.connected").waitFor();
+    await shot("1-empty");
+  });
+  await check("a query runs", async () => {
+    await sql.fill("SELECT carrier, name FROM airlines ORDER BY name LIMIT 5");
+    await sql.press("Control+Enter");
+    await page.waitForFunction(() => document.querySelectorAll("#rows tbody tr").length === 5);
+    assert((await cells())[1].length > 3, "the second column is a name");
+  });
+  await check("an error is shown with its place", async () => {
+    await sql.fill("SELECT carrier,\n  nam FROM airlines");
+    await sql.press("Control+Enter");
+    await page.locator("#error:not([hidden]) pre b").waitFor();
+    await shot("2-error");
+    await page.getByRole("button", { name: "Go there" }).click();
+    const selected = await sql.evaluate((field) => field.value.slice(field.selectionStart, field.selectionEnd));
+    assert(selected === "nam", `the editor selects ${JSON.stringify(selected)}`);
+  });
+  await check("a query becomes live and changes, and what changed is marked", async () => {
+    await page.reload();
+    await page.getByRole("button", { name: "Airlines by average delay" }).click();
+    await page.locator("#rows tbody td.changed").first().waitFor();
+    await page.waitForFunction(() => document.querySelectorAll("#rows tbody tr").length > 8);
+    await page.locator("#rows tbody td.changed").first().waitFor();
+  });
+  await check("its circuit is drawn and its numbers move", async () => {
+    await page.locator("#views-list li").first().waitFor();
+    await page.locator("#circuit .node").first().waitFor();
+    const flowed = () => page.locator("#circuit .edge text").allTextContents().then((texts) => texts.join());
+    const before = await flowed();
+    await page.waitForFunction((old) => [...document.querySelectorAll("#circuit .edge text")].map((text) => text.textContent).join() !== old, before);
+    await page.waitForFunction(() => /p99 [\d.]+ ms/.test(document.querySelector("#views-list").textContent));
+    await shot("3-live");
+    await page.locator("#circuit .node").last().click();
+    await page.locator(".chosen-node:not([hidden])").waitFor();
+  });
+  await check("the lost connection comes back and the result goes on", async () => {
+    await context.setOffline(true);
+    await context.setOffline(false);
+    await changes();
+  });
+  await check("everything is reached by keyboard alone", async () => {
+    await page.goto(address);
+    await page.locator(".examples button").first().waitFor();
+    const reached = new Set();
+    for (let step = 0; step < 60; step++) {
+      await page.keyboard.press("Tab");
+      reached.add(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim().slice(0, 24)));
+    }
+    for (const wanted of ["Skip to the editor", "theme", "speed", "sql", "run", "live", "history", "tab-views", "The latest departuresSELE"]) {
+      assert([...reached].some((name) => name.startsWith(wanted.slice(0, 20))), `Tab reaches ${wanted}; it reached ${[...reached].join(" | ")}`);
+    }
+    await sql.focus();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.type("SELECT origin, count(*) AS n FROM flights GROUP BY origin ORDER BY origin");
+    await page.keyboard.press("Control+Shift+Enter");
+    await page.waitForFunction(() => document.querySelectorAll("#rows tbody tr").length === 3);
+    await page.locator("#tab-views").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.locator("#tables:not([hidden]) summary").first().waitFor();
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.locator("#tables details[open] .columns li").first().waitFor();
+    await shot("4-tables");
+    await page.locator("#tab-tables").focus();
+    await page.keyboard.press("ArrowLeft");
+    await page.locator("#views-list li[aria-selected=true]").focus();
+    await page.keyboard.press("ArrowUp");
+    const selected = await page.evaluate(() => document.activeElement.getAttribute("aria-selected"));
+    assert(selected === "true", "the arrow keys select a live query");
+  });
+  await check("the speed is changed", async () => {
+    await page.locator("#speed").focus();
+    await page.keyboard.press("Home");
+    await page.waitForFunction(() => fetch("v1/status").then((response) => response.json()).then((status) => status.demo.speed === 0));
+    await page.keyboard.press("End");
+    await page.waitForFunction(() => fetch("v1/status").then((response) => response.json()).then((status) => status.demo.speed === 10080));
+  });
+  await check("dark mode", async () => {
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.goto(address);
+    await page.getByRole("button", { name: "What each airport is doing" }).click();
+    await page.locator("#rows tbody td.changed").first().waitFor();
+    await page.locator("#circuit .node").first().waitFor();
+    const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert(ground === "rgb(18, 21, 23)", `the ground is ${ground}`);
+    await shot("5-dark");
+    await page.locator("#theme").click();
+    const light = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert(light === "rgb(247, 246, 243)", `the toggle gives ${light}`);
+    await page.locator("#theme").click();
+    await page.locator("#theme").click();
+  });
+  await check("a narrow window has one column and no sideways scrolling", async () => {
+    await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.goto(address);
+    await page.getByRole("button", { name: "Airlines by average delay" }).click();
+    await page.locator("#rows tbody tr").first().waitFor();
+    await page.locator("#circuit .node").first().waitFor();
+    const [wide, shown] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert(wide <= shown, `the page is ${wide} wide in a window of ${shown}`);
+    await page.screenshot({ path: join(kept, "6-narrow.png"), fullPage: true });
+  });
+  await check("nothing was wrong in the browser's console", async () => {
+    assert(errors.length === 0, errors.join("\n"));
+  });
+} catch (error) {
+  failure = error;
+} finally {
+  await browser.close();
+}
+const code = await server.stop();
+if (!failure && code !== 0) failure = new Error(`the demo stopped with code ${code}`);
+if (failure) {
+  console.error(failure.message, errors.join("\n"));
+  process.exit(1);
+}
+console.log(`${checks.length} checks passed; screenshots are in ${kept}`);

@@ -1,0 +1,162 @@
+//! `GET /v1/live`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value as Json, json};
+
+use crate::setting::{PATIENCE, Setting};
+
+const TABLE: &str = "CREATE TABLE t (id integer PRIMARY KEY, n integer, body text);
+    INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b')";
+
+#[test]
+fn a_snapshot_then_the_changes_of_each_commit() {
+    let setting = Setting::new(TABLE);
+    let mut live = setting.live("SELECT id, n FROM t WHERE n > 5", None).unwrap();
+    let (event, data) = live.expect("snapshot");
+    assert!(event.id.is_some());
+    assert_eq!(data["columns"][0], json!({"name": "id", "type": "integer"}));
+    assert_eq!(data["rows"].as_array().unwrap().len(), 2);
+    setting.execute("INSERT INTO t VALUES (3, 0, 'not in the result')");
+    let lsn = setting.execute("UPDATE t SET n = 11 WHERE id = 1; DELETE FROM t WHERE id = 2").lsn;
+    let (_, data) = live.expect("change");
+    assert_eq!(data["lsn"], json!(lsn));
+    let mut changes: Vec<Json> = data["changes"].as_array().unwrap().clone();
+    assert_eq!(changes[2]["weight"], json!(1), "what went comes first");
+    changes.sort_by_key(ToString::to_string);
+    assert_eq!(
+        json!(changes),
+        json!([
+            {"row": [1, 10], "weight": -1},
+            {"row": [1, 11], "weight": 1},
+            {"row": [2, 20], "weight": -1},
+        ])
+    );
+}
+
+#[test]
+fn hidden_sort_values_travel_beside_the_row() {
+    let setting = Setting::new(TABLE);
+    let mut live = setting.live("SELECT body FROM t ORDER BY n DESC", None).unwrap();
+    let (_, data) = live.expect("snapshot");
+    assert_eq!((&data["rows"], &data["keys"]), (&json!([["b"], ["a"]]), &json!([[20], [10]])));
+    assert_eq!(data["order"], json!([{"column": 1, "descending": true, "nulls_first": true}]));
+    setting.execute("INSERT INTO t VALUES (3, 15, 'c')");
+    let (_, data) = live.expect("change");
+    assert_eq!(data["changes"], json!([{"weight": 1, "row": ["c"], "key": [15]}]));
+}
+
+#[test]
+fn a_refused_query_is_a_response_and_not_a_stream() {
+    let setting = Setting::new(TABLE);
+    let refused = |sql: &str| setting.live(sql, None).err().expect("refused");
+    let (status, body) = refused("SELECT x FROM t");
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("42703")));
+    assert_eq!(refused("DELETE FROM t").0, 400);
+    assert_eq!(setting.get("/v1/live", &[]).0, 400);
+    assert_eq!(setting.get("/v1/live?sql=SELECT%20$1&params=7", &[]).0, 400);
+}
+
+#[test]
+fn a_last_event_id_resumes_without_a_gap() {
+    let setting = Setting::new(TABLE);
+    let sql = "SELECT id, n FROM t";
+    let mut live = setting.live(sql, None).unwrap();
+    let (snapshot, _) = live.expect("snapshot");
+    // Another subscriber keeps the view while this one is away.
+    let mut other = setting.live(sql, None).unwrap();
+    other.expect("snapshot");
+    drop(live);
+    let first = setting.execute("INSERT INTO t VALUES (3, 30, 'c')").lsn;
+    let second = setting.execute("DELETE FROM t WHERE id = 1").lsn;
+    let mut live = setting.live(sql, snapshot.id.as_deref()).unwrap();
+    let (_, data) = live.expect("change");
+    assert_eq!(data, json!({"lsn": first, "changes": [{"weight": 1, "row": [3, 30]}]}));
+    let (last, data) = live.expect("change");
+    assert_eq!(data, json!({"lsn": second, "changes": [{"weight": -1, "row": [1, 10]}]}));
+    // Nothing was missed: the stream says so and goes on.
+    let mut live = setting.live(sql, last.id.as_deref()).unwrap();
+    live.expect("current");
+    setting.execute("DELETE FROM t WHERE id = 2");
+    live.expect("change");
+}
+
+#[test]
+fn what_cannot_be_resumed_starts_anew() {
+    let setting = Setting::new(TABLE);
+    let mut live = setting.live("SELECT id FROM t", None).unwrap();
+    let (snapshot, _) = live.expect("snapshot");
+    // The cookie of another query, of no query, of another database, of the future.
+    let id = snapshot.id.unwrap();
+    let parts: Vec<&str> = id.split('-').collect();
+    let foreign = format!("{:016x}-{}-{}", 1, parts[1], parts[2]);
+    let future = format!("{}-999-{}", parts[0], parts[2]);
+    for id in [foreign.as_str(), future.as_str(), "nonsense", ""] {
+        setting.live("SELECT id FROM t", Some(id)).unwrap().expect("snapshot");
+    }
+    setting.live("SELECT n FROM t", Some(&id)).unwrap().expect("snapshot");
+}
+
+#[test]
+fn a_resume_after_a_restart_starts_anew() {
+    let setting = Setting::new(TABLE);
+    let (snapshot, _) = setting.live("SELECT id FROM t", None).unwrap().expect("snapshot");
+    setting.execute("DELETE FROM t WHERE id = 1");
+    let setting = Setting::of(setting.end(), "");
+    let (_, data) = setting.live("SELECT id FROM t", snapshot.id.as_deref()).unwrap().expect("snapshot");
+    assert_eq!(data["rows"], json!([[2]]));
+}
+
+#[test]
+fn an_error_is_told_once_and_the_recovery_after_it() {
+    let setting = Setting::new(TABLE);
+    let mut live = setting.live("SELECT id, 100 / n AS share FROM t", None).unwrap();
+    live.expect("snapshot");
+    setting.execute("UPDATE t SET n = 0 WHERE id = 1");
+    let (_, data) = live.expect("error");
+    assert_eq!(data["code"], json!("22012"));
+    setting.execute("UPDATE t SET n = 50 WHERE id = 1");
+    let (_, data) = live.expect("change");
+    let rows = [json!({"weight": -1, "row": [1, 10]}), json!({"weight": 1, "row": [1, 2]})];
+    assert_eq!(data["changes"], json!(rows));
+}
+
+#[test]
+fn a_dropped_table_ends_the_stream() {
+    let setting = Setting::new(TABLE);
+    let mut live = setting.live("SELECT id FROM t", None).unwrap();
+    live.expect("snapshot");
+    setting.execute("DROP TABLE t");
+    let (event, _) = live.expect("error");
+    assert_eq!(event.id, None);
+    assert!(live.next().is_none());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    let setting =
+        Setting::new("CREATE TABLE t (id integer PRIMARY KEY, body text); INSERT INTO t VALUES (1, '')");
+    let mut socket = TcpStream::connect(setting.server.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = setting.server.address();
+    write!(socket, "GET /v1/live?sql=SELECT%20*%20FROM%20t HTTP/1.1\r\nhost: {host}\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    socket.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let body = "x".repeat(512 << 10);
+    // The system's own buffers take some megabytes before anything waits here.
+    for round in 0..400 {
+        setting.execute(&format!("UPDATE t SET body = '{round}{body}'"));
+        if setting.metric("deltaic_clients_cut_off_total") > 0.0 {
+            break;
+        }
+    }
+    assert!(setting.metric("deltaic_clients_cut_off_total") > 0.0);
+    // What the system had taken still arrives; then the connection ends in the middle.
+    let mut rest = Vec::new();
+    let _ = socket.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "a stream that is cut does not look finished");
+    assert!(setting.metric("deltaic_queued_bytes") < 1.0);
+    setting.end();
+}
