@@ -16,7 +16,7 @@ use std::{
 
 use deltaic_engine::{
     ClientId, Effects, Engine, Input, Message, News, Now, Outcome, Request, RequestError, RequestId,
-    SubscriptionId, ViewId,
+    Subscribe, SubscriptionId, ViewId,
 };
 use deltaic_protocol::ErrorBody;
 use deltaic_storage::{OpenError, StorageError, Store};
@@ -227,8 +227,8 @@ impl Driver {
                 self.metrics.set_clients(self.clients.len());
             }
             Command::Subscribe { subscribe, reply } => {
-                let effects = self.step(Input::Subscribe(subscribe));
-                self.subscribed(effects, reply);
+                let effects = self.subscribe(subscribe);
+                self.subscribed(&effects, reply);
             }
             Command::Unsubscribe { client, subscription } => {
                 let subscription = SubscriptionId(subscription);
@@ -250,8 +250,22 @@ impl Driver {
         false
     }
 
+    /// Subscribes; where catching up takes more than a client may let pile up, the whole result is sent instead.
+    fn subscribe(&mut self, subscribe: Subscribe) -> Effects {
+        let (client, subscription) = (subscribe.client, subscribe.subscription);
+        let anew = subscribe.resume.map(|_| Subscribe { resume: None, ..subscribe.clone() });
+        let effects = self.step(Input::Subscribe(subscribe));
+        let Some(anew) = anew else { return effects };
+        let texts = Encoder::default().messages(Wire::Pokes, &effects.send);
+        if Mailbox::has_room_for(&texts) {
+            return effects;
+        }
+        self.step(Input::Unsubscribe { client, subscription });
+        self.step(Input::Subscribe(anew))
+    }
+
     /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own.
-    fn subscribed(&mut self, effects: Effects, reply: oneshot::Sender<Result<(), ErrorBody>>) {
+    fn subscribed(&mut self, effects: &Effects, reply: oneshot::Sender<Result<(), ErrorBody>>) {
         let refusal = effects.send.iter().find_map(|message| match &message.news {
             News::Error { error, cookie: None } => Some((message.client, error_body(error))),
             _ => None,

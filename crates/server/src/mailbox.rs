@@ -65,6 +65,12 @@ impl Mailbox {
         open
     }
 
+    /// Whether messages take no more than half of an empty mailbox.
+    pub(crate) fn has_room_for(texts: &[String]) -> bool {
+        let bytes: usize = texts.iter().map(|text| counted(text)).sum();
+        bytes <= QUEUED_BYTES / 2 && texts.len() <= QUEUED_MESSAGES / 2
+    }
+
     /// Takes no more; what waits is still sent.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

@@ -28,6 +28,7 @@ use crate::{
     driver::{Driver, DriverError, Opener},
     engine::{Command, EngineHandle},
     http::App,
+    live::drained,
     metrics::Metrics,
 };
 
@@ -139,22 +140,17 @@ impl Server {
 
     /// Waits for the end. The directory is consistent after it, whatever it returns.
     pub fn wait(self) -> Result<(), ServeError> {
-        let Self { engine, stop, mut served, mut driver, thread, runtime, .. } = self;
+        let Self { engine, stop, served, mut driver, thread, runtime, .. } = self;
         let mut stopping = stop.subscribe();
         let ended_early = runtime.block_on(async {
-            tokio::select! {
+            let outcome = tokio::select! {
                 outcome = &mut driver => Some(outcome),
-                _ = stopping.wait_for(|stopping| *stopping) => None,
-                outcome = &mut served => {
-                    drop(outcome);
-                    None
-                }
-            }
-        });
-        stop.send_replace(true);
-        runtime.block_on(async {
+                () = drained(&mut stopping) => None,
+            };
+            stop.send_replace(true);
             // Who does not take its answer in time does not get it.
-            let _ = tokio::time::timeout(DRAIN, &mut served).await;
+            let _ = tokio::time::timeout(DRAIN, served).await;
+            outcome
         });
         engine.tell(Command::Stop);
         let outcome = match ended_early {
@@ -189,7 +185,7 @@ async fn serve(
     let service = app.router().into_make_service_with_connect_info::<Peer>();
     axum::serve(Connections::new(listener), service)
         .with_graceful_shutdown(async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
+            drained(&mut stopping).await;
         })
         .await
 }
@@ -222,4 +218,116 @@ fn listen_error(config: &Config, source: io::Error) -> ServeError {
 /// A random number: std draws the keys of its hasher from the system.
 fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicU8, Ordering},
+    };
+
+    use deltaic_storage::{Commit, Header, MemoryStore, OpenError, StorageError, StoredRow, TableSize};
+    use deltaic_types::{Lsn, Row, TableId, Value};
+
+    use super::*;
+
+    /// What the next append says.
+    #[derive(Debug, Default)]
+    struct Fault(AtomicU8);
+
+    const NONE: u8 = 0;
+    const FULL: u8 = 1;
+    const UNSYNCED: u8 = 2;
+
+    /// A store that fails when it is told to, over one that survives being opened anew.
+    struct Faulty {
+        inner: Arc<std::sync::Mutex<MemoryStore>>,
+        fault: Arc<Fault>,
+    }
+
+    impl Faulty {
+        fn inner(&self) -> std::sync::MutexGuard<'_, MemoryStore> {
+            self.inner.lock().unwrap()
+        }
+    }
+
+    impl Store for Faulty {
+        fn header(&self) -> Result<Header, StorageError> {
+            self.inner().header()
+        }
+
+        fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
+            self.inner().row(table, key)
+        }
+
+        fn scan(
+            &self,
+            table: TableId,
+            columns: &[usize],
+            visit: &mut dyn FnMut(Row),
+        ) -> Result<(), StorageError> {
+            self.inner().scan(table, columns, visit)
+        }
+
+        fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
+            self.inner().commits(after, limit)
+        }
+
+        fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError> {
+            match self.fault.0.swap(NONE, Ordering::SeqCst) {
+                FULL => Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() }),
+                UNSYNCED => Err(StorageError::SyncFailed { source: io::Error::other("no answer") }),
+                _ => self.inner().append(commits),
+            }
+        }
+
+        fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
+            self.inner().sizes()
+        }
+    }
+
+    fn start(fault: &Arc<Fault>) -> Server {
+        let config = Config::new("unused", "127.0.0.1:0".parse().unwrap());
+        let fault = Arc::clone(fault);
+        let identity = Identity { database: DatabaseId(7), actor: ActorId(1) };
+        let inner = Arc::new(std::sync::Mutex::new(MemoryStore::new(identity)));
+        Server::start_with(config, |_| {
+            Box::new(move || {
+                let (inner, fault) = (Arc::clone(&inner), Arc::clone(&fault));
+                Ok::<Box<dyn Store>, OpenError>(Box::new(Faulty { inner, fault }))
+            })
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_refuses_the_request_and_loses_nothing() {
+        let fault = Arc::new(Fault::default());
+        let server = start(&fault);
+        let engine = server.engine();
+        engine.execute("CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1)", vec![]).unwrap();
+        fault.0.store(FULL, Ordering::SeqCst);
+        let refused = engine.execute("INSERT INTO t VALUES (2)", vec![]).unwrap_err().0;
+        assert_eq!((refused.code.as_str(), refused.http_status()), ("53100", 507));
+        assert!(refused.message.contains("make room"), "{}", refused.message);
+        engine.execute("INSERT INTO t VALUES (3)", vec![]).unwrap();
+        let rows = engine.execute("SELECT id FROM t ORDER BY id", vec![]).unwrap().rows;
+        assert_eq!(rows, [[serde_json::json!(1)], [serde_json::json!(3)]]);
+        server.stop();
+        server.wait().unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_does_not_confirm_ends_the_server() {
+        let fault = Arc::new(Fault::default());
+        let server = start(&fault);
+        let engine = server.engine();
+        fault.0.store(UNSYNCED, Ordering::SeqCst);
+        let refused = engine.execute("CREATE TABLE t (id integer PRIMARY KEY)", vec![]).unwrap_err().0;
+        assert_eq!(refused.code, "57P01");
+        let error = server.wait().unwrap_err();
+        assert!(matches!(error, ServeError::Driver(DriverError::Storage(_))), "{error}");
+        assert!(error.to_string().contains("did not confirm"), "{error}");
+    }
 }

@@ -37,13 +37,12 @@ impl Drop for Temporary {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let (data, temporary) = match &arguments.data {
-        Some(data) => (data.clone(), None),
-        None => {
-            let path = std::env::temp_dir().join(format!("deltaic-demo-{}", std::process::id()));
-            (path.clone(), Some(Temporary(path)))
-        }
-    };
+    let temporary = arguments
+        .data
+        .is_none()
+        .then(|| Temporary(std::env::temp_dir().join(format!("deltaic-demo-{}", std::process::id()))));
+    let kept = arguments.data.as_ref().or(temporary.as_ref().map(|directory| &directory.0));
+    let data = kept.context("invariant: a directory was given or made up")?.clone();
     let clock = Arc::new(DemoClock::new(arguments.speed));
     let config = Config { demo: Some(Arc::clone(&clock)), ..Config::new(&data, arguments.listen) };
     let server = Server::start(config)?;
