@@ -109,17 +109,18 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         !keys.is_empty() || select.having.is_some() || items.iter().any(|(expr, _)| contains_aggregate(expr));
     let mut output = Vec::new();
     if grouped {
-        for (key, group) in groups(keys, kept)? {
+        for (_, group) in groups(keys, kept)? {
             let mut scope = group.first().cloned().unwrap_or_else(|| Scope {
                 names: names.clone(),
                 values: vec![V::Null; names.len()],
                 parameters,
                 group: None,
             });
-            let _ = key;
             scope.group = Some(&group);
+            // Aggregates are computed for every group, also for those that HAVING then drops.
+            let row = project(&items, &scope)?;
             if select.having.as_ref().map_or(Ok(true), |condition| holds(condition, &scope))? {
-                output.push(project(&items, &scope)?);
+                output.push(row);
             }
         }
     } else {
