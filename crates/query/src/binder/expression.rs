@@ -233,10 +233,16 @@ impl<'a> Binder<'a> {
                 Ok(expr.into())
             }
             ast::Value::Placeholder(name) => self.parameter(name, span),
-            other => match other.clone().into_string() {
-                Some(text) => Ok(Operand::Unknown(Unknown::Text(text), span)),
-                None => Err(self.refuse(&format!("the literal {other}"), None, span)),
-            },
+            ast::Value::SingleQuotedString(text)
+            | ast::Value::EscapedStringLiteral(text)
+            | ast::Value::UnicodeStringLiteral(text)
+            | ast::Value::NationalStringLiteral(text) => {
+                Ok(Operand::Unknown(Unknown::Text(text.clone()), span))
+            }
+            ast::Value::DollarQuotedString(text) => {
+                Ok(Operand::Unknown(Unknown::Text(text.value.clone()), span))
+            }
+            other => Err(self.refuse(&format!("the literal {}", shortened(&other.to_string())), None, span)),
         }
     }
 

@@ -39,14 +39,10 @@ pub(super) fn call(function: Function, args: &[Argument<'_>], result: &DataType)
 }
 
 fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
-    let within_one = |name| {
-        if (-1.0..=1.0).contains(&x) || x.is_nan() {
-            Ok(x)
-        } else {
-            Err(invalid(name, "input is out of range"))
-        }
+    let within_one = || {
+        if (-1.0..=1.0).contains(&x) || x.is_nan() { Ok(x) } else { Err(EvalError::DoubleOutOfRange) }
     };
-    let finite = |name| if x.is_infinite() { Err(invalid(name, "input is out of range")) } else { Ok(x) };
+    let finite = || if x.is_infinite() { Err(EvalError::DoubleOutOfRange) } else { Ok(x) };
     let value = match function {
         Function::Abs => x.abs(),
         Function::Ceil => x.ceil(),
@@ -75,12 +71,12 @@ fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
         }
         Function::Degrees => x.to_degrees(),
         Function::Radians => x.to_radians(),
-        Function::Sin => finite("sin")?.sin(),
-        Function::Cos => finite("cos")?.cos(),
-        Function::Tan => finite("tan")?.tan(),
-        Function::Cot => 1.0 / finite("cot")?.tan(),
-        Function::Asin => within_one("asin")?.asin(),
-        Function::Acos => within_one("acos")?.acos(),
+        Function::Sin => finite()?.sin(),
+        Function::Cos => finite()?.cos(),
+        Function::Tan => finite()?.tan(),
+        Function::Cot => 1.0 / finite()?.tan(),
+        Function::Asin => within_one()?.asin(),
+        Function::Acos => within_one()?.acos(),
         Function::Atan => x.atan(),
         Function::Atan2 => x.atan2(y),
         _ => return Err(mistyped()),
