@@ -179,7 +179,7 @@ impl World {
             driver.engine = engine;
             self.driver = Some(driver);
             let tables = self.tables()?;
-            return self.check_tables(&tables, &self.database);
+            return Self::check_tables(&tables, &self.database);
         }
         self.restart(Some(after))
     }
@@ -190,7 +190,7 @@ impl World {
             self.now = driver.now;
             // What the process would still have written as it ends never happens.
             self.disk.set_plan(FaultPlan { crash_at: Some(1), ..FaultPlan::default() });
-            self.disk = self.disk.crash(self.random.next());
+            self.disk = self.disk.crash(self.random.number());
             drop(driver);
         }
         let store = RedbStore::open_with_backend(self.disk.clone()).map_err(|error| error.to_string())?;
@@ -200,12 +200,12 @@ impl World {
         }
         self.driver = Some(Driver::open(store, self.now).map_err(|error| error.to_string())?);
         let tables = self.tables()?;
-        let acknowledged = self.check_tables(&tables, &self.database);
+        let acknowledged = Self::check_tables(&tables, &self.database);
         match (acknowledged, in_flight) {
             (Ok(()), _) => {}
             (Err(error), None) => return Err(error),
             (Err(error), Some(after)) => {
-                self.check_tables(&tables, &after).map_err(|other| format!("{error}\nnor {other}"))?;
+                Self::check_tables(&tables, &after).map_err(|other| format!("{error}\nnor {other}"))?;
                 self.database = after;
             }
         }
@@ -245,11 +245,7 @@ impl World {
         Ok(tables)
     }
 
-    fn check_tables(
-        &self,
-        tables: &BTreeMap<String, Vec<Vec<V>>>,
-        database: &Database,
-    ) -> Result<(), String> {
+    fn check_tables(tables: &BTreeMap<String, Vec<Vec<V>>>, database: &Database) -> Result<(), String> {
         for (name, table) in database {
             let expected = sorted(table.rows.clone());
             if !same(&tables[name], &expected) {

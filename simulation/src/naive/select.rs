@@ -152,9 +152,12 @@ fn items(select: &Select) -> Result<Vec<(&Expr, String)>, Failure> {
         .collect()
 }
 
+/// The values of a group's keys, and its rows.
+type Group<'a> = (Vec<String>, Vec<Scope<'a>>);
+
 /// The groups in the order of their first rows; without keys one group, empty or not.
-fn groups<'a>(keys: &[Expr], rows: Vec<Scope<'a>>) -> Result<Vec<(Vec<String>, Vec<Scope<'a>>)>, Failure> {
-    let mut groups: Vec<(Vec<String>, Vec<Scope<'a>>)> = Vec::new();
+fn groups<'a>(keys: &[Expr], rows: Vec<Scope<'a>>) -> Result<Vec<Group<'a>>, Failure> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
     if keys.is_empty() {
         return Ok(vec![(Vec::new(), rows)]);
     }
