@@ -4,11 +4,15 @@ mod binder;
 mod compile;
 pub mod error;
 pub mod expression;
+mod fallible;
 pub mod functions;
+pub mod lower;
+pub mod optimise;
 mod parser;
 pub mod plan;
 pub mod statement;
 mod suggestion;
+pub mod template;
 
 pub use sqlparser;
 

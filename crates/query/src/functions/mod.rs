@@ -183,6 +183,29 @@ pub enum Function {
 }
 
 impl Function {
+    /// Whether the function has a value for all arguments. Says no where that takes thought.
+    pub fn is_total(self) -> bool {
+        matches!(
+            self,
+            Self::Greatest
+                | Self::Least
+                | Self::Length
+                | Self::OctetLength
+                | Self::BitLength
+                | Self::Lower
+                | Self::Upper
+                | Self::Initcap
+                | Self::Btrim
+                | Self::Ltrim
+                | Self::Rtrim
+                | Self::Left
+                | Self::Right
+                | Self::Reverse
+                | Self::Position
+                | Self::StartsWith
+        )
+    }
+
     /// Whether the result is NULL as soon as an argument is.
     pub fn is_strict(self) -> bool {
         !matches!(

@@ -1,0 +1,581 @@
+//! [`Graph`]: the one graph in which all circuits live.
+//!
+//! Nodes are hash-consed: an operator that is there already is shared, so two queries with a common part
+//! share it. A node is removed when nothing refers to it. A step runs only the nodes whose inputs changed,
+//! each once, in the order of their numbers.
+//!
+//! Invariant: after a step every stateful node holds the integral of its input over the relations as they are
+//! after the change; a node hydrated later holds the same as if it had been there from the start.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use deltaic_types::Row;
+
+use crate::{
+    aggregate::Groups,
+    index::{Index, KeyColumn},
+    join::Join,
+    operator::{NodeId, Operator},
+    relation::{Relation, RelationId, Relations},
+    zset::{Batch, ErrorRow, Errors, Weight, ZSet},
+};
+
+/// The circuits of one engine.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    nodes: BTreeMap<NodeId, Node>,
+    by_operator: BTreeMap<Operator, NodeId>,
+    next: u32,
+    probes: Cell<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    operator: Operator,
+    state: State,
+    /// The integral of the errors that a stateful node gave out.
+    errors: Errors,
+    /// The nodes that read this one, each once.
+    consumers: BTreeSet<NodeId>,
+    /// Consumers and holders.
+    references: usize,
+    hydrated: bool,
+    work: Work,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    None,
+    Arrange(Arrangement),
+    Aggregate(Groups),
+    Distinct(Index),
+    TopK(Index),
+}
+
+/// The integral of a stream of rows.
+#[derive(Debug, Clone)]
+struct Arrangement {
+    now: Index,
+    /// The integral before the running step, while one runs and a consumer wants it.
+    before: Option<Index>,
+}
+
+/// What a node has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Steps in which it ran.
+    pub steps: u64,
+    /// Entries it read.
+    pub rows_in: u64,
+    /// Entries it gave out.
+    pub rows_out: u64,
+    /// Index probes it made.
+    pub probes: u64,
+}
+
+/// Which side of the running step an integral is read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Before,
+    After,
+}
+
+/// The integrals that joins probe: the relations' indexes and the arrangements.
+pub(crate) struct Integrals<'a> {
+    graph: &'a Graph,
+    before: &'a Relations,
+    after: &'a Relations,
+}
+
+impl<'a> Integrals<'a> {
+    pub(crate) fn index(&self, source: NodeId, key: &[KeyColumn], side: Side) -> &'a Index {
+        let node = &self.graph.nodes[&source];
+        match (&node.operator, &node.state) {
+            (Operator::Input(relation), _) => {
+                let relations = if side == Side::Before { self.before } else { self.after };
+                let relation = relations.get(*relation).expect("invariant: an input's relation is there");
+                relation.index(key).expect("invariant: a join's indexes were made when it was added")
+            }
+            (_, State::Arrange(arrangement)) => {
+                assert!(arrangement.now.key().starts_with(key), "a join probes an arrangement by its key");
+                match (side, &arrangement.before) {
+                    (Side::Before, Some(before)) => before,
+                    _ => &arrangement.now,
+                }
+            }
+            _ => unreachable!("invariant: a join reads inputs and arrangements"),
+        }
+    }
+
+    pub(crate) fn count_probe(&self) {
+        self.graph.probes.set(self.graph.probes.get() + 1);
+    }
+}
+
+/// A node as a drawing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The node.
+    pub id: NodeId,
+    /// What it computes.
+    pub operator: Operator,
+    /// The entries of its state.
+    pub rows: usize,
+    /// The bytes of its state.
+    pub bytes: usize,
+    /// Consumers and holders.
+    pub references: usize,
+    /// What it has done.
+    pub work: Work,
+}
+
+impl Graph {
+    /// The node of an operator: the one that is there, or a new one without state yet.
+    ///
+    /// The node stays as long as another node or a holder ([`Graph::hold`]) refers to it; one that nothing
+    /// refers to goes with the next [`Graph::collect`].
+    pub fn add(&mut self, operator: Operator) -> NodeId {
+        if let Some(id) = self.by_operator.get(&operator) {
+            return *id;
+        }
+        let id = NodeId(self.next);
+        self.next += 1;
+        for input in operator.inputs() {
+            let node = self.nodes.get_mut(&input).expect("invariant: inputs are added first");
+            if node.consumers.insert(id) {
+                node.references += 1;
+            }
+        }
+        let state = match &operator {
+            Operator::Arrange { key, .. } => {
+                State::Arrange(Arrangement { now: Index::new(key.as_slice()), before: None })
+            }
+            Operator::Aggregate(_) => State::Aggregate(Groups::default()),
+            Operator::Distinct { .. } => State::Distinct(Index::new([])),
+            Operator::TopK(top_k) => State::TopK(top_k.state()),
+            _ => State::None,
+        };
+        self.by_operator.insert(operator.clone(), id);
+        let node = Node {
+            operator,
+            state,
+            errors: Errors::default(),
+            consumers: BTreeSet::new(),
+            references: 0,
+            hydrated: false,
+            work: Work::default(),
+        };
+        self.nodes.insert(id, node);
+        id
+    }
+
+    /// What a node computes.
+    pub fn operator(&self, id: NodeId) -> &Operator {
+        &self.nodes[&id].operator
+    }
+
+    /// Keeps a node.
+    pub fn hold(&mut self, id: NodeId) {
+        self.node_mut(id).references += 1;
+    }
+
+    /// Gives up a node that was held, and with it what only it referred to.
+    pub fn release(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        node.references = node.references.checked_sub(1).expect("invariant: a release follows a hold");
+        if node.references == 0 {
+            self.remove(id);
+        }
+    }
+
+    /// Removes nodes that nothing refers to: what is left of a circuit that was given up half-built.
+    pub fn collect(&mut self) {
+        let idle: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, node)| node.references == 0).map(|(id, _)| *id).collect();
+        for id in idle {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: NodeId) {
+        let mut idle = vec![id];
+        while let Some(id) = idle.pop() {
+            let Some(node) = self.nodes.remove(&id) else { continue };
+            self.by_operator.remove(&node.operator);
+            for input in node.operator.inputs().into_iter().collect::<BTreeSet<_>>() {
+                let node = self.node_mut(input);
+                node.consumers.remove(&id);
+                node.references -= 1;
+                if node.references == 0 {
+                    idle.push(input);
+                }
+            }
+        }
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The indexes that the joins of the graph probe.
+    pub fn required_indexes(&self) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
+        self.indexes(|join| (0..join.inputs.len()).collect())
+    }
+
+    /// The indexes that hydration and [`Graph::contents`] probe: enough for a graph that is never stepped.
+    pub fn indexes_to_hydrate(&self, relations: &Relations) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
+        self.indexes(|join| vec![self.start_of(join, relations)])
+    }
+
+    fn indexes(&self, starts: impl Fn(&Join) -> Vec<usize>) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
+        let mut required = BTreeSet::new();
+        let mut need = |source: NodeId, key: &[KeyColumn]| {
+            if let Operator::Input(relation) = self.nodes[&source].operator {
+                required.insert((relation, key.to_vec()));
+            }
+        };
+        for node in self.nodes.values() {
+            match &node.operator {
+                Operator::Join(join) => {
+                    for probe in starts(join).into_iter().flat_map(|start| &join.paths[start].probes) {
+                        need(probe.integral, &probe.index);
+                    }
+                }
+                Operator::LeftJoin(join) => {
+                    need(join.left.source, &join.left_key);
+                    need(join.right.source, &join.right_key);
+                }
+                _ => {}
+            }
+        }
+        required
+    }
+
+    /// The input from which a join is computed from nothing: the smallest whose size is known.
+    fn start_of(&self, join: &Join, relations: &Relations) -> usize {
+        let size = |node: NodeId| match &self.nodes[&node].operator {
+            Operator::Input(relation) => relations.get(*relation).map_or(0, Relation::len),
+            Operator::Constant(rows) => rows.len(),
+            _ => usize::MAX,
+        };
+        let sizes = join.inputs.iter().map(|input| size(input.source));
+        sizes.enumerate().min_by_key(|(_, size)| *size).map_or(0, |(place, _)| place)
+    }
+
+    /// Gives the new nodes their state from the relations as they are. Cost: the contents of their inputs.
+    ///
+    /// The relations must have the indexes that [`Graph::required_indexes`] names.
+    pub fn hydrate(&mut self, relations: &Relations) {
+        let fresh: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, node)| !node.hydrated).map(|(id, _)| *id).collect();
+        for id in fresh {
+            let operator = self.nodes[&id].operator.clone();
+            let contents = |graph: &Self, input| graph.contents(input, relations);
+            let mut state = std::mem::replace(&mut self.node_mut(id).state, State::None);
+            let errors = match (&operator, &mut state) {
+                (Operator::Arrange { input, key }, State::Arrange(arrangement)) => {
+                    let batch = contents(self, *input);
+                    arrangement.now = Index::of(key.as_slice(), batch.rows);
+                    batch.errors
+                }
+                (Operator::Aggregate(spec), State::Aggregate(groups)) => {
+                    let rows = contents(self, spec.input);
+                    let demands = spec.groups.map(|groups| contents(self, groups));
+                    groups.step(spec, Some(&rows), demands.as_ref()).errors
+                }
+                (Operator::Distinct { input }, State::Distinct(index)) => {
+                    let batch = contents(self, *input);
+                    *index = Index::of([], batch.rows);
+                    batch.errors
+                }
+                (Operator::TopK(spec), State::TopK(index)) => {
+                    let batch = contents(self, spec.input);
+                    *index = Index::of(index.key().to_vec(), batch.rows);
+                    batch.errors
+                }
+                _ => Vec::new(),
+            };
+            let node = self.node_mut(id);
+            node.state = state;
+            node.errors.add(&errors);
+            node.hydrated = true;
+        }
+    }
+
+    /// The whole collection of a node, computed from the relations and from states that are there.
+    pub fn contents(&self, id: NodeId, relations: &Relations) -> Batch {
+        let node = &self.nodes[&id];
+        let integrals = Integrals { graph: self, before: relations, after: relations };
+        match (&node.operator, &node.state) {
+            (Operator::Input(relation), _) => {
+                let relation = relations.get(*relation).expect("invariant: an input's relation is there");
+                Batch::of(relation.primary().iter().map(|(row, weight)| (row.clone(), weight)).collect())
+            }
+            (Operator::Constant(rows), _) => Batch::of(rows.iter().map(|row| (row.clone(), 1)).collect()),
+            (Operator::Map(map), _) => map.apply(&self.contents(map.input, relations)),
+            (Operator::Arrange { .. }, State::Arrange(arrangement)) => Batch {
+                rows: arrangement.now.iter().map(|(row, weight)| (row.clone(), weight)).collect(),
+                errors: node.errors.to_vec(),
+            },
+            (Operator::Join(join), _) => {
+                let mut output = Batch::default();
+                // The rows of one input meet the integrals of the others; errors come from all.
+                let start = self.start_of(join, relations);
+                join.term(
+                    start,
+                    &self.contents(join.inputs[start].source, relations),
+                    &integrals,
+                    &mut output,
+                );
+                for (place, input) in join.inputs.iter().enumerate() {
+                    if place != start {
+                        output.errors.extend(self.errors_at(input.source, relations));
+                    }
+                }
+                output
+            }
+            (Operator::LeftJoin(join), _) => {
+                let mut output = Batch::default();
+                join.left_term(&self.contents(join.left.source, relations), &integrals, &mut output);
+                output.errors.extend(self.errors_at(join.right.source, relations));
+                output
+            }
+            (Operator::Aggregate(_), State::Aggregate(groups)) => {
+                Batch { rows: groups.rows(), errors: node.errors.to_vec() }
+            }
+            (Operator::Distinct { .. }, State::Distinct(index)) => Batch {
+                rows: index.iter().map(|(row, _)| (row.clone(), 1)).collect(),
+                errors: node.errors.to_vec(),
+            },
+            (Operator::Union { inputs }, _) => {
+                let mut output = Batch::default();
+                for input in inputs {
+                    output.extend(self.contents(*input, relations));
+                }
+                output
+            }
+            (Operator::TopK(spec), State::TopK(index)) => {
+                Batch { rows: spec.contents(index), errors: node.errors.to_vec() }
+            }
+            _ => unreachable!("invariant: a node's state is its operator's"),
+        }
+    }
+
+    /// The errors of a node, without its rows where they need not be computed.
+    fn errors_at(&self, id: NodeId, relations: &Relations) -> Vec<(ErrorRow, Weight)> {
+        let node = &self.nodes[&id];
+        match (&node.operator, &node.state) {
+            (Operator::Input(_) | Operator::Constant(_), _) => Vec::new(),
+            (_, State::None) => self.contents(id, relations).errors,
+            _ => node.errors.to_vec(),
+        }
+    }
+
+    /// Runs one step: gives every node that the changes reach its change, and returns those of `watched`.
+    ///
+    /// `before` and `after` are the relations on both sides of the changes, which are consolidated.
+    pub fn step(
+        &mut self,
+        before: &Relations,
+        after: &Relations,
+        changes: impl IntoIterator<Item = (RelationId, ZSet)>,
+        watched: &BTreeSet<NodeId>,
+    ) -> BTreeMap<NodeId, Batch> {
+        let mut deltas: BTreeMap<NodeId, Batch> = BTreeMap::new();
+        let mut pending: BTreeSet<NodeId> = BTreeSet::new();
+        let mut arranged: Vec<NodeId> = Vec::new();
+        for (relation, rows) in changes {
+            if let Some(id) = self.by_operator.get(&Operator::Input(relation)).copied() {
+                if !rows.is_empty() {
+                    pending.extend(&self.nodes[&id].consumers);
+                    deltas.insert(id, Batch::of(rows));
+                }
+            }
+        }
+        while let Some(id) = pending.pop_first() {
+            let (output, rows_in) = self.run(id, &deltas, before, after, &mut arranged);
+            let node = self.node_mut(id);
+            node.work.steps += 1;
+            node.work.rows_in += rows_in as u64;
+            node.work.rows_out += output.rows.len() as u64;
+            if !output.is_empty() {
+                pending.extend(&node.consumers);
+                deltas.insert(id, output);
+            }
+        }
+        for id in arranged {
+            if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
+                arrangement.before = None;
+            }
+        }
+        deltas.retain(|id, _| watched.contains(id));
+        deltas
+    }
+
+    fn run(
+        &mut self,
+        id: NodeId,
+        deltas: &BTreeMap<NodeId, Batch>,
+        before: &Relations,
+        after: &Relations,
+        arranged: &mut Vec<NodeId>,
+    ) -> (Batch, usize) {
+        let node = &self.nodes[&id];
+        let rows_in = node.operator.read(deltas);
+        let delta = |input: NodeId| deltas.get(&input);
+        let integrals = Integrals { graph: self, before, after };
+        let probes = self.probes.get();
+        let output = match &node.operator {
+            Operator::Input(_) | Operator::Constant(_) => Batch::default(),
+            Operator::Map(map) => delta(map.input).map(|batch| map.apply(batch)).unwrap_or_default(),
+            Operator::Join(join) => join.step(delta, &integrals),
+            Operator::LeftJoin(join) => join.step(delta, &integrals),
+            Operator::Union { inputs } => {
+                let mut output = Batch::default();
+                for batch in inputs.iter().filter_map(|input| delta(*input)) {
+                    output.extend(batch.clone());
+                }
+                output
+            }
+            Operator::Arrange { .. }
+            | Operator::Aggregate(_)
+            | Operator::Distinct { .. }
+            | Operator::TopK(_) => {
+                return (self.run_stateful(id, deltas, arranged), rows_in);
+            }
+        };
+        let made = self.probes.get() - probes;
+        self.node_mut(id).work.probes += made;
+        (output.consolidated(), rows_in)
+    }
+
+    fn run_stateful(
+        &mut self,
+        id: NodeId,
+        deltas: &BTreeMap<NodeId, Batch>,
+        arranged: &mut Vec<NodeId>,
+    ) -> Batch {
+        let node = self.nodes.get_mut(&id).expect("invariant: a pending node is there");
+        let empty = Batch::default();
+        let delta = |input: &NodeId| deltas.get(input).unwrap_or(&empty);
+        let output = match (&node.operator, &mut node.state) {
+            (Operator::Arrange { input, .. }, State::Arrange(arrangement)) => {
+                if !node.consumers.is_empty() {
+                    arrangement.before = Some(arrangement.now.clone());
+                    arranged.push(id);
+                }
+                let batch = delta(input).clone();
+                for (row, weight) in batch.rows.iter() {
+                    let now = arrangement.now.add(row, weight);
+                    assert!(now >= 0, "a row is not retracted more often than it came");
+                }
+                batch
+            }
+            (Operator::Aggregate(spec), State::Aggregate(groups)) => {
+                let demands = spec.groups.as_ref().and_then(|groups| deltas.get(groups));
+                groups.step(spec, deltas.get(&spec.input), demands).consolidated()
+            }
+            (Operator::Distinct { input }, State::Distinct(index)) => distinct(index, delta(input)),
+            (Operator::TopK(spec), State::TopK(index)) => spec.step(index, delta(&spec.input)),
+            _ => unreachable!("invariant: a node's state is its operator's"),
+        };
+        node.errors.add(&output.errors);
+        output
+    }
+
+    /// The rows of an arrangement whose first key columns equal `prefix`, in the arrangement's order.
+    pub fn arranged<'a>(&'a self, id: NodeId, prefix: &[deltaic_types::Value]) -> Vec<(&'a Row, Weight)> {
+        self.arrangement(id).now.probe(prefix).collect()
+    }
+
+    /// The least error of an arrangement that spoils the results of the parameters `key`, if any does.
+    pub fn error(&self, id: NodeId, key: &Row) -> Option<&deltaic_types::EvalError> {
+        let errors = &self.nodes[&id].errors;
+        errors.of(&Row::empty()).or_else(|| errors.of(key))
+    }
+
+    fn arrangement(&self, id: NodeId) -> &Arrangement {
+        match &self.nodes[&id].state {
+            State::Arrange(arrangement) => arrangement,
+            _ => unreachable!("invariant: results are read from arrangements"),
+        }
+    }
+
+    /// The nodes that a node is computed from, inputs first, itself last.
+    pub fn describe(&self, root: NodeId) -> Vec<Description> {
+        let mut reached = BTreeSet::from([root]);
+        let mut pending = vec![root];
+        while let Some(id) = pending.pop() {
+            for input in self.nodes[&id].operator.inputs() {
+                if reached.insert(input) {
+                    pending.push(input);
+                }
+            }
+        }
+        reached
+            .into_iter()
+            .map(|id| {
+                let node = &self.nodes[&id];
+                let (rows, bytes) = node.size();
+                Description {
+                    id,
+                    operator: node.operator.clone(),
+                    rows,
+                    bytes,
+                    references: node.references,
+                    work: node.work,
+                }
+            })
+            .collect()
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.get_mut(&id).expect("invariant: a named node is there")
+    }
+}
+
+impl Operator {
+    /// How many entries of the step's changes the operator reads.
+    fn read(&self, deltas: &BTreeMap<NodeId, Batch>) -> usize {
+        let length = |input: &NodeId| deltas.get(input).map_or(0, |batch| batch.rows.len());
+        match self {
+            Self::Join(join) => join.inputs.iter().map(|input| length(&input.source)).sum(),
+            _ => self.inputs().iter().map(length).sum(),
+        }
+    }
+}
+
+impl Node {
+    /// Entries and bytes of the state.
+    fn size(&self) -> (usize, usize) {
+        let of_index = |index: &Index| {
+            let rows: usize = index.iter().map(|(row, _)| row.heap_bytes() + 24).sum();
+            (index.len(), rows)
+        };
+        match &self.state {
+            State::None => (0, 0),
+            State::Arrange(arrangement) => of_index(&arrangement.now),
+            State::Aggregate(groups) => (groups.len(), groups.heap_bytes()),
+            State::Distinct(index) | State::TopK(index) => of_index(index),
+        }
+    }
+}
+
+/// `distinct^Δ`: a row comes when its weight rises above zero and goes when it falls back.
+fn distinct(index: &mut Index, change: &Batch) -> Batch {
+    let mut output = Batch { errors: change.errors.clone(), ..Batch::default() };
+    for (row, weight) in change.rows.clone() {
+        let after = index.add(&row, weight);
+        assert!(after >= 0, "a row is not retracted more often than it came");
+        match (after - weight > 0, after > 0) {
+            (false, true) => output.rows.push(row, 1),
+            (true, false) => output.rows.push(row, -1),
+            _ => {}
+        }
+    }
+    output
+}

@@ -1,0 +1,237 @@
+//! [`Index`]: the integral of a stream of Z-sets, ordered by a key: base indexes and arrangements alike.
+//!
+//! Invariant: each row stands once, with the sum of the weights it was given, never zero; rows are ordered by
+//! the key's columns and then by their whole contents, so the order is total. A clone is a snapshot (O(1));
+//! a row is held by handle and its key is read from it, so an index costs 16 bytes an entry.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use deltaic_types::{Row, Value};
+
+use crate::{
+    cow_tree::{self, CowTree},
+    zset::Weight,
+};
+
+/// A column of a key, and how it is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyColumn {
+    /// The place of the column in the row.
+    pub column: usize,
+    /// Greatest first.
+    pub descending: bool,
+    /// NULLs first.
+    pub nulls_first: bool,
+}
+
+impl KeyColumn {
+    /// A column in ascending order with NULLs last.
+    pub fn ascending(column: usize) -> Self {
+        Self { column, descending: false, nulls_first: false }
+    }
+
+    /// The order of two values in this column.
+    pub fn compare(&self, a: &Value, b: &Value) -> Ordering {
+        match (a.is_null(), b.is_null()) {
+            (false, false) if self.descending => b.cmp(a),
+            (false, false) => a.cmp(b),
+            (true, true) => Ordering::Equal,
+            (true, false) => {
+                if self.nulls_first {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+            (false, true) => {
+                if self.nulls_first {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
+        }
+    }
+}
+
+/// Rows with weights, ordered by key columns.
+///
+/// ```
+/// use deltaic_dataflow::{Index, KeyColumn};
+/// use deltaic_types::{Row, Value};
+/// let mut by_project = Index::new([KeyColumn::ascending(1)]);
+/// by_project.add(&Row::from_iter([Value::Integer(1), Value::from("delta")]), 1);
+/// by_project.add(&Row::from_iter([Value::Integer(2), Value::from("other")]), 1);
+/// assert_eq!(by_project.probe(&[Value::from("delta")]).count(), 1);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Index {
+    key: Arc<[KeyColumn]>,
+    tree: CowTree<(Row, Weight)>,
+}
+
+impl Index {
+    /// An empty index with a key.
+    pub fn new(key: impl Into<Arc<[KeyColumn]>>) -> Self {
+        Self { key: key.into(), tree: CowTree::default() }
+    }
+
+    /// An index of the rows of a Z-set.
+    pub fn of(key: impl Into<Arc<[KeyColumn]>>, rows: impl IntoIterator<Item = (Row, Weight)>) -> Self {
+        let key: Arc<[KeyColumn]> = key.into();
+        let mut rows: Vec<(Row, Weight)> = rows.into_iter().collect();
+        rows.sort_by(|(a, _), (b, _)| compare(&key, a, b));
+        rows.dedup_by(|(next, weight), (kept, sum)| {
+            let equal = kept == next;
+            if equal {
+                *sum += *weight;
+            }
+            equal
+        });
+        rows.retain(|(_, weight)| *weight != 0);
+        Self { key, tree: CowTree::from_sorted(rows) }
+    }
+
+    /// The key's columns.
+    pub fn key(&self) -> &[KeyColumn] {
+        &self.key
+    }
+
+    /// Adds a weight to a row and gives the row's new weight. O(log n).
+    pub fn add(&mut self, row: &Row, weight: Weight) -> Weight {
+        let key = &self.key;
+        let sum = std::cell::Cell::new(weight);
+        self.tree.update(
+            |(element, _)| compare(key, element, row),
+            |(_, present)| {
+                *present += weight;
+                sum.set(*present);
+                *present != 0
+            },
+            || (weight != 0).then(|| (row.clone(), weight)),
+        );
+        sum.get()
+    }
+
+    /// The row's weight; zero if it is not there.
+    pub fn weight(&self, row: &Row) -> Weight {
+        self.tree.get(|(element, _)| compare(&self.key, element, row)).map_or(0, |(_, weight)| *weight)
+    }
+
+    /// The rows whose first key columns equal the values, in order. NULL equals NULL here; a caller that
+    /// means SQL's `=` does not probe with NULL.
+    pub fn probe<'a, 'b>(
+        &'a self,
+        values: &'b [Value],
+    ) -> impl Iterator<Item = (&'a Row, Weight)> + use<'a, 'b> {
+        assert!(values.len() <= self.key.len(), "a probe has at most the key's columns");
+        let start = self.tree.iter_from(|(element, _)| self.compare_prefix(element, values));
+        start
+            .take_while(move |(row, _)| {
+                self.key.iter().zip(values).all(|(key, value)| row[key.column] == *value)
+            })
+            .map(|(row, weight)| (row, *weight))
+    }
+
+    /// All rows in order.
+    pub fn iter(&self) -> Rows<'_> {
+        Rows(self.tree.iter())
+    }
+
+    /// The number of different rows.
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
+    fn compare_prefix(&self, row: &Row, values: &[Value]) -> Ordering {
+        for (key, value) in self.key.iter().zip(values) {
+            let order = key.compare(&row[key.column], value);
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        Ordering::Equal
+    }
+}
+
+fn compare(key: &[KeyColumn], a: &Row, b: &Row) -> Ordering {
+    if a.is_same(b) {
+        return Ordering::Equal;
+    }
+    for column in key {
+        let order = column.compare(&a[column.column], &b[column.column]);
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    a.cmp(b)
+}
+
+/// The rows of an [`Index`] in order.
+#[derive(Debug, Clone)]
+pub struct Rows<'a>(cow_tree::Iter<'a, (Row, Weight)>);
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = (&'a Row, Weight);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(row, weight)| (row, *weight))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row() -> impl Strategy<Value = Row> {
+        let value = prop_oneof![3 => (0_i64..4).prop_map(Value::Integer), 1 => Just(Value::Null)];
+        proptest::collection::vec(value, 3).prop_map(Row::from)
+    }
+
+    proptest! {
+        #[test]
+        fn a_probe_finds_what_a_scan_finds(
+            changes in proptest::collection::vec((row(), -2_i64..3), 0..200),
+            wanted in row(),
+            flags in any::<(bool, bool)>(),
+        ) {
+            let key = [
+                KeyColumn { column: 2, descending: flags.0, nulls_first: flags.1 },
+                KeyColumn::ascending(0),
+            ];
+            let mut index = Index::new(key);
+            let mut model: BTreeMap<Row, Weight> = BTreeMap::new();
+            for (row, weight) in &changes {
+                let sum = model.entry(row.clone()).or_default();
+                *sum += weight;
+                prop_assert_eq!(index.add(row, *weight), *sum);
+            }
+            model.retain(|_, weight| *weight != 0);
+            prop_assert_eq!(index.len(), model.len());
+            let built = Index::of(key, changes);
+            prop_assert!(built.iter().eq(index.iter()));
+            for prefix in 0..=2 {
+                let values: Vec<Value> =
+                    key[..prefix].iter().map(|column| wanted[column.column].clone()).collect();
+                let mut found: Vec<(Row, Weight)> =
+                    index.probe(&values).map(|(row, weight)| (row.clone(), weight)).collect();
+                found.sort();
+                let expected: Vec<(Row, Weight)> = model
+                    .iter()
+                    .filter(|(row, _)| key[..prefix].iter().all(|k| row[k.column] == wanted[k.column]))
+                    .map(|(row, weight)| (row.clone(), *weight))
+                    .collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! [`Join`] and [`LeftJoin`]: joins that keep no state: they probe the integrals of their inputs.
+//!
+//! The inner join of n inputs is multilinear; its incremental form has a term for each occurrence,
+//! `Σ_i  new(1..i-1) ⋈ d_i ⋈ old(i+1..n)`, so a self-join, or several inputs changed at once, needs no
+//! special case. Old and new are snapshots of the same index.
+//!
+//! Invariant: what a term yields does not depend on the path along which it binds its inputs. Therefore a
+//! tuple that any condition refuses is gone, and an error counts only for a complete tuple.
+
+use deltaic_types::{EvalError, Row, Value};
+
+use crate::{
+    graph::{Integrals, Side},
+    index::KeyColumn,
+    map::{check, project},
+    operator::NodeId,
+    scalar::Scalar,
+    zset::{Batch, ErrorRow, Weight},
+};
+
+/// One occurrence of an input in a join.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JoinInput {
+    /// The node whose changes are the input's.
+    pub source: NodeId,
+    /// Conditions on the row alone (as a tuple of one), which never fail.
+    pub filter: Vec<Scalar>,
+}
+
+impl JoinInput {
+    fn admits(&self, row: &Row) -> bool {
+        let tuple = std::slice::from_ref(row);
+        self.filter.iter().all(|condition| condition.holds(tuple) == Ok(true))
+    }
+}
+
+/// The inner join of its inputs. A tuple holds one row of each input, in the inputs' order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Join {
+    /// The inputs: two or more.
+    pub inputs: Vec<JoinInput>,
+    /// For each input, how the others are found from a row of it.
+    pub paths: Vec<Path>,
+    /// The conditions on the whole tuple; each path says when it checks which.
+    pub conditions: Vec<Scalar>,
+    /// The output's columns.
+    pub project: Vec<Scalar>,
+    /// The template's parameters in the tuple.
+    pub prefix: Vec<Scalar>,
+}
+
+/// A way through all inputs of a join from one of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// The conditions that the first row alone decides.
+    pub conditions: Vec<usize>,
+    /// The other inputs, in the order in which they are bound.
+    pub probes: Vec<Probe>,
+}
+
+/// A step of a path: an input is bound to the rows that an index finds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Probe {
+    /// The input.
+    pub input: usize,
+    /// The node that holds the input's integral: an input, or an arrangement by the probed columns.
+    pub integral: NodeId,
+    /// The columns that are probed; empty for all rows.
+    pub index: Vec<KeyColumn>,
+    /// Their values, from the rows bound so far. They never fail.
+    pub key: Vec<Scalar>,
+    /// For how many of the first key columns NULL finds NULL (a template's parameters); in the others, as in
+    /// SQL's `=`, it finds nothing.
+    pub exact: usize,
+    /// The conditions that can be decided from here on.
+    pub conditions: Vec<usize>,
+}
+
+/// The rows bound on the way through a path.
+struct Walk<'a> {
+    join: &'a Join,
+    start: usize,
+    integrals: &'a Integrals<'a>,
+    tuple: Vec<Row>,
+    output: &'a mut Batch,
+}
+
+impl Join {
+    /// The change of the output for the changes of the inputs.
+    pub(crate) fn step<'a>(
+        &self,
+        delta: impl Fn(NodeId) -> Option<&'a Batch>,
+        integrals: &Integrals<'_>,
+    ) -> Batch {
+        let mut output = Batch::default();
+        for (start, input) in self.inputs.iter().enumerate() {
+            if let Some(change) = delta(input.source) {
+                self.term(start, change, integrals, &mut output);
+            }
+        }
+        output
+    }
+
+    /// One term: the change of the input at `start`, joined with the integrals of the others.
+    pub(crate) fn term(&self, start: usize, change: &Batch, integrals: &Integrals<'_>, output: &mut Batch) {
+        output.errors.extend(change.errors.iter().cloned());
+        let nothing = Row::empty();
+        let mut walk = Walk { join: self, start, integrals, tuple: vec![nothing; self.inputs.len()], output };
+        for (row, weight) in change.rows.iter() {
+            if self.inputs[start].admits(row) {
+                walk.tuple[start] = row.clone();
+                walk.bound(0, &self.paths[start].conditions, weight, None);
+            }
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Goes on after an input was bound: checks what can be checked, then binds the next.
+    fn bound(
+        &mut self,
+        depth: usize,
+        conditions: &[usize],
+        weight: Weight,
+        failure: Option<&(usize, EvalError)>,
+    ) {
+        let mut failure = failure.cloned();
+        for &place in conditions {
+            match self.join.conditions[place].holds(&self.tuple) {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Among several failures the first in the conditions' order speaks, on any path.
+                Err(error) => match &failure {
+                    Some((first, _)) if *first < place => {}
+                    _ => failure = Some((place, error)),
+                },
+            }
+        }
+        let Some(probe) = self.join.paths[self.start].probes.get(depth) else {
+            let result = match failure {
+                Some((_, error)) => Err(error),
+                None => project(&self.join.project, &self.tuple),
+            };
+            self.emit(result, weight);
+            return;
+        };
+        let Some(key) = key_of(&probe.key, probe.exact, &self.tuple) else { return };
+        let side = if probe.input < self.start { Side::After } else { Side::Before };
+        let input = &self.join.inputs[probe.input];
+        let index = self.integrals.index(probe.integral, &probe.index, side);
+        self.integrals.count_probe();
+        for (row, row_weight) in index.probe(&key) {
+            if input.admits(row) {
+                self.tuple[probe.input] = row.clone();
+                self.bound(depth + 1, &probe.conditions, weight * row_weight, failure.as_ref());
+            }
+        }
+    }
+
+    fn emit(&mut self, result: Result<Row, EvalError>, weight: Weight) {
+        let result = result.map_err(|error| error_row(&self.join.prefix, &self.tuple, error));
+        self.output.push(result, weight);
+    }
+}
+
+fn error_row(prefix: &[Scalar], tuple: &[Row], error: EvalError) -> ErrorRow {
+    let key = project(prefix, tuple).expect("invariant: parameters are columns");
+    ErrorRow { key, error }
+}
+
+/// The values to probe with; None where one is NULL, which equals nothing.
+fn key_of(key: &[Scalar], exact: usize, tuple: &[Row]) -> Option<Vec<Value>> {
+    let mut values = Vec::with_capacity(key.len());
+    for (place, scalar) in key.iter().enumerate() {
+        match scalar.eval(tuple) {
+            Ok(value) if place < exact || !value.is_null() => values.push(value),
+            _ => return None,
+        }
+    }
+    Some(values)
+}
+
+/// The left outer join of two inputs: `L ⋈ R + (L ▷ R) × {NULL…}`, where `▷` keeps the left rows that no
+/// right row matches. A tuple is a left row and a right row, or a row of NULLs in its place.
+///
+/// Incremental form: the changed left rows meet the new right side; each old left row meets the changed
+/// right rows, and where these are the first match to come or the last to go, the row of NULLs goes or comes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeftJoin {
+    /// The side whose rows all appear; an input or an arrangement by its key.
+    pub left: JoinInput,
+    /// The side that may be missing; an input or an arrangement by its key.
+    pub right: JoinInput,
+    /// The left columns that equal the right ones; both empty for a join on other conditions alone.
+    pub left_key: Vec<KeyColumn>,
+    /// The right columns.
+    pub right_key: Vec<KeyColumn>,
+    /// For how many of the first key columns NULL equals NULL (a template's parameters).
+    pub exact: usize,
+    /// The other conditions of ON.
+    pub conditions: Vec<Scalar>,
+    /// How many columns the right side has.
+    pub right_width: usize,
+    /// The output's columns.
+    pub project: Vec<Scalar>,
+    /// The template's parameters in the tuple.
+    pub prefix: Vec<Scalar>,
+}
+
+impl LeftJoin {
+    /// The change of the output for the changes of the inputs.
+    pub(crate) fn step<'a>(
+        &self,
+        delta: impl Fn(NodeId) -> Option<&'a Batch>,
+        integrals: &Integrals<'_>,
+    ) -> Batch {
+        let mut output = Batch::default();
+        if let Some(change) = delta(self.left.source) {
+            self.left_term(change, integrals, &mut output);
+        }
+        if let Some(change) = delta(self.right.source) {
+            self.right_term(change, integrals, &mut output);
+        }
+        output
+    }
+
+    /// Changed left rows against the new right side.
+    pub(crate) fn left_term(&self, change: &Batch, integrals: &Integrals<'_>, output: &mut Batch) {
+        output.errors.extend(change.errors.iter().cloned());
+        for (row, weight) in change.rows.iter() {
+            if !self.left.admits(row) {
+                continue;
+            }
+            let mut tuple = [row.clone(), Row::empty()];
+            let mut matched = false;
+            if let Some(key) = values_of(&self.left_key, self.exact, row) {
+                integrals.count_probe();
+                let index = integrals.index(self.right.source, &self.right_key, Side::After);
+                for (right, right_weight) in index.probe(&key) {
+                    if self.right.admits(right) {
+                        tuple[1] = right.clone();
+                        matched |= self.pair(&tuple, weight * right_weight, output);
+                    }
+                }
+            }
+            if !matched {
+                self.alone(row, weight, output);
+            }
+        }
+    }
+
+    /// Old left rows against the changed right rows.
+    fn right_term(&self, change: &Batch, integrals: &Integrals<'_>, output: &mut Batch) {
+        output.errors.extend(change.errors.iter().cloned());
+        let mut by_key: Vec<(Vec<Value>, &Row, Weight)> = change
+            .rows
+            .iter()
+            .filter(|(row, _)| self.right.admits(row))
+            .filter_map(|(row, weight)| Some((values_of(&self.right_key, self.exact, row)?, row, weight)))
+            .collect();
+        by_key.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        for group in by_key.chunk_by(|a, b| a.0 == b.0) {
+            let key = &group[0].0;
+            integrals.count_probe();
+            let lefts = integrals.index(self.left.source, &self.left_key, Side::Before);
+            for (left, left_weight) in lefts.probe(key) {
+                if !self.left.admits(left) {
+                    continue;
+                }
+                let mut tuple = [left.clone(), Row::empty()];
+                let mut touched = false;
+                for (_, right, weight) in group {
+                    tuple[1] = (*right).clone();
+                    touched |= self.pair(&tuple, left_weight * weight, output);
+                }
+                if touched {
+                    let before = self.has_match(&mut tuple, key, integrals, Side::Before);
+                    let after = self.has_match(&mut tuple, key, integrals, Side::After);
+                    match (before, after) {
+                        (false, true) => self.alone(left, -left_weight, output),
+                        (true, false) => self.alone(left, left_weight, output),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Emits a pair if it satisfies the conditions, and says whether it does.
+    fn pair(&self, tuple: &[Row], weight: Weight, output: &mut Batch) -> bool {
+        let result = match check(&self.conditions, tuple) {
+            Ok(false) => return false,
+            Ok(true) => project(&self.project, tuple).map_err(|error| (error, true)),
+            // A pair that cannot be judged is no match; its error says that the result cannot be trusted.
+            Err(error) => Err((error, false)),
+        };
+        let matched = !matches!(result, Err((_, false)));
+        output.push(result.map_err(|(error, _)| error_row(&self.prefix, tuple, error)), weight);
+        matched
+    }
+
+    fn alone(&self, left: &Row, weight: Weight, output: &mut Batch) {
+        let nulls = Row::from(vec![Value::Null; self.right_width]);
+        let tuple = [left.clone(), nulls];
+        let result = project(&self.project, &tuple);
+        output.push(result.map_err(|error| error_row(&self.prefix, &tuple, error)), weight);
+    }
+
+    fn has_match(&self, tuple: &mut [Row; 2], key: &[Value], integrals: &Integrals<'_>, side: Side) -> bool {
+        integrals.count_probe();
+        integrals.index(self.right.source, &self.right_key, side).probe(key).any(|(right, _)| {
+            tuple[1] = right.clone();
+            self.right.admits(right) && check(&self.conditions, tuple) == Ok(true)
+        })
+    }
+}
+
+fn values_of(key: &[KeyColumn], exact: usize, row: &Row) -> Option<Vec<Value>> {
+    key.iter()
+        .enumerate()
+        .map(|(place, column)| {
+            Some(&row[column.column]).filter(|value| place < exact || !value.is_null()).cloned()
+        })
+        .collect()
+}

@@ -1,0 +1,90 @@
+//! [`TopK`]: the first rows of each partition in an order that the whole row completes.
+//!
+//! State: the input's integral, ordered by partition and then by the order. A step compares the window of
+//! each touched partition before and after, both read from snapshots, so it costs the window and not the
+//! partition. Ties are broken by the row's contents: a window is a function of the rows alone.
+
+use std::sync::Arc;
+
+use deltaic_types::{Row, Value};
+
+use crate::{
+    index::{Index, KeyColumn},
+    operator::NodeId,
+    zset::{Batch, Weight, ZSet},
+};
+
+/// A window of each partition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopK {
+    /// The input.
+    pub input: NodeId,
+    /// How many of the input's first columns name the partition (the template's parameters).
+    pub prefix: usize,
+    /// The order within a partition.
+    pub order: Vec<KeyColumn>,
+    /// How many rows are passed over.
+    pub offset: u64,
+    /// How many rows are taken; None for all that follow.
+    pub limit: Option<u64>,
+}
+
+impl TopK {
+    pub(crate) fn state(&self) -> Index {
+        let key: Arc<[KeyColumn]> =
+            (0..self.prefix).map(KeyColumn::ascending).chain(self.order.iter().copied()).collect();
+        Index::new(key)
+    }
+
+    /// The change of the windows for a change of the input.
+    pub(crate) fn step(&self, state: &mut Index, change: &Batch) -> Batch {
+        let before = state.clone();
+        let mut partitions: Vec<Vec<Value>> = Vec::new();
+        for (row, weight) in change.rows.iter() {
+            let now = state.add(row, weight);
+            assert!(now >= 0, "a row is not retracted more often than it came");
+            partitions.push(row[..self.prefix].to_vec());
+        }
+        partitions.sort();
+        partitions.dedup();
+        let mut rows = ZSet::default();
+        for partition in partitions {
+            self.window(&before, &partition, -1, &mut rows);
+            self.window(state, &partition, 1, &mut rows);
+        }
+        Batch { rows: rows.consolidated(), errors: change.errors.clone() }
+    }
+
+    /// All windows.
+    pub(crate) fn contents(&self, state: &Index) -> ZSet {
+        let mut rows = ZSet::default();
+        let mut partition: Option<Vec<Value>> = None;
+        for (row, _) in state.iter() {
+            if partition.as_deref() != Some(&row[..self.prefix]) {
+                let values = row[..self.prefix].to_vec();
+                self.window(state, &values, 1, &mut rows);
+                partition = Some(values);
+            }
+        }
+        rows
+    }
+
+    /// Adds the rows of a partition's window with a sign. Costs the offset and the limit.
+    fn window(&self, index: &Index, partition: &[Value], sign: Weight, rows: &mut ZSet) {
+        let mut skip = self.offset;
+        let mut take = self.limit.unwrap_or(u64::MAX);
+        for (row, weight) in index.probe(partition) {
+            if take == 0 {
+                break;
+            }
+            let copies = weight.unsigned_abs();
+            let passed = skip.min(copies);
+            skip -= passed;
+            let taken = (copies - passed).min(take);
+            take -= taken;
+            if taken > 0 {
+                rows.push(Row::clone(row), sign * taken as Weight);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Admission: a request's statements, run as one transaction on a snapshot.
+//!
+//! What comes out is a transaction that broke no constraint, or the reason why nothing was done. Statements
+//! are bound one after the other, so each sees the definitions made before it.
+
+use deltaic_query::{
+    BindContext, bind, parse,
+    plan::{Query, ResultColumn},
+    statement::{Bound, Statement},
+    template::bind_parameters,
+};
+use deltaic_types::{DataType, Row, Value, json_format};
+use serde_json::Value as Json;
+
+use crate::{
+    ddl, dml, error::RequestError, explain::explain, input::Request, parameters::bind_statement, read,
+    transaction::Transaction,
+};
+
+/// The result of a statement, before the lsn is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StatementResult {
+    pub(crate) columns: Vec<ResultColumn>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) rows_affected: u64,
+}
+
+/// Whether a transaction that succeeded is to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Commit,
+    Rollback,
+}
+
+/// Runs a request's statements. The result is that of the last one that is not COMMIT.
+pub(crate) fn run(
+    transaction: &mut Transaction<'_>,
+    request: &Request,
+) -> Result<(StatementResult, Verdict), RequestError> {
+    let statements = parse(&request.sql)?;
+    let count = statements.len();
+    let mut result = StatementResult::default();
+    let mut verdict = Verdict::Commit;
+    let mut open = false;
+    for (place, parsed) in statements.iter().enumerate() {
+        let context = BindContext { catalog: transaction.tables.catalog(), now: Some(transaction.now.0) };
+        let bound = bind(parsed, &context)?;
+        let parameters = parameters(&bound.parameters, &request.parameters, count)?;
+        match bound.statement {
+            Statement::Begin if place == 0 => open = true,
+            Statement::Begin => return Err(RequestError::Transaction { statement: "BEGIN" }),
+            Statement::Commit if open && place + 1 == count => open = false,
+            Statement::Commit => return Err(RequestError::Transaction { statement: "COMMIT" }),
+            Statement::Rollback if open && place + 1 == count => {
+                open = false;
+                verdict = Verdict::Rollback;
+            }
+            Statement::Rollback => return Err(RequestError::Transaction { statement: "ROLLBACK" }),
+            _ => result = execute(transaction, bind_statement(bound, &parameters))?,
+        }
+    }
+    if open {
+        return Err(RequestError::Transaction { statement: "BEGIN" });
+    }
+    Ok((result, verdict))
+}
+
+fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<StatementResult, RequestError> {
+    let done = |()| StatementResult::default();
+    match statement {
+        Statement::Query(query) => {
+            let rows = read::rows(&query, transaction)?;
+            let rows_affected = rows.len() as u64;
+            Ok(StatementResult { columns: query.columns, rows, rows_affected })
+        }
+        Statement::Explain(query) => explain(transaction, &query),
+        Statement::Insert(insert) => dml::insert(transaction, &insert).map(written),
+        Statement::Update(update) => dml::update(transaction, &update).map(written),
+        Statement::Delete(delete) => dml::delete(transaction, &delete).map(written),
+        Statement::CreateTable(Some(table)) => transaction.define(table).map(done),
+        Statement::DropTable(tables) => ddl::drop_tables(transaction, &tables).map(done),
+        Statement::AddColumn(Some(add)) => ddl::add_column(transaction, &add).map(done),
+        Statement::CreateIndex(Some(create)) => ddl::create_index(transaction, &create).map(done),
+        Statement::DropIndex(indexes) => ddl::drop_indexes(transaction, &indexes).map(done),
+        Statement::CreateTable(None)
+        | Statement::AddColumn(None)
+        | Statement::CreateIndex(None)
+        | Statement::Begin
+        | Statement::Commit
+        | Statement::Rollback => Ok(StatementResult::default()),
+    }
+}
+
+fn written(written: dml::Written) -> StatementResult {
+    StatementResult { columns: written.columns, rows: written.rows, rows_affected: written.count }
+}
+
+/// The values of a statement's parameters. Several statements share one list; one alone uses all of it.
+pub(crate) fn parameters(
+    types: &[DataType],
+    given: &[Json],
+    statements: usize,
+) -> Result<Vec<Value>, RequestError> {
+    if given.len() < types.len() || (statements == 1 && given.len() > types.len()) {
+        return Err(RequestError::Parameters { expected: types.len(), given: given.len() });
+    }
+    types
+        .iter()
+        .zip(given)
+        .enumerate()
+        .map(|(place, (data_type, value))| {
+            json_format::from_json(value, data_type).map_err(|error| RequestError::Parameter {
+                number: place + 1,
+                type_name: data_type.to_string(),
+                error,
+            })
+        })
+        .collect()
+}
+
+/// One SELECT, bound for a live result: nothing in it depends on the time of its evaluation.
+pub(crate) fn bind_live(
+    sql: &str,
+    given: &[Json],
+    catalog: &deltaic_types::Catalog,
+) -> Result<(Query, Vec<DataType>, Vec<Value>), RequestError> {
+    let statements = parse(sql)?;
+    let [parsed] = &statements[..] else { return Err(RequestError::NotAQuery) };
+    let Bound { statement, parameters: types } = bind(parsed, &BindContext { catalog, now: None })?;
+    let Statement::Query(query) = statement else { return Err(RequestError::NotAQuery) };
+    let values = parameters(&types, given, 1)?;
+    Ok((query, types, values))
+}
+
+/// A query with constants in place of its parameters.
+pub(crate) fn with_constants(query: &Query, values: &[Value]) -> Query {
+    Query { plan: bind_parameters(&query.plan, values), ..query.clone() }
+}

@@ -1,0 +1,86 @@
+//! CREATE, DROP and ALTER: changes of the catalog, and of what is there already.
+
+use deltaic_query::{
+    evaluate,
+    statement::{AddColumn, CreateIndex},
+};
+use deltaic_types::{Row, TableId};
+
+use crate::{
+    constraint::{RowChange, apply, check_existing},
+    error::{ConstraintError, RequestError},
+    transaction::Transaction,
+};
+
+/// DROP TABLE: refused while a table that stays refers to one that goes.
+pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId]) -> Result<(), RequestError> {
+    for table in tables {
+        let catalog = transaction.tables.catalog();
+        let referring = catalog.references(*table).find(|(child, _)| !tables.contains(&child.id));
+        if let Some((child, key)) = referring {
+            return Err(ConstraintError::TableReferenced {
+                table: transaction.tables.schema(*table).name.clone(),
+                child: child.name.clone(),
+                constraint: key.name.clone(),
+            }
+            .into());
+        }
+    }
+    for table in tables {
+        transaction.drop_table(*table);
+    }
+    Ok(())
+}
+
+/// ALTER TABLE ADD COLUMN: every row that is there gets the column's value. Cost: a write for each row.
+pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> Result<(), RequestError> {
+    let mut schema = transaction.tables.schema(add.table).clone();
+    let rows = transaction.all_rows(add.table)?;
+    let fill = evaluate(&add.fill, &Row::empty())?;
+    // The hidden key stays the last column.
+    let place = schema.columns.len() - usize::from(schema.has_row_id());
+    if schema.has_row_id() {
+        schema.primary_key = vec![place + 1];
+    }
+    schema.columns.insert(place, add.column.clone());
+    transaction.define(schema)?;
+    let changes = rows
+        .into_iter()
+        .map(|mut before| {
+            let mut values = before.values.to_vec();
+            values.insert(place, fill.clone());
+            let after = Row::from(values);
+            before.values = after.clone();
+            for cell in &mut before.cells {
+                cell.column += usize::from(cell.column >= place);
+            }
+            RowChange { before: Some(before), after: Some(after) }
+        })
+        .collect();
+    apply(transaction, add.table, changes)?;
+    Ok(())
+}
+
+/// CREATE INDEX.
+pub(crate) fn create_index(
+    transaction: &mut Transaction<'_>,
+    create: &CreateIndex,
+) -> Result<(), RequestError> {
+    let mut schema = transaction.tables.schema(create.table).clone();
+    schema.indexes.push(create.index.clone());
+    transaction.define(schema)?;
+    if create.index.unique { check_existing(transaction, create.table) } else { Ok(()) }
+}
+
+/// DROP INDEX.
+pub(crate) fn drop_indexes(
+    transaction: &mut Transaction<'_>,
+    indexes: &[(TableId, String)],
+) -> Result<(), RequestError> {
+    for (table, name) in indexes {
+        let mut schema = transaction.tables.schema(*table).clone();
+        schema.indexes.retain(|index| index.name != *name);
+        transaction.define(schema)?;
+    }
+    Ok(())
+}

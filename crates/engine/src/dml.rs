@@ -1,0 +1,193 @@
+//! INSERT, UPDATE and DELETE: from a bound statement to changes of rows.
+//!
+//! A statement reads the state before it, whole; its changes are applied together, constraints last. ON
+//! CONFLICT is the exception: each row is looked up among those that the statement has written already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltaic_dataflow::Scalar;
+use deltaic_query::{
+    compile,
+    expression::Expr,
+    plan::ResultColumn,
+    statement::{ConflictAction, Delete, Insert, OnConflict, Returning, Update},
+};
+use deltaic_storage::StoredRow;
+use deltaic_types::{Row, TableId, Value};
+
+use crate::{
+    constraint::{RowChange, apply, list},
+    error::{ConstraintError, RequestError},
+    read,
+    transaction::Transaction,
+};
+
+/// What a writing statement did.
+pub(crate) struct Written {
+    pub(crate) columns: Vec<ResultColumn>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) count: u64,
+}
+
+impl Written {
+    fn of(rows: &[Row], returning: Option<&Returning>) -> Result<Self, RequestError> {
+        let count = rows.len() as u64;
+        let Some(returning) = returning else {
+            return Ok(Self { columns: Vec::new(), rows: Vec::new(), count });
+        };
+        let scalars: Vec<Scalar> = returning.exprs.iter().map(over_row).collect();
+        let rows = rows.iter().map(|row| values_of(&scalars, row)).collect::<Result<_, _>>()?;
+        Ok(Self { columns: returning.columns.clone(), rows, count })
+    }
+}
+
+fn over_row(expr: &Expr) -> Scalar {
+    compile(expr, &|place| (0, place))
+}
+
+fn values_of(scalars: &[Scalar], row: &Row) -> Result<Row, RequestError> {
+    let values: Result<Vec<Value>, _> =
+        scalars.iter().map(|scalar| scalar.eval(std::slice::from_ref(row))).collect();
+    Ok(Row::from(values?))
+}
+
+/// INSERT.
+pub(crate) fn insert(transaction: &mut Transaction<'_>, insert: &Insert) -> Result<Written, RequestError> {
+    let mut rows = read::source_rows(&insert.source, transaction)?;
+    if transaction.tables.schema(insert.table).has_row_id() {
+        for row in &mut rows {
+            let mut values = row.to_vec();
+            let id = transaction.next_row_id();
+            *values.last_mut().expect("invariant: the hidden key is a column") = Value::Integer(id);
+            *row = Row::from(values);
+        }
+    }
+    let written = match &insert.on_conflict {
+        None => {
+            let changes =
+                rows.iter().map(|row| RowChange { before: None, after: Some(row.clone()) }).collect();
+            apply(transaction, insert.table, changes)?;
+            rows
+        }
+        Some(on_conflict) => insert_or(transaction, insert.table, rows, on_conflict)?,
+    };
+    Written::of(&written, insert.returning.as_ref())
+}
+
+/// INSERT … ON CONFLICT: the rows that were written.
+fn insert_or(
+    transaction: &mut Transaction<'_>,
+    table: TableId,
+    rows: Vec<Row>,
+    on_conflict: &OnConflict,
+) -> Result<Vec<Row>, RequestError> {
+    let schema = transaction.tables.schema(table).clone();
+    let keys: Vec<Vec<usize>> = match &on_conflict.target {
+        Some(target) => vec![target.clone()],
+        None => schema.unique_keys().map(|(_, columns)| columns.to_vec()).collect(),
+    };
+    let update = match &on_conflict.action {
+        ConflictAction::Nothing => None,
+        ConflictAction::Update { assignments, filter } => {
+            // Two rows make the tuple: the present one's columns, then those of the row that was to come.
+            let width = schema.columns.len();
+            let place = move |place: usize| if place < width { (0, place) } else { (1, place - width) };
+            let assignments: Vec<(usize, Scalar)> =
+                assignments.iter().map(|(column, expr)| (*column, compile(expr, &place))).collect();
+            Some((assignments, filter.as_ref().map(|filter| compile(filter, &place))))
+        }
+    };
+    let mut written: BTreeMap<usize, Row> = BTreeMap::new();
+    let mut touched: BTreeSet<Row> = BTreeSet::new();
+    for (number, row) in rows.into_iter().enumerate() {
+        let Some(present) = conflicting(transaction, table, &keys, &row)? else {
+            touched.insert(row.project(&schema.primary_key));
+            apply(transaction, table, vec![RowChange { before: None, after: Some(row.clone()) }])?;
+            written.insert(number, row);
+            continue;
+        };
+        let Some((assignments, filter)) = &update else { continue };
+        let tuple = [present.values.clone(), row];
+        if let Some(filter) = filter {
+            if !filter.holds(&tuple)? {
+                continue;
+            }
+        }
+        let key = present.values.project(&schema.primary_key);
+        if touched.contains(&key) {
+            return Err(ConstraintError::SecondChange { values: list(&key) }.into());
+        }
+        let mut values = present.values.to_vec();
+        for (column, scalar) in assignments {
+            values[*column] = scalar.eval(&tuple)?;
+        }
+        let after = Row::from(values);
+        touched.insert(after.project(&schema.primary_key));
+        apply(transaction, table, vec![RowChange { before: Some(present), after: Some(after.clone()) }])?;
+        written.insert(number, after);
+    }
+    Ok(written.into_values().collect())
+}
+
+/// The row that has one of the unique keys of a new row.
+fn conflicting(
+    transaction: &Transaction<'_>,
+    table: TableId,
+    keys: &[Vec<usize>],
+    row: &Row,
+) -> Result<Option<StoredRow>, RequestError> {
+    for columns in keys {
+        let values = row.project(columns);
+        if values.iter().any(Value::is_null) {
+            continue;
+        }
+        if let Some(found) = transaction.tables.find(table, columns, &values).first() {
+            let key = transaction.tables.key_in_memory(table, found);
+            return Ok(transaction.stored(table, &key)?);
+        }
+    }
+    Ok(None)
+}
+
+/// UPDATE.
+pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Result<Written, RequestError> {
+    let assignments: Vec<(usize, Scalar)> =
+        update.assignments.iter().map(|(column, expr)| (*column, over_row(expr))).collect();
+    let mut changes = Vec::new();
+    let mut written = Vec::new();
+    for before in matching(transaction, update.table, update.filter.as_ref())? {
+        let mut values = before.values.to_vec();
+        for (column, scalar) in &assignments {
+            values[*column] = scalar.eval(std::slice::from_ref(&before.values))?;
+        }
+        let after = Row::from(values);
+        written.push(after.clone());
+        changes.push(RowChange { before: Some(before), after: Some(after) });
+    }
+    apply(transaction, update.table, changes)?;
+    Written::of(&written, update.returning.as_ref())
+}
+
+/// DELETE.
+pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Result<Written, RequestError> {
+    let rows = matching(transaction, delete.table, delete.filter.as_ref())?;
+    let written: Vec<Row> = rows.iter().map(|row| row.values.clone()).collect();
+    let changes = rows.into_iter().map(|before| RowChange { before: Some(before), after: None }).collect();
+    apply(transaction, delete.table, changes)?;
+    Written::of(&written, delete.returning.as_ref())
+}
+
+/// The whole rows that satisfy a condition.
+fn matching(
+    transaction: &mut Transaction<'_>,
+    table: TableId,
+    filter: Option<&Expr>,
+) -> Result<Vec<StoredRow>, RequestError> {
+    let keys = read::matching_keys(transaction, table, filter)?;
+    keys.iter()
+        .map(|key| {
+            let row = transaction.stored(table, key)?;
+            Ok(row.expect("invariant: a row in memory is stored or written"))
+        })
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! [`Effects`]: everything an engine asks of the world.
+//!
+//! Invariant: whatever is in `send` is durable already; what a commit caused leaves with the
+//! [`crate::Input::Appended`] that says so, and not before.
+
+use std::sync::Arc;
+
+use deltaic_dataflow::KeyColumn;
+use deltaic_query::plan::ResultColumn;
+use deltaic_storage::Commit;
+use deltaic_types::{Lsn, Row};
+
+use crate::{
+    cookie::Cookie,
+    error::RequestError,
+    input::{ClientId, Now, RequestId, SubscriptionId},
+    views::ViewId,
+};
+
+/// What is to be done after a step, in this order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Commits to be appended to the store, whole and durable; the outcome is the next input. None if empty.
+    pub append: Vec<Commit>,
+    /// Replies to requests.
+    pub replies: Vec<Reply>,
+    /// Messages to subscribers. Those of one commit to one client stand together.
+    pub send: Vec<Message>,
+    /// When [`crate::Input::Wake`] is due at the latest, if nothing else happens.
+    pub wake_at: Option<Now>,
+}
+
+/// The outcome of a request.
+#[derive(Debug)]
+pub struct Reply {
+    /// The request.
+    pub request: RequestId,
+    /// The result of its last statement, or why nothing of it was done.
+    pub result: Result<Outcome, RequestError>,
+}
+
+/// The result of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The columns of the result; none for a statement that returns no rows.
+    pub columns: Vec<ResultColumn>,
+    /// The rows, in the order asked for.
+    pub rows: Vec<Row>,
+    /// How many rows the statement returned or wrote.
+    pub rows_affected: u64,
+    /// The last commit that the result reflects: the request's own, if it wrote.
+    pub lsn: Lsn,
+}
+
+/// News of a subscription.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// To whom.
+    pub client: ClientId,
+    /// About which subscription.
+    pub subscription: SubscriptionId,
+    /// The view behind it; None where the subscription was refused.
+    pub view: Option<ViewId>,
+    /// What.
+    pub news: News,
+}
+
+/// What happened to a result. Shared by all subscribers of a view, so that it is encoded once.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// The whole result.
+    Snapshot(Arc<Snapshot>),
+    /// What changed with a commit. The client had the result up to any earlier lsn.
+    Change(Arc<ViewChange>),
+    /// The client has the result up to this cookie already.
+    Current(Cookie),
+    /// The result cannot be told for now, or the subscription was refused or ended.
+    Error {
+        /// Why.
+        error: Arc<RequestError>,
+        /// Up to where the subscription stands; None where it was refused or ended.
+        cookie: Option<Cookie>,
+    },
+}
+
+/// The whole result of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its columns.
+    pub columns: Vec<ResultColumn>,
+    /// The order: places in a row, or behind it in its sort key.
+    pub order: Vec<KeyColumn>,
+    /// The rows, in order; behind a row's columns stand hidden ones that only the order uses.
+    pub rows: Vec<Row>,
+    /// Where the result stands.
+    pub cookie: Cookie,
+}
+
+/// What changed of a result: retractions first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewChange {
+    /// The columns of a row; hidden ones for the order follow.
+    pub columns: Vec<ResultColumn>,
+    /// Rows (with hidden columns) and how often each came or, negative, went.
+    pub changes: Vec<(Row, i64)>,
+    /// Where the result stands now.
+    pub cookie: Cookie,
+}

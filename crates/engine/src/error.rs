@@ -1,0 +1,217 @@
+//! [`RequestError`]: why a request or a subscription was refused.
+
+use deltaic_query::{SqlError, lower::LowerError};
+use deltaic_storage::StorageError;
+use deltaic_types::{CatalogError, EvalError};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A broken promise of the schema.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConstraintError {
+    /// Two rows with one unique key.
+    #[error(
+        "duplicate key value violates unique constraint \"{constraint}\": ({columns}) = ({values}) is there already"
+    )]
+    Unique {
+        /// The constraint's name.
+        constraint: String,
+        /// Its columns.
+        columns: String,
+        /// The values that both rows have.
+        values: String,
+    },
+    /// NULL in a column that refuses it.
+    #[error("null value in column \"{column}\" of table \"{table}\" violates its not-null constraint")]
+    NotNull {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A row that a CHECK refuses.
+    #[error("new row for table \"{table}\" violates check constraint \"{constraint}\"")]
+    Check {
+        /// The table.
+        table: String,
+        /// The constraint's name.
+        constraint: String,
+    },
+    /// A reference to a row that is not there.
+    #[error(
+        "insert or update on table \"{table}\" violates foreign key constraint \"{constraint}\": ({values}) is not in \"{parent}\""
+    )]
+    NoParent {
+        /// The referring table.
+        table: String,
+        /// The constraint's name.
+        constraint: String,
+        /// The values referred to.
+        values: String,
+        /// The table referred to.
+        parent: String,
+    },
+    /// A row that others still refer to.
+    #[error(
+        "update or delete on table \"{parent}\" violates foreign key constraint \"{constraint}\" of table \"{table}\": ({values}) is still referred to"
+    )]
+    StillReferenced {
+        /// The table referred to.
+        parent: String,
+        /// The referring table.
+        table: String,
+        /// The constraint's name.
+        constraint: String,
+        /// The values referred to.
+        values: String,
+    },
+    /// A table that other tables refer to cannot be dropped.
+    #[error("cannot drop table \"{table}\": foreign key \"{constraint}\" of table \"{child}\" depends on it")]
+    TableReferenced {
+        /// The table.
+        table: String,
+        /// The referring table.
+        child: String,
+        /// The constraint's name.
+        constraint: String,
+    },
+    /// ON CONFLICT DO UPDATE would change one row twice.
+    #[error("ON CONFLICT DO UPDATE cannot change a row a second time: the statement brings ({values}) twice")]
+    SecondChange {
+        /// The key of the row.
+        values: String,
+    },
+}
+
+impl ConstraintError {
+    fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Unique { .. } => "23505",
+            Self::NotNull { .. } => "23502",
+            Self::Check { .. } => "23514",
+            Self::NoParent { .. } | Self::StillReferenced { .. } => "23503",
+            Self::TableReferenced { .. } => "2BP01",
+            Self::SecondChange { .. } => "21000",
+        }
+    }
+}
+
+/// Why a request was refused. Nothing of it was done.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The SQL is not understood.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// The query has no circuit.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// A constraint is violated.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
+    /// An expression fails on a row.
+    #[error(transparent)]
+    Evaluation(#[from] EvalError),
+    /// A name is taken or missing.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The wrong number of parameters.
+    #[error("the statement has {expected} parameters, and {given} values were given")]
+    Parameters {
+        /// How many the statement has.
+        expected: usize,
+        /// How many values came.
+        given: usize,
+    },
+    /// A parameter's value is not of the parameter's type.
+    #[error("parameter ${number} is no {type_name}: {error}")]
+    Parameter {
+        /// The parameter.
+        number: usize,
+        /// The type it has in the statement.
+        type_name: String,
+        /// What is wrong.
+        error: EvalError,
+    },
+    /// Only a SELECT can be subscribed to.
+    #[error("only one SELECT can be live: send other statements to /v1/sql")]
+    NotAQuery,
+    /// The client has a subscription of this number already.
+    #[error("the client has a subscription of this number already: end it first or choose another")]
+    SubscriptionExists,
+    /// COMMIT or ROLLBACK without BEGIN, or BEGIN without COMMIT.
+    #[error("{statement}: a transaction is one request; send BEGIN, its statements and COMMIT together")]
+    Transaction {
+        /// The statement that has no partner.
+        statement: &'static str,
+    },
+    /// A statement would write too many rows.
+    #[error("the statement writes {rows} rows, over the limit of {limit}: split it")]
+    TooManyRows {
+        /// How many it writes.
+        rows: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// A row is too long.
+    #[error("a row of table \"{table}\" has {bytes} bytes, over the limit of {limit}")]
+    RowTooLong {
+        /// The table.
+        table: String,
+        /// The row's length as encoded.
+        bytes: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// The table of a live query was dropped.
+    #[error("a table of the live query was dropped: subscribe anew")]
+    TableDropped,
+    /// The clock is behind what was committed.
+    #[error("{0}")]
+    Clock(String),
+    /// The store could not be read or written.
+    #[error("{0}")]
+    Storage(Arc<StorageError>),
+}
+
+impl RequestError {
+    /// PostgreSQL's five-letter code.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Sql(error) => error.sqlstate(),
+            Self::Lower(LowerError::NegativeLimit { .. }) => "2201W",
+            Self::Lower(LowerError::TooManyJoins { .. }) => "54001",
+            Self::Lower(LowerError::Evaluation(error)) | Self::Evaluation(error) => error.sqlstate(),
+            Self::Lower(_) => "0A000",
+            Self::Constraint(error) => error.sqlstate(),
+            Self::Catalog(CatalogError::NoSuchTable { .. }) => "42P01",
+            Self::Catalog(_) => "42P07",
+            Self::Parameters { .. } => "08P01",
+            Self::Parameter { error, .. } => error.sqlstate(),
+            Self::NotAQuery => "42809",
+            Self::SubscriptionExists => "42710",
+            Self::Transaction { .. } => "25P01",
+            Self::TooManyRows { .. } | Self::RowTooLong { .. } => "54000",
+            Self::TableDropped => "42P01",
+            Self::Clock(_) => "57P03",
+            Self::Storage(_) => "58030",
+        }
+    }
+
+    /// The place in the SQL text, in characters from 1.
+    pub fn position(&self) -> Option<usize> {
+        if let Self::Sql(error) = self { error.position() } else { None }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        if let Self::Sql(error) = self { error.hint() } else { None }
+    }
+}
+
+impl From<StorageError> for RequestError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}

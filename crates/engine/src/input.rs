@@ -1,0 +1,73 @@
+//! [`Input`]: everything that can happen to an engine.
+
+use std::sync::Arc;
+
+use deltaic_storage::StorageError;
+use serde_json::Value as Json;
+
+use crate::cookie::Cookie;
+
+/// The time that comes with an input: microseconds since 1970-01-01T00:00:00Z. What the engine knows of
+/// time it knows from here; it may stand still and it may jump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now(pub i64);
+
+/// The number that whoever drives the engine gave a request, to be named in the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// The number that whoever drives the engine gave a connection that holds subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// The number that a client gave one of its subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub u64);
+
+/// Statements to be run as one transaction.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its number.
+    pub id: RequestId,
+    /// One or more SQL statements; together they are one transaction.
+    pub sql: String,
+    /// The values of `$1`, `$2`, … in the encoding of values in JSON.
+    pub parameters: Vec<Json>,
+}
+
+/// A query whose result is to be kept up to date.
+#[derive(Debug, Clone)]
+pub struct Subscribe {
+    /// Who asks.
+    pub client: ClientId,
+    /// Under which number.
+    pub subscription: SubscriptionId,
+    /// One SELECT.
+    pub sql: String,
+    /// The values of `$1`, `$2`, …
+    pub parameters: Vec<Json>,
+    /// What the client has already: the cookie of the last message it got for the same query.
+    pub resume: Option<Cookie>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Requests that arrived together; their commits share one append.
+    Requests(Vec<Request>),
+    /// The answer to [`crate::Effects::append`]. Until it is given no other input may be.
+    Appended(Result<(), Arc<StorageError>>),
+    /// A subscription.
+    Subscribe(Subscribe),
+    /// The end of a subscription.
+    Unsubscribe {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// The end of a client and of all its subscriptions.
+    Disconnect(ClientId),
+    /// Time passed: [`crate::Effects::wake_at`] is here.
+    Wake,
+}

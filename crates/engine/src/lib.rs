@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod admission;
+mod constraint;
+mod cookie;
+mod ddl;
+mod dml;
+mod effects;
+mod engine;
+mod error;
+mod explain;
+mod input;
+mod merge;
+mod parameters;
+mod read;
+mod tables;
+mod transaction;
+mod views;
+
+pub use cookie::{Cookie, CookieError};
+pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};
+pub use engine::{CircuitNode, Engine, Status, TableStatus};
+pub use error::{ConstraintError, RequestError};
+pub use input::{ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
+pub use views::{ViewId, ViewStatus};

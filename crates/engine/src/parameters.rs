@@ -1,0 +1,61 @@
+//! Constants in place of parameters, for statements that run once.
+
+use deltaic_query::{
+    expression::{Expr, ExprKind},
+    statement::{Bound, ConflictAction, Returning, Statement},
+    template::bind_parameters,
+};
+use deltaic_types::Value;
+
+use crate::admission::with_constants;
+
+/// The statement with the parameters' values in it.
+pub(crate) fn bind_statement(bound: Bound, values: &[Value]) -> Statement {
+    let mut statement = bound.statement;
+    if values.is_empty() {
+        return statement;
+    }
+    match &mut statement {
+        Statement::Query(query) | Statement::Explain(query) => *query = with_constants(query, values),
+        Statement::Insert(insert) => {
+            insert.source = bind_parameters(&insert.source, values);
+            if let Some(on_conflict) = &mut insert.on_conflict {
+                if let ConflictAction::Update { assignments, filter } = &mut on_conflict.action {
+                    bind_assignments(assignments, values);
+                    bind_all(filter.iter_mut(), values);
+                }
+            }
+            bind_returning(insert.returning.as_mut(), values);
+        }
+        Statement::Update(update) => {
+            bind_all(update.filter.iter_mut(), values);
+            bind_assignments(&mut update.assignments, values);
+            bind_returning(update.returning.as_mut(), values);
+        }
+        Statement::Delete(delete) => {
+            bind_all(delete.filter.iter_mut(), values);
+            bind_returning(delete.returning.as_mut(), values);
+        }
+        _ => {}
+    }
+    statement
+}
+
+fn bind_all<'a>(exprs: impl Iterator<Item = &'a mut Expr>, values: &[Value]) {
+    for expr in exprs {
+        *expr = expr.map_leaves(&mut |leaf| match leaf.kind {
+            ExprKind::Parameter(number) => {
+                Some(Expr::literal(values[number].clone(), leaf.data_type.clone()))
+            }
+            _ => None,
+        });
+    }
+}
+
+fn bind_assignments(assignments: &mut [(usize, Expr)], values: &[Value]) {
+    bind_all(assignments.iter_mut().map(|(_, expr)| expr), values);
+}
+
+fn bind_returning(returning: Option<&mut Returning>, values: &[Value]) {
+    bind_all(returning.into_iter().flat_map(|returning| &mut returning.exprs), values);
+}

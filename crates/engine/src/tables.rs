@@ -1,0 +1,263 @@
+//! [`Tables`]: the state of all tables in memory: the catalog and the hot columns of every row.
+//!
+//! A row in memory has a *slot* for each column that is hot: one that a key, an index or a constraint uses,
+//! or that a query has read since the start. Other columns stay in the store. Slots are given in order and
+//! never move, so a circuit that knows a slot keeps knowing it when more columns become hot. Invariant: a
+//! clone is a snapshot (O(1) a table), and the rows of a relation are those of the store and of the writes
+//! above it, column for column.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations};
+use deltaic_query::lower;
+use deltaic_storage::{StorageError, Store, StoredRow};
+use deltaic_types::{Catalog, Row, TableId, TableSchema, Value};
+
+/// Rows that were written and are not in the store yet: None for a row that was deleted.
+pub(crate) type Writes = BTreeMap<(TableId, Row), Option<StoredRow>>;
+
+/// Which columns of a table are in memory, and where.
+#[derive(Debug, Clone, Default)]
+struct Layout {
+    /// For each column its slot.
+    slots: Vec<Option<usize>>,
+    /// For each slot its column.
+    columns: Vec<usize>,
+}
+
+impl Layout {
+    fn of(table: &TableSchema) -> Self {
+        let mut layout = Self { slots: vec![None; table.columns.len()], columns: Vec::new() };
+        for columns in indexed(table) {
+            for column in columns {
+                layout.add(column);
+            }
+        }
+        layout
+    }
+
+    fn add(&mut self, column: usize) {
+        if self.slots.len() <= column {
+            self.slots.resize(column + 1, None);
+        }
+        if self.slots[column].is_none() {
+            self.slots[column] = Some(self.columns.len());
+            self.columns.push(column);
+        }
+    }
+
+    fn slot(&self, column: usize) -> Option<usize> {
+        self.slots.get(column).copied().flatten()
+    }
+
+    fn slots_of(&self, columns: &[usize]) -> Vec<usize> {
+        columns.iter().map(|column| self.slot(*column).expect("invariant: indexed columns are hot")).collect()
+    }
+}
+
+/// The column lists that have an index: the primary key, then unique keys, then the others.
+fn indexed(table: &TableSchema) -> Vec<Vec<usize>> {
+    let unique = table.unique_keys().map(|(_, columns)| columns.to_vec());
+    let declared = table.indexes.iter().filter(|index| !index.unique).map(|index| index.columns.clone());
+    let foreign = table.foreign_keys.iter().map(|key| key.columns.clone());
+    let mut all: Vec<Vec<usize>> = Vec::new();
+    for columns in unique.chain(declared).chain(foreign) {
+        if !all.contains(&columns) {
+            all.push(columns);
+        }
+    }
+    all
+}
+
+/// The tables' state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tables {
+    catalog: Arc<Catalog>,
+    layouts: Arc<BTreeMap<TableId, Layout>>,
+    pub(crate) relations: Relations,
+}
+
+impl Tables {
+    /// The state as the store has it, with the least columns in memory.
+    pub(crate) fn load(catalog: Catalog, store: &dyn Store) -> Result<Self, StorageError> {
+        let ids: Vec<TableId> = catalog.tables().map(|table| table.id).collect();
+        let mut tables = Self { catalog: Arc::new(catalog), ..Self::default() };
+        for id in ids {
+            let layout = Layout::of(tables.schema(id));
+            Arc::make_mut(&mut tables.layouts).insert(id, layout);
+            tables.reload(id, store, &[])?;
+        }
+        Ok(tables)
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn schema(&self, id: TableId) -> &TableSchema {
+        self.catalog.get(id).expect("invariant: a bound table is in the catalog")
+    }
+
+    pub(crate) fn relation(&self, id: TableId) -> &Relation {
+        self.relations.get(RelationId::Table(id)).expect("invariant: a table has its relation")
+    }
+
+    pub(crate) fn relation_mut(&mut self, id: TableId) -> &mut Relation {
+        self.relations.get_mut(RelationId::Table(id)).expect("invariant: a table has its relation")
+    }
+
+    /// The part of a row that is in memory.
+    pub(crate) fn hot(&self, id: TableId, values: &Row) -> Row {
+        values.project(&self.layouts[&id].columns)
+    }
+
+    /// The columns in memory, in the order of their slots.
+    pub(crate) fn hot_columns(&self, id: TableId) -> &[usize] {
+        &self.layouts[&id].columns
+    }
+
+    /// The row in memory of a primary key.
+    pub(crate) fn get(&self, id: TableId, key: &[Value]) -> Option<&Row> {
+        self.relation(id).get(key)
+    }
+
+    /// The rows whose columns have the values, by the index that a constraint on these columns has.
+    pub(crate) fn find<'a>(&'a self, id: TableId, columns: &[usize], values: &[Value]) -> Vec<&'a Row> {
+        let key: Vec<KeyColumn> = self.key_of(id, columns);
+        let index = self.relation(id).index(&key).expect("invariant: a constraint's columns are indexed");
+        index.probe(values).map(|(row, _)| row).collect()
+    }
+
+    /// The primary key of a row in memory.
+    pub(crate) fn key_in_memory(&self, id: TableId, row: &Row) -> Row {
+        let slots = self.layouts[&id].slots_of(&self.schema(id).primary_key);
+        row.project(&slots)
+    }
+
+    /// The slots of indexed columns.
+    pub(crate) fn slots(&self, id: TableId, columns: &[usize]) -> Vec<usize> {
+        self.layouts[&id].slots_of(columns)
+    }
+
+    fn key_of(&self, id: TableId, columns: &[usize]) -> Vec<KeyColumn> {
+        self.layouts[&id].slots_of(columns).into_iter().map(KeyColumn::ascending).collect()
+    }
+
+    /// Takes a table into the catalog, or its changed definition; a new index is built here.
+    pub(crate) fn define(
+        &mut self,
+        table: TableSchema,
+        store: &dyn Store,
+        writes: &[&Writes],
+    ) -> Result<(), DefineError> {
+        let id = table.id;
+        let known = self.layouts.contains_key(&id);
+        Arc::make_mut(&mut self.catalog).put(table)?;
+        let fresh = Layout::of(self.schema(id));
+        if !known {
+            let key = fresh.slots_of(&self.schema(id).primary_key);
+            Arc::make_mut(&mut self.layouts).insert(id, fresh);
+            self.relations.put(RelationId::Table(id), Relation::new(&key));
+        }
+        let needed: BTreeSet<(TableId, usize)> =
+            indexed(self.schema(id)).into_iter().flatten().map(|column| (id, column)).collect();
+        self.make_hot(&needed, store, writes)?;
+        self.ensure_indexes(id);
+        Ok(())
+    }
+
+    /// Removes a table.
+    pub(crate) fn drop(&mut self, id: TableId) {
+        let name = self.schema(id).name.clone();
+        Arc::make_mut(&mut self.catalog).remove(&name).expect("invariant: the table was there just now");
+        Arc::make_mut(&mut self.layouts).remove(&id);
+        self.relations.remove(RelationId::Table(id));
+    }
+
+    /// Brings columns into memory. Cost: nothing where they are there, else a scan of their tables.
+    pub(crate) fn make_hot(
+        &mut self,
+        columns: &BTreeSet<(TableId, usize)>,
+        store: &dyn Store,
+        writes: &[&Writes],
+    ) -> Result<(), StorageError> {
+        let cold: BTreeSet<TableId> = columns
+            .iter()
+            .filter(|(id, column)| self.layouts[id].slot(*column).is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for (id, column) in columns {
+            if cold.contains(id) {
+                Arc::make_mut(&mut self.layouts)
+                    .get_mut(id)
+                    .expect("invariant: a table has its layout")
+                    .add(*column);
+            }
+        }
+        for id in cold {
+            self.reload(id, store, writes)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a table's hot columns from the store and from the writes above it, later ones last.
+    fn reload(&mut self, id: TableId, store: &dyn Store, writes: &[&Writes]) -> Result<(), StorageError> {
+        let layout = &self.layouts[&id];
+        let key = layout.slots_of(&self.schema(id).primary_key);
+        let kept: Vec<Vec<KeyColumn>> = match self.relations.get(RelationId::Table(id)) {
+            Some(relation) => relation.keys().map(<[KeyColumn]>::to_vec).collect(),
+            None => Vec::new(),
+        };
+        let mut rows = Vec::new();
+        let written = |row: &Row| writes.iter().any(|writes| writes.contains_key(&(id, row.project(&key))));
+        store.scan(id, &layout.columns, &mut |row| {
+            if !written(&row) {
+                rows.push(row);
+            }
+        })?;
+        let mut latest: BTreeMap<&Row, Option<&StoredRow>> = BTreeMap::new();
+        for writes in writes {
+            let of_table = writes.iter().filter(|((table, _), _)| *table == id);
+            latest.extend(of_table.map(|((_, key), row)| (key, row.as_ref())));
+        }
+        rows.extend(latest.into_values().flatten().map(|row| row.values.project(&layout.columns)));
+        let mut relation = Relation::of(&key, rows);
+        for key in kept {
+            relation.ensure_index(&key);
+        }
+        self.relations.put(RelationId::Table(id), relation);
+        self.ensure_indexes(id);
+        Ok(())
+    }
+
+    fn ensure_indexes(&mut self, id: TableId) {
+        let keys: Vec<Vec<KeyColumn>> =
+            indexed(self.schema(id)).iter().map(|columns| self.key_of(id, columns)).collect();
+        for key in keys {
+            self.relation_mut(id).ensure_index(&key);
+        }
+    }
+}
+
+impl lower::Tables for Tables {
+    fn slot(&self, table: TableId, column: usize) -> Option<usize> {
+        self.layouts[&table].slot(column)
+    }
+
+    fn keys(&self, table: TableId) -> Vec<Vec<usize>> {
+        let layout = &self.layouts[&table];
+        indexed(self.schema(table)).iter().map(|columns| layout.slots_of(columns)).collect()
+    }
+}
+
+/// Why a definition was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DefineError {
+    #[error(transparent)]
+    Catalog(#[from] deltaic_types::CatalogError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -1,0 +1,603 @@
+//! [`Views`]: the live queries: templates with their circuits, and a view for each parameter tuple.
+//!
+//! A subscription is a row of its template's parameter relation; subscribing inserts it, and hydration is
+//! that row's delta. Invariants: a commit reaches the circuits once, in order; a view's ring holds every
+//! change of its result after [`View::since`]; a view in state *error* gives out nothing but the error, and
+//! the net change when it recovers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use deltaic_dataflow::{
+    Batch, Description, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
+};
+use deltaic_query::{
+    lower::{Circuit, LowerError, lower},
+    optimise::{columns_read, optimise},
+    plan::{Plan, Query, ResultColumn, SortKey},
+    template::lift,
+};
+use deltaic_storage::Store;
+use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value};
+use rustc_hash::FxHasher;
+
+use crate::{
+    admission::{bind_live, with_constants},
+    cookie::Cookie,
+    effects::{Message, News, Snapshot, ViewChange},
+    error::RequestError,
+    input::{ClientId, Now, Subscribe, SubscriptionId},
+    read::tables_of,
+    tables::Tables,
+};
+
+/// How long a view stays after its last subscriber left: long enough to come back from another page.
+const TIME_TO_LIVE_MICROS: i64 = 30_000_000;
+
+/// The most changed rows that a view keeps for clients that come back.
+const RING_ROWS: usize = 4096;
+
+/// The number of a view: given once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewId(pub u64);
+
+/// What makes two queries one template.
+type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>);
+
+#[derive(Debug)]
+struct Template {
+    key: TemplateKey,
+    tables: BTreeSet<TableId>,
+    circuit: Circuit,
+    /// The relation of its live tuples; None for a template without parameters.
+    parameters: Option<RelationId>,
+    views: BTreeMap<Row, ViewId>,
+}
+
+/// The result of a template for a parameter tuple.
+#[derive(Debug)]
+struct View {
+    template: u64,
+    tuple: Row,
+    /// The query as the first subscriber wrote it, for people to read.
+    sql: String,
+    columns: Vec<ResultColumn>,
+    order: Vec<KeyColumn>,
+    minor: u64,
+    subscribers: BTreeMap<(ClientId, SubscriptionId), Subscriber>,
+    ring: VecDeque<Arc<ViewChange>>,
+    ring_rows: usize,
+    /// The ring holds every change after this commit.
+    since: Lsn,
+    /// Up to where the result is told; later commits did not change it.
+    error: Option<EvalError>,
+    /// What changed while the view was in error.
+    withheld: ZSet,
+    expires: Option<Now>,
+    updates: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Subscriber {
+    /// Whether it has a result that changes can be added to.
+    has_result: bool,
+}
+
+/// The live queries of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    graph: Graph,
+    templates: BTreeMap<u64, Template>,
+    by_key: BTreeMap<TemplateKey, u64>,
+    views: BTreeMap<ViewId, View>,
+    subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
+    expiring: BTreeSet<(Now, ViewId)>,
+    /// The templates' roots.
+    roots: BTreeSet<NodeId>,
+    by_root: BTreeMap<NodeId, Vec<u64>>,
+    next: u64,
+}
+
+/// Where the engine stands when a subscription comes.
+pub(crate) struct Place<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) database: DatabaseId,
+    pub(crate) lsn: Lsn,
+}
+
+/// What a view is, for people to read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewStatus {
+    /// Its number.
+    pub id: ViewId,
+    /// The query.
+    pub sql: String,
+    /// The values of its parameters, those that were constants in the query included.
+    pub parameters: Vec<Value>,
+    /// How many subscriptions it has.
+    pub subscribers: usize,
+    /// How many rows its result has.
+    pub rows: usize,
+    /// The bytes of its result and of its ring.
+    pub bytes: usize,
+    /// How many commits changed it.
+    pub updates: u64,
+    /// Why its result cannot be told, if it cannot.
+    pub error: Option<String>,
+}
+
+impl Views {
+    /// Subscribes, and gives the first message: a snapshot, what is missing since the cookie, or an error.
+    pub(crate) fn subscribe(
+        &mut self,
+        subscribe: &Subscribe,
+        tables: &mut Tables,
+        place: &Place<'_>,
+    ) -> Vec<Message> {
+        let result = self.open(subscribe, tables, place).map(|view| {
+            let id = (subscribe.client, subscribe.subscription);
+            self.subscriptions.insert(id, view);
+            self.first(view, id, subscribe.resume, place)
+        });
+        result.unwrap_or_else(|error| {
+            vec![Message {
+                client: subscribe.client,
+                subscription: subscribe.subscription,
+                view: None,
+                news: News::Error { error: Arc::new(error), cookie: None },
+            }]
+        })
+    }
+
+    fn open(
+        &mut self,
+        subscribe: &Subscribe,
+        tables: &mut Tables,
+        place: &Place<'_>,
+    ) -> Result<ViewId, RequestError> {
+        if self.subscriptions.contains_key(&(subscribe.client, subscribe.subscription)) {
+            return Err(RequestError::SubscriptionExists);
+        }
+        let (query, types, values) = bind_live(&subscribe.sql, &subscribe.parameters, tables.catalog())?;
+        let (template, tuple) = match self.template(&query, &types, &values, tables, place) {
+            Err(RequestError::Lower(LowerError::NeedsInstance)) => {
+                // No rule shares this query between tuples: it gets an instance of its own.
+                let query = with_constants(&query, &values);
+                self.template(&query, &[], &[], tables, place)?
+            }
+            other => other?,
+        };
+        if let Some(view) = self.templates[&template].views.get(&tuple) {
+            return Ok(*view);
+        }
+        Ok(self.open_view(template, tuple, &query, subscribe, tables, place.lsn))
+    }
+
+    /// The template of a query, and the tuple that the query is in it.
+    fn template(
+        &mut self,
+        query: &Query,
+        types: &[DataType],
+        values: &[Value],
+        tables: &mut Tables,
+        place: &Place<'_>,
+    ) -> Result<(u64, Row), RequestError> {
+        let lifted = lift(&optimise(query.plan.clone()), types.len(), &|_, _| true);
+        let tuple: Row = values.iter().cloned().chain(lifted.values).collect();
+        let query = Query { plan: lifted.plan, ..query.clone() };
+        let key: TemplateKey = (query.plan.clone(), query.order.clone(), types.to_vec());
+        if let Some(id) = self.by_key.get(&key) {
+            return Ok((*id, tuple));
+        }
+        tables.make_hot(&columns_read(&query.plan), place.store, &[])?;
+        let id = self.next;
+        let relation = RelationId::Parameters(id);
+        let parameters = (!tuple.is_empty()).then_some((relation, tuple.len()));
+        let circuit =
+            lower(&query, parameters, &mut self.graph, tables).inspect_err(|_| self.graph.collect())?;
+        self.next += 1;
+        if parameters.is_some() {
+            let places: Vec<usize> = (0..tuple.len()).collect();
+            tables.relations.put(relation, Relation::new(&places));
+        }
+        self.graph.hold(circuit.root);
+        for (relation, key) in self.graph.required_indexes() {
+            if let Some(relation) = tables.relations.get_mut(relation) {
+                relation.ensure_index(&key);
+            }
+        }
+        self.graph.hydrate(&tables.relations);
+        self.roots.insert(circuit.root);
+        self.by_root.entry(circuit.root).or_default().push(id);
+        self.by_key.insert(key.clone(), id);
+        let template = Template {
+            tables: tables_of(&key.0),
+            key,
+            circuit,
+            parameters: parameters.map(|(relation, _)| relation),
+            views: BTreeMap::new(),
+        };
+        self.templates.insert(id, template);
+        Ok((id, tuple))
+    }
+
+    fn open_view(
+        &mut self,
+        template: u64,
+        tuple: Row,
+        query: &Query,
+        subscribe: &Subscribe,
+        tables: &mut Tables,
+        lsn: Lsn,
+    ) -> ViewId {
+        if let Some(relation) = self.templates[&template].parameters {
+            self.change_parameters(relation, &tuple, 1, &mut tables.relations);
+        }
+        let view = ViewId(self.next);
+        self.next += 1;
+        let mut hasher = FxHasher::default();
+        (&self.templates[&template].key, &tuple).hash(&mut hasher);
+        let entry = self.templates.get_mut(&template).expect("invariant: the template was just found");
+        entry.views.insert(tuple.clone(), view);
+        let root = entry.circuit.root;
+        let order = query.order.iter().map(|key| KeyColumn {
+            column: key.column,
+            descending: key.descending,
+            nulls_first: key.nulls_first,
+        });
+        let error = self.graph.error(root, &tuple).cloned();
+        self.views.insert(
+            view,
+            View {
+                template,
+                tuple,
+                sql: subscribe.sql.clone(),
+                columns: query.columns.clone(),
+                order: order.collect(),
+                minor: hasher.finish(),
+                subscribers: BTreeMap::new(),
+                ring: VecDeque::new(),
+                ring_rows: 0,
+                since: lsn,
+                error,
+                withheld: ZSet::default(),
+                expires: None,
+                updates: 0,
+            },
+        );
+        view
+    }
+
+    /// Inserts or removes a tuple of a parameter relation: the circuits of its template run, and no others.
+    fn change_parameters(
+        &mut self,
+        relation: RelationId,
+        tuple: &Row,
+        weight: Weight,
+        relations: &mut Relations,
+    ) {
+        let before = relations.clone();
+        let parameters = relations.get_mut(relation).expect("invariant: a template has its relation");
+        if weight > 0 {
+            parameters.insert(tuple)
+        } else {
+            parameters.remove(tuple)
+        }
+        let change = ZSet::from_iter([(tuple.clone(), weight)]);
+        self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());
+    }
+
+    /// The first message of a subscription.
+    fn first(
+        &mut self,
+        view: ViewId,
+        id: (ClientId, SubscriptionId),
+        resume: Option<Cookie>,
+        place: &Place<'_>,
+    ) -> Vec<Message> {
+        let entry = self.views.get_mut(&view).expect("invariant: the view was just opened");
+        if let Some(expires) = entry.expires.take() {
+            self.expiring.remove(&(expires, view));
+        }
+        let cookie = Cookie { database: place.database, lsn: place.lsn, minor: entry.minor };
+        let message = |news| Message { client: id.0, subscription: id.1, view: Some(view), news };
+        let mut subscriber = Subscriber { has_result: true };
+        let resumable = resume.filter(|resume| {
+            resume.database == cookie.database
+                && resume.minor == cookie.minor
+                && entry.error.is_none()
+                && (entry.since..=place.lsn).contains(&resume.lsn)
+        });
+        let messages = match (resumable, &entry.error) {
+            (Some(resume), _) => {
+                let missed: Vec<Message> = entry
+                    .ring
+                    .iter()
+                    .filter(|change| change.cookie.lsn > resume.lsn)
+                    .map(|change| message(News::Change(Arc::clone(change))))
+                    .collect();
+                if missed.is_empty() { vec![message(News::Current(cookie))] } else { missed }
+            }
+            (None, Some(error)) => {
+                subscriber.has_result = false;
+                let error = Arc::new(RequestError::Evaluation(error.clone()));
+                vec![message(News::Error { error, cookie: Some(cookie) })]
+            }
+            (None, None) => {
+                vec![message(News::Snapshot(Arc::new(self.snapshot(view, cookie))))]
+            }
+        };
+        let entry = self.views.get_mut(&view).expect("invariant: the view was just opened");
+        entry.subscribers.insert(id, subscriber);
+        messages
+    }
+
+    fn snapshot(&self, view: ViewId, cookie: Cookie) -> Snapshot {
+        let view = &self.views[&view];
+        let circuit = self.templates[&view.template].circuit;
+        let prefix = &view.tuple[..circuit.prefix];
+        let mut rows = Vec::new();
+        for (row, weight) in self.graph.arranged(circuit.root, prefix) {
+            let row: Row = row[circuit.prefix..].iter().cloned().collect();
+            rows.extend(std::iter::repeat_n(row, weight as usize));
+        }
+        Snapshot { columns: view.columns.clone(), order: view.order.clone(), rows, cookie }
+    }
+
+    /// Advances all circuits over a commit, and gives the news of the results that it changed.
+    pub(crate) fn advance(
+        &mut self,
+        before: &Tables,
+        after: &Tables,
+        changes: BTreeMap<RelationId, ZSet>,
+        database: DatabaseId,
+        lsn: Lsn,
+    ) -> Vec<Message> {
+        let outputs = self.graph.step(&before.relations, &after.relations, changes, &self.roots);
+        let mut messages = Vec::new();
+        for (root, output) in outputs {
+            for template in self.by_root.get(&root).cloned().unwrap_or_default() {
+                self.deliver(template, &output, database, lsn, &mut messages);
+            }
+        }
+        // A client's news of one commit stand together.
+        messages.sort_by_key(|message| (message.client, message.subscription));
+        messages
+    }
+
+    /// Routes the change of a template's results to its views, by the parameters that rows begin with.
+    fn deliver(
+        &mut self,
+        template: u64,
+        output: &Batch,
+        database: DatabaseId,
+        lsn: Lsn,
+        messages: &mut Vec<Message>,
+    ) {
+        let entry = &self.templates[&template];
+        let (prefix, root) = (entry.circuit.prefix, entry.circuit.root);
+        let mut changed: BTreeMap<ViewId, ZSet> = BTreeMap::new();
+        for (row, weight) in output.rows.iter() {
+            let tuple: Row = row[..prefix].iter().cloned().collect();
+            if let Some(view) = entry.views.get(&tuple) {
+                let row = row[prefix..].iter().cloned().collect();
+                changed.entry(*view).or_default().push(row, weight);
+            }
+        }
+        for (error, _) in &output.errors {
+            // An error without parameters spoils every result of the template.
+            let spoiled =
+                entry.views.iter().filter(|(tuple, _)| error.key.is_empty() || **tuple == error.key);
+            for (_, view) in spoiled {
+                changed.entry(*view).or_default();
+            }
+        }
+        for (view, rows) in changed {
+            let tuple = self.views[&view].tuple.clone();
+            let error = self.graph.error(root, &tuple).cloned();
+            self.update(view, rows, error, database, lsn, messages);
+        }
+    }
+
+    fn update(
+        &mut self,
+        id: ViewId,
+        rows: ZSet,
+        error: Option<EvalError>,
+        database: DatabaseId,
+        lsn: Lsn,
+        messages: &mut Vec<Message>,
+    ) {
+        let view = self.views.get_mut(&id).expect("invariant: a template's views are there");
+        view.updates += 1;
+        let cookie = Cookie { database, lsn, minor: view.minor };
+        view.withheld.extend(rows);
+        if let Some(error) = error {
+            if view.error.as_ref() != Some(&error) {
+                view.error = Some(error.clone());
+                let news =
+                    News::Error { error: Arc::new(RequestError::Evaluation(error)), cookie: Some(cookie) };
+                view.tell(id, &news, |_| true, messages);
+            }
+            return;
+        }
+        let recovered = view.error.take().is_some();
+        let net = std::mem::take(&mut view.withheld).consolidated();
+        if net.is_empty() && !recovered {
+            return;
+        }
+        let mut changes: Vec<(Row, Weight)> = net.into_iter().collect();
+        changes.sort_by_key(|(_, weight)| *weight > 0);
+        let change = Arc::new(ViewChange { columns: view.columns.clone(), changes, cookie });
+        view.remember(Arc::clone(&change));
+        view.tell(id, &News::Change(change), |subscriber| subscriber.has_result, messages);
+        if view.subscribers.values().any(|subscriber| !subscriber.has_result) {
+            let snapshot = News::Snapshot(Arc::new(self.snapshot(id, cookie)));
+            let view = self.views.get_mut(&id).expect("invariant: the view is there");
+            view.tell(id, &snapshot, |subscriber| !subscriber.has_result, messages);
+            for subscriber in view.subscribers.values_mut() {
+                subscriber.has_result = true;
+            }
+        }
+    }
+
+    /// Ends a subscription. The view stays for a while.
+    pub(crate) fn unsubscribe(&mut self, id: (ClientId, SubscriptionId), now: Now) {
+        let Some(view) = self.subscriptions.remove(&id) else { return };
+        let entry = self.views.get_mut(&view).expect("invariant: a subscription has its view");
+        entry.subscribers.remove(&id);
+        if entry.subscribers.is_empty() {
+            let expires = Now(now.0.saturating_add(TIME_TO_LIVE_MICROS));
+            entry.expires = Some(expires);
+            self.expiring.insert((expires, view));
+        }
+    }
+
+    /// Ends all subscriptions of a client.
+    pub(crate) fn disconnect(&mut self, client: ClientId, now: Now) {
+        let first = (client, SubscriptionId(0));
+        let last = (client, SubscriptionId(u64::MAX));
+        let ended: Vec<_> = self.subscriptions.range(first..=last).map(|(id, _)| *id).collect();
+        for id in ended {
+            self.unsubscribe(id, now);
+        }
+    }
+
+    /// Drops the views whose time is over.
+    pub(crate) fn expire(&mut self, now: Now, tables: &mut Tables) {
+        while let Some((at, view)) = self.expiring.first().copied() {
+            if at > now {
+                break;
+            }
+            self.expiring.pop_first();
+            self.close(view, tables);
+        }
+    }
+
+    /// When the next view's time is over.
+    pub(crate) fn wake_at(&self) -> Option<Now> {
+        self.expiring.first().map(|(at, _)| *at)
+    }
+
+    fn close(&mut self, id: ViewId, tables: &mut Tables) {
+        let view = self.views.remove(&id).expect("invariant: an expiring view is there");
+        let template = self.templates.get_mut(&view.template).expect("invariant: a view has its template");
+        template.views.remove(&view.tuple);
+        let (parameters, is_last) = (template.parameters, template.views.is_empty());
+        if is_last {
+            self.close_template(view.template, tables);
+        } else if let Some(relation) = parameters {
+            self.change_parameters(relation, &view.tuple, -1, &mut tables.relations);
+        }
+    }
+
+    fn close_template(&mut self, id: u64, tables: &mut Tables) {
+        let template = self.templates.remove(&id).expect("invariant: a template is closed once");
+        self.by_key.remove(&template.key);
+        let root = template.circuit.root;
+        let sharers = self.by_root.get_mut(&root).expect("invariant: a root has its templates");
+        sharers.retain(|other| *other != id);
+        if sharers.is_empty() {
+            self.by_root.remove(&root);
+            self.roots.remove(&root);
+        }
+        self.graph.release(root);
+        if let Some(relation) = template.parameters {
+            tables.relations.remove(relation);
+        }
+    }
+
+    /// Ends the live queries over tables that `after` has no more.
+    pub(crate) fn drop_tables(&mut self, tables: &mut Tables, after: &Tables) -> Vec<Message> {
+        let gone: Vec<u64> = self
+            .templates
+            .iter()
+            .filter(|(_, template)| template.tables.iter().any(|table| after.catalog().get(*table).is_none()))
+            .map(|(id, _)| *id)
+            .collect();
+        let mut messages = Vec::new();
+        for id in gone {
+            let views: Vec<ViewId> = self.templates[&id].views.values().copied().collect();
+            for view in views {
+                let entry = self.views.remove(&view).expect("invariant: a template's views are there");
+                if let Some(expires) = entry.expires {
+                    self.expiring.remove(&(expires, view));
+                }
+                let news = News::Error { error: Arc::new(RequestError::TableDropped), cookie: None };
+                entry.tell(view, &news, |_| true, &mut messages);
+                for id in entry.subscribers.keys() {
+                    self.subscriptions.remove(id);
+                }
+            }
+            self.close_template(id, tables);
+        }
+        messages
+    }
+
+    /// Drops the parameter relations of templates that have gone since a snapshot was taken.
+    pub(crate) fn retain_parameters(&self, tables: &mut Tables) {
+        tables.relations.retain(|relation| match relation {
+            RelationId::Table(_) => true,
+            RelationId::Parameters(template) => self.templates.contains_key(&template),
+        });
+    }
+
+    /// What views there are.
+    pub(crate) fn status(&self) -> Vec<ViewStatus> {
+        self.views
+            .iter()
+            .map(|(id, view)| {
+                let circuit = self.templates[&view.template].circuit;
+                let rows = self.graph.arranged(circuit.root, &view.tuple[..circuit.prefix]);
+                let bytes: usize = rows.iter().map(|(row, _)| row.heap_bytes() + 24).sum();
+                let ring = view.ring.iter().flat_map(|change| &change.changes);
+                ViewStatus {
+                    id: *id,
+                    sql: view.sql.clone(),
+                    parameters: view.tuple.to_vec(),
+                    subscribers: view.subscribers.len(),
+                    rows: rows.iter().map(|(_, weight)| *weight as usize).sum(),
+                    bytes: bytes + ring.map(|(row, _)| row.heap_bytes() + 24).sum::<usize>(),
+                    updates: view.updates,
+                    error: view.error.as_ref().map(ToString::to_string),
+                }
+            })
+            .collect()
+    }
+
+    /// The circuit of a view.
+    pub(crate) fn circuit(&self, view: ViewId) -> Option<Vec<Description>> {
+        let view = self.views.get(&view)?;
+        Some(self.graph.describe(self.templates[&view.template].circuit.root))
+    }
+
+    /// Whether nothing is left of any live query.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.views.is_empty() && self.templates.is_empty() && self.graph.is_empty()
+    }
+}
+
+impl View {
+    fn tell(&self, id: ViewId, news: &News, to: impl Fn(&Subscriber) -> bool, messages: &mut Vec<Message>) {
+        for ((client, subscription), subscriber) in &self.subscribers {
+            if to(subscriber) {
+                let (client, subscription) = (*client, *subscription);
+                messages.push(Message { client, subscription, view: Some(id), news: news.clone() });
+            }
+        }
+    }
+
+    /// Keeps a change for clients that come back, and forgets the oldest beyond the bound.
+    fn remember(&mut self, change: Arc<ViewChange>) {
+        self.ring_rows += change.changes.len();
+        self.ring.push_back(change);
+        while self.ring_rows > RING_ROWS {
+            let Some(oldest) = self.ring.pop_front() else { break };
+            self.ring_rows -= oldest.changes.len();
+            self.since = oldest.cookie.lsn;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Which expressions can fail on some row.
+//!
+//! A condition that cannot fail may be evaluated anywhere a row passes; one that can stays where the query
+//! has it, or rows that the query never looks at would spoil its result. The answer errs on the side of
+//! failing.
+
+use deltaic_types::DataType;
+
+use crate::expression::{Expr, ExprKind};
+
+/// Whether the expression may give an error instead of a value.
+pub fn can_fail(expr: &Expr) -> bool {
+    let here = match &expr.kind {
+        ExprKind::Call(function, _) => !function.is_total(),
+        ExprKind::Cast(inner) => !widens(&inner.data_type, &expr.data_type),
+        _ => false,
+    };
+    here || expr.operands().into_iter().any(can_fail)
+}
+
+/// Whether every value of the first type is one of the second.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    let rank = |data_type: &DataType| match data_type {
+        DataType::Smallint => Some(0),
+        DataType::Integer => Some(1),
+        DataType::Bigint => Some(2),
+        DataType::Numeric(None) => Some(3),
+        _ => None,
+    };
+    match (rank(from), rank(to)) {
+        (Some(from), Some(to)) => from <= to,
+        _ => from == to || (from.is_integer() && *to == DataType::Double),
+    }
+}
+
+/// The column under casts that keep the value equal, if the expression is no more than that.
+pub(crate) fn plain_column(expr: &Expr) -> Option<usize> {
+    match &expr.kind {
+        ExprKind::Column(place) => Some(*place),
+        // Values of these types compare exactly across the types, so an index finds them as they are.
+        ExprKind::Cast(inner)
+            if widens(&inner.data_type, &expr.data_type) && expr.data_type != DataType::Double =>
+        {
+            plain_column(inner)
+        }
+        _ => None,
+    }
+}

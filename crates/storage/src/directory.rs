@@ -1,0 +1,114 @@
+//! Where a [`RedbStore`] lies: a file, or the data directory that holds it.
+//!
+//! Invariant: a file under its own name is a complete store. It is made beside, under another name, and renamed
+//! when its first commit is durable, so that a crash while it is made leaves nothing that looks like a store.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+
+use crate::watched::classify;
+use crate::{Identity, OpenError, RedbStore, StorageError};
+
+/// The name of the store's file in a data directory.
+pub const STORE_FILE: &str = "deltaic.redb";
+
+impl RedbStore {
+    /// A new store in a new file. Its directory must be there.
+    pub fn create(path: impl AsRef<Path>, identity: Identity) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        if path.try_exists().map_err(|error| refused(path, error))? {
+            return Err(OpenError::AlreadyExists);
+        }
+        let mut beside = OsString::from(path);
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&beside, error)),
+            _ => {}
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&beside)
+            .map_err(|error| refused(&beside, error))?;
+        let store = Self::create_with_backend(file_backend(file)?, identity)?;
+        fs::rename(&beside, path).map_err(|error| refused(path, error))?;
+        sync_directory(path)?;
+        Ok(store)
+    }
+
+    /// Opens the store in a file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(|error| refused(path, error))?;
+        Self::open_with_backend(file_backend(file)?)
+    }
+
+    /// Opens the store of a data directory. Where there is none it is made, with `identity`, and the directory
+    /// with it; the header says whose store it is.
+    pub fn open_or_create(directory: impl AsRef<Path>, identity: Identity) -> Result<Self, OpenError> {
+        let directory = directory.as_ref();
+        fs::create_dir_all(directory).map_err(|error| refused(directory, error))?;
+        let path = directory.join(STORE_FILE);
+        match Self::open(&path) {
+            Err(OpenError::NotFound { .. }) => Self::create(&path, identity),
+            other => other,
+        }
+    }
+}
+
+fn file_backend(file: File) -> Result<FileBackend, OpenError> {
+    FileBackend::new(file).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
+        redb::DatabaseError::Storage(redb::StorageError::Io(error)) => classify(error).into(),
+        other => StorageError::Io { source: io::Error::other(other) }.into(),
+    })
+}
+
+/// A file system's refusal, as an opener is told of it.
+fn refused(path: &Path, error: io::Error) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::NotFound => OpenError::NotFound { path: path.to_owned() },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::PermissionDenied { path: path.to_owned() }
+        }
+        _ => classify(error).into(),
+    }
+}
+
+/// Makes the name of a new file durable.
+fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    // Only there a directory can be opened as a file; elsewhere the file system keeps names itself.
+    if cfg!(unix) {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = File::open(parent.unwrap_or(Path::new("."))).map_err(classify)?;
+        directory.sync_all().map_err(|source| StorageError::SyncFailed { source })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_file_system_are_told_apart() {
+        let path = Path::new("there");
+        let refused = |kind: io::ErrorKind| refused(path, kind.into());
+        assert!(matches!(refused(io::ErrorKind::NotFound), OpenError::NotFound { .. }));
+        let denied = refused(io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            denied.to_string(),
+            "no permission to read and write there: run as its owner, or choose another data directory"
+        );
+        assert!(matches!(refused(io::ErrorKind::ReadOnlyFilesystem), OpenError::PermissionDenied { .. }));
+        let full = refused(io::ErrorKind::StorageFull);
+        assert!(matches!(full, OpenError::Storage(StorageError::DiskFull { .. })));
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod check;
+mod commit;
+mod directory;
+mod error;
+mod fault;
+mod heat;
+mod memory;
+mod pages;
+mod record;
+mod redb_store;
+mod store;
+mod watched;
+
+pub use check::{CheckReport, Difference, check};
+pub use commit::{CellVersion, Change, Commit, StoredRow};
+pub use directory::STORE_FILE;
+pub use error::{Damage, OpenError, StorageError};
+pub use fault::{FaultPlan, FaultyDisk};
+pub use heat::hot_columns;
+pub use memory::MemoryStore;
+pub use record::COMMIT_BYTES;
+pub use redb_store::{FORMAT_VERSION, RedbStore};
+pub use store::{Header, Identity, Store, TableSize};

@@ -1,0 +1,135 @@
+//! [`MemoryStore`]: the store as plain maps, gone with the process.
+//!
+//! Invariant: it is what [`Store`] means, in the fewest words; other stores are tested against it. It counts the
+//! same bytes as they do, by the same encoding, and encodes nothing else.
+
+use std::collections::BTreeMap;
+
+use deltaic_causality::HybridTime;
+use deltaic_types::{Catalog, Lsn, Row, TableId, Value, key};
+
+use crate::commit::{advance, schema};
+use crate::record::{self, COMMIT_BYTES};
+use crate::{Change, Commit, Header, Identity, StorageError, Store, StoredRow, TableSize, hot_columns};
+
+#[derive(Debug, Clone)]
+struct Entry {
+    row: StoredRow,
+    hot_bytes: u64,
+    cold_bytes: u64,
+}
+
+/// A store in memory. Its appends cannot fail, but for a commit that is too large.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    header: Header,
+    log: Vec<Commit>,
+    tables: BTreeMap<TableId, BTreeMap<Vec<u8>, Entry>>,
+    sizes: BTreeMap<TableId, TableSize>,
+}
+
+impl MemoryStore {
+    /// A store without tables.
+    pub fn new(identity: Identity) -> Self {
+        let header =
+            Header { identity, lsn: Lsn(0), seq: 0, time: HybridTime(0), catalog: Catalog::default() };
+        Self { header, log: Vec::new(), tables: BTreeMap::new(), sizes: BTreeMap::new() }
+    }
+
+    /// The row of a key, in place.
+    pub(crate) fn get(&self, table: TableId, key: &[Value]) -> Option<&StoredRow> {
+        self.tables.get(&table)?.get(&key::encode(key)).map(|entry| &entry.row)
+    }
+
+    /// The rows of a table, in key order.
+    pub(crate) fn rows(&self, table: TableId) -> impl Iterator<Item = &StoredRow> {
+        self.tables.get(&table).into_iter().flat_map(BTreeMap::values).map(|entry| &entry.row)
+    }
+
+    fn apply(&mut self, catalog: &mut Catalog, change: &Change) {
+        match change {
+            Change::Catalog(next) => {
+                *catalog = next.clone();
+                self.tables.retain(|id, _| catalog.get(*id).is_some());
+                self.sizes.retain(|id, _| catalog.get(*id).is_some());
+                for table in catalog.tables() {
+                    self.sizes.entry(table.id).or_default();
+                }
+            }
+            Change::Put { table, key, row } => {
+                let key = key::encode(key);
+                let split = record::split(*table, &key, row, &hot_columns(schema(catalog, *table)));
+                let entry = Entry {
+                    row: row.clone(),
+                    hot_bytes: (key.len() + split.hot.len()) as u64,
+                    cold_bytes: split.cold.map_or(0, |cold| cold.len()) as u64,
+                };
+                let size = self.sizes.entry(*table).or_default();
+                size.rows += 1;
+                size.hot_bytes += entry.hot_bytes;
+                size.cold_bytes += entry.cold_bytes;
+                let old = self.tables.entry(*table).or_default().insert(key, entry);
+                self.forget(*table, old.as_ref());
+            }
+            Change::Delete { table, key, .. } => {
+                let old = self.tables.entry(*table).or_default().remove(&key::encode(key));
+                self.forget(*table, old.as_ref());
+            }
+        }
+    }
+
+    fn forget(&mut self, table: TableId, old: Option<&Entry>) {
+        if let Some(old) = old {
+            let size = self.sizes.entry(table).or_default();
+            size.rows -= 1;
+            size.hot_bytes -= old.hot_bytes;
+            size.cold_bytes -= old.cold_bytes;
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn header(&self) -> Result<Header, StorageError> {
+        Ok(self.header.clone())
+    }
+
+    fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
+        Ok(self.get(table, key).cloned())
+    }
+
+    fn scan(
+        &self,
+        table: TableId,
+        columns: &[usize],
+        visit: &mut dyn FnMut(Row),
+    ) -> Result<(), StorageError> {
+        for row in self.rows(table) {
+            visit(row.values.project(columns));
+        }
+        Ok(())
+    }
+
+    fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
+        Ok(self.log.iter().skip(after.0 as usize).take(limit).cloned().collect())
+    }
+
+    fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError> {
+        let next = advance(&self.header, commits);
+        for commit in commits {
+            record::write_commit(commit, COMMIT_BYTES)?;
+        }
+        let mut catalog = self.header.catalog.clone();
+        for commit in commits {
+            for change in &commit.changes {
+                self.apply(&mut catalog, change);
+            }
+            self.log.push(commit.clone());
+        }
+        self.header = next;
+        Ok(())
+    }
+
+    fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
+        Ok(self.sizes.clone())
+    }
+}

@@ -1,0 +1,157 @@
+//! [`Pages`]: a redb database whose panics and errors come out as [`StorageError`].
+//!
+//! Invariant: no bytes of a file make a call panic, and after a failure of the file every call says so until it is
+//! opened anew.
+//!
+//! redb verifies checksums of its pages after a crash but not when it reads them, and a page that is damaged in
+//! other ways can make it panic. Such a panic is caught here, where nothing of ours is half done: the closures
+//! given to [`Pages::run`] call redb and decode, and own what they change. What was caught is damage of the file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use crate::watched::{Failures, Watched, classify};
+use crate::{Damage, OpenError, StorageError};
+
+/// What redb opens its files with.
+const REDB_MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
+
+/// Memory for pages that redb keeps; rows that the engine needs often are in its own memory.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Why a closure given to [`Pages::run`] stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Redb(redb::Error),
+    Damage { part: &'static str, damage: Damage },
+}
+
+macro_rules! stop_from {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Stop {
+            fn from(error: $error) -> Self {
+                Self::Redb(error.into())
+            }
+        })*
+    };
+}
+stop_from!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
+
+impl Stop {
+    /// For `map_err`: damage in one part of the store.
+    pub(crate) fn damage<D: Into<Damage>>(part: &'static str) -> impl Fn(D) -> Self {
+        move |damage| Self::Damage { part, damage: damage.into() }
+    }
+}
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    /// None only while it is dropped.
+    database: Option<Database>,
+    failures: Failures,
+    /// Whether the failure that closed the database was reported.
+    closed: AtomicBool,
+}
+
+/// What stands in a file, by its first bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Empty,
+    Redb,
+    Foreign,
+}
+
+pub(crate) fn contents(backend: &dyn StorageBackend) -> Result<Contents, OpenError> {
+    let length = backend.len().map_err(classify)?;
+    let mut first = [0; REDB_MAGIC.len()];
+    if length == 0 {
+        return Ok(Contents::Empty);
+    }
+    if length >= first.len() as u64 {
+        backend.read(0, &mut first).map_err(classify)?;
+    }
+    Ok(if first == REDB_MAGIC { Contents::Redb } else { Contents::Foreign })
+}
+
+impl Pages {
+    /// Opens the database in the backend, or begins one where it is empty.
+    pub(crate) fn open(backend: Box<dyn StorageBackend>) -> Result<Self, OpenError> {
+        let failures = Failures::default();
+        let watched = Watched::new(backend, failures.clone());
+        let open = || Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(watched);
+        let database = match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(database)) => database,
+            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => return Err(OpenError::InUse),
+            // Written by a redb before the first that a store of ours was written with.
+            Ok(Err(DatabaseError::UpgradeRequired(_))) => return Err(OpenError::Foreign),
+            Ok(Err(DatabaseError::Storage(redb::StorageError::Io(error)))) => {
+                return Err(failures.report(Some(error)).into());
+            }
+            Ok(Err(error)) => {
+                return Err(pages_damaged(error.to_string()).into());
+            }
+            Err(_) => return Err(pages_damaged(PANICKED.to_owned()).into()),
+        };
+        Ok(Self { database: Some(database), failures, closed: AtomicBool::new(false) })
+    }
+
+    /// Runs calls of redb.
+    pub(crate) fn run<T>(&self, calls: impl FnOnce(&Database) -> Result<T, Stop>) -> Result<T, StorageError> {
+        let database = self.database.as_ref().expect("invariant: the database is there until it is dropped");
+        // Unwind safe: a closure changes nothing that outlives it but by redb, which poisons its own locks.
+        match catch_unwind(AssertUnwindSafe(|| calls(database))) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(stop)) => Err(self.report(stop)),
+            Err(_) => Err(pages_damaged(PANICKED.to_owned())),
+        }
+    }
+
+    /// Whether redb's own checksums of all pages hold. Reads the whole file.
+    ///
+    /// redb mends what it can, so this belongs behind reading the store as it is, never before.
+    pub(crate) fn verify(&mut self) -> Result<bool, StorageError> {
+        let database = self.database.as_mut().expect("invariant: the database is there until it is dropped");
+        match catch_unwind(AssertUnwindSafe(|| database.check_integrity())) {
+            Ok(Ok(clean)) => Ok(clean),
+            Ok(Err(error)) => Err(self.report(Stop::Redb(error.into()))),
+            Err(_) => Err(pages_damaged(PANICKED.to_owned())),
+        }
+    }
+
+    fn report(&self, stop: Stop) -> StorageError {
+        match stop {
+            Stop::Damage { part, damage } => StorageError::Corrupted { part, damage },
+            Stop::Redb(redb::Error::Io(error)) => {
+                self.closed.store(true, Ordering::Relaxed);
+                self.failures.report(Some(error))
+            }
+            Stop::Redb(
+                redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::LockPoisoned(_),
+            ) => {
+                if self.closed.swap(true, Ordering::Relaxed) {
+                    StorageError::Closed
+                } else {
+                    self.failures.report(None)
+                }
+            }
+            Stop::Redb(error) => pages_damaged(error.to_string()),
+        }
+    }
+}
+
+const PANICKED: &str = "redb stopped at a page that it cannot read";
+
+fn pages_damaged(message: String) -> StorageError {
+    StorageError::Corrupted { part: "pages", damage: Damage::Pages { message } }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // Closing writes; after damage that can panic as a read can, and there is nobody to tell.
+        let database = self.database.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+}

@@ -1,0 +1,81 @@
+//! [`Store`]: the durable state that an engine reads and appends to.
+//!
+//! Invariant: the tables are the changes of the log, applied in order. A store keeps both because reading a row
+//! must not cost a replay, and neither is ever changed without the other.
+
+use std::collections::BTreeMap;
+
+use deltaic_causality::{ActorId, HybridTime};
+use deltaic_types::{Catalog, DatabaseId, Lsn, Row, TableId, Value};
+
+use crate::{Commit, StorageError, StoredRow};
+
+/// Whose state a store holds: given at its creation, the same for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The database.
+    pub database: DatabaseId,
+    /// The replica that owns this store and gives dots in it.
+    pub actor: ActorId,
+}
+
+/// The state after the last commit, without the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Whose state it is.
+    pub identity: Identity,
+    /// The last commit; 0 before the first.
+    pub lsn: Lsn,
+    /// The greatest number of a dot that this store's actor has given; 0 before the first.
+    pub seq: u64,
+    /// The time of the last commit.
+    pub time: HybridTime,
+    /// The tables.
+    pub catalog: Catalog,
+}
+
+/// How much a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TableSize {
+    /// Its rows.
+    pub rows: u64,
+    /// Bytes of keys and hot records as encoded, without what the store needs to find them.
+    pub hot_bytes: u64,
+    /// Bytes of cold records as encoded.
+    pub cold_bytes: u64,
+}
+
+/// A commit log and the tables that it has made.
+///
+/// Reads see every commit that was appended. After an error of [`append`](Store::append) reads may fail with
+/// [`StorageError::Closed`]; the state is whole again once the store is opened anew.
+pub trait Store {
+    /// The state after the last commit. Costs a copy of the catalog.
+    fn header(&self) -> Result<Header, StorageError>;
+
+    /// The row of a key, or None. `key` holds the values of the primary key, in its order. Costs a search in each
+    /// part.
+    fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError>;
+
+    /// Calls `visit` with the values at `columns` of each row, in key order. Reads the cold part only of rows that
+    /// keep one of the columns in it. A table that does not exist has no rows.
+    fn scan(&self, table: TableId, columns: &[usize], visit: &mut dyn FnMut(Row))
+    -> Result<(), StorageError>;
+
+    /// The commits after `after`, oldest first, `limit` at most.
+    fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError>;
+
+    /// Appends commits, atomically and durably: when it returns Ok, every one of them survives any crash.
+    ///
+    /// When it returns an error, none of them is there after the store is opened anew, with one exception:
+    /// [`StorageError::SyncFailed`] and [`StorageError::Io`] leave open whether all of them or none is there,
+    /// because the device did not say.
+    ///
+    /// # Panics
+    /// Where a commit's lsn is not its predecessor's plus one, its `seq` falls, or a change is not one of the
+    /// catalog: a table that does not exist, a row with another number of columns, a key that is not the row's.
+    fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError>;
+
+    /// The size of each table of the catalog. Costs nothing that grows with the rows.
+    fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError>;
+}

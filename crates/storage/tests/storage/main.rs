@@ -1,0 +1,10 @@
+//! The stores against each other and against disks that fail.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in functions that tests share too")]
+
+mod check;
+mod conformance;
+mod crash;
+mod damage;
+mod directory;
+mod world;

@@ -1,0 +1,286 @@
+//! [`World`]: random commits that fit each other, and comparisons of stores.
+
+use std::collections::BTreeMap;
+
+use deltaic_causality::{ActorId, Dot, HybridTime};
+use deltaic_storage::{CellVersion, Change, Commit, Identity, Store, StoredRow};
+use deltaic_types::{
+    Catalog, Column, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Row, TableId, TableSchema, Value,
+};
+
+pub(crate) const IDENTITY: Identity = Identity { database: DatabaseId(0xdb), actor: ActorId(5) };
+
+/// What random commits are made of: the numbers of a seed, or those that proptest shrinks.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    state: u64,
+    pub(crate) catalog: Catalog,
+    rows: BTreeMap<(TableId, Row), StoredRow>,
+    lsn: Lsn,
+    seq: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let (catalog, rows) = (Catalog::default(), BTreeMap::new());
+        Self { state: seed, catalog, rows, lsn: Lsn(0), seq: 0 }
+    }
+
+    /// Goes on by another seed.
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.state = seed;
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // Knuth's MMIX generator; its high bits are good enough here.
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % bound
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One to three commits.
+    pub(crate) fn commits(&mut self) -> Vec<Commit> {
+        (0..=self.below(3)).map(|_| self.commit()).collect()
+    }
+
+    pub(crate) fn commit(&mut self) -> Commit {
+        let mut changes = Vec::new();
+        if self.catalog.tables().next().is_none() || self.chance(6) {
+            self.create_table(&mut changes);
+        }
+        for _ in 0..=self.below(6) {
+            match self.below(100) {
+                0..3 => self.drop_table(&mut changes),
+                3..7 => self.add_column(&mut changes),
+                7..11 => self.create_index(&mut changes),
+                11..30 => self.delete(&mut changes),
+                _ => self.put(&mut changes),
+            }
+        }
+        self.lsn = self.lsn.next();
+        Commit { lsn: self.lsn, time: self.time(), seq: self.seq, changes }
+    }
+
+    fn time(&self) -> HybridTime {
+        HybridTime::new(1_000 + self.lsn.0, self.seq as u16)
+    }
+
+    fn dot(&mut self) -> Dot {
+        self.seq += 1;
+        Dot { actor: IDENTITY.actor, seq: self.seq }
+    }
+
+    fn a_table(&mut self) -> Option<TableSchema> {
+        let count = self.catalog.tables().count() as u64;
+        if count == 0 {
+            return None;
+        }
+        let place = self.below(count) as usize;
+        self.catalog.tables().nth(place).cloned()
+    }
+
+    fn create_table(&mut self, changes: &mut Vec<Change>) {
+        let id = self.catalog.next_table();
+        let all = [
+            DataType::Text,
+            DataType::Integer,
+            DataType::Jsonb,
+            DataType::NUMERIC,
+            DataType::Integer.array(),
+            DataType::Timestamptz,
+            DataType::Interval,
+            DataType::Uuid,
+            DataType::Boolean,
+            DataType::Double,
+        ];
+        let mut types = match self.below(3) {
+            0 => vec![DataType::Integer],
+            1 => vec![DataType::Text],
+            _ => vec![DataType::Text, DataType::Date],
+        };
+        let primary_key: Vec<usize> = (0..types.len()).rev().collect();
+        for _ in 0..self.below(6) {
+            types.push(all[self.below(all.len() as u64) as usize].clone());
+        }
+        let columns = types.into_iter().enumerate().map(|(place, data_type)| Column {
+            name: format!("c{place}"),
+            data_type,
+            not_null: false,
+            default: None,
+        });
+        let schema = TableSchema {
+            id,
+            name: format!("t{}", id.0),
+            columns: columns.collect(),
+            primary_key,
+            uniques: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+        };
+        self.catalog.put(schema).unwrap();
+        changes.push(Change::Catalog(self.catalog.clone()));
+    }
+
+    fn drop_table(&mut self, changes: &mut Vec<Change>) {
+        let Some(table) = self.a_table() else { return };
+        self.catalog.remove(&table.name).unwrap();
+        self.rows.retain(|(id, _), _| *id != table.id);
+        changes.push(Change::Catalog(self.catalog.clone()));
+    }
+
+    fn add_column(&mut self, changes: &mut Vec<Change>) {
+        let Some(mut table) = self.a_table() else { return };
+        let data_type = if self.chance(50) { DataType::Text } else { DataType::Bigint };
+        let name = format!("c{}", table.columns.len());
+        table.columns.push(Column { name, data_type: data_type.clone(), not_null: false, default: None });
+        self.catalog.put(table.clone()).unwrap();
+        changes.push(Change::Catalog(self.catalog.clone()));
+        let added = self.value(&data_type);
+        let (version, time) = (self.dot(), self.time());
+        for ((_, key), row) in self.rows.iter_mut().filter(|((id, _), _)| *id == table.id) {
+            let values = row.values.iter().cloned().chain([added.clone()]).collect();
+            *row = StoredRow { version, time, cells: Vec::new(), values };
+            changes.push(Change::Put { table: table.id, key: key.clone(), row: row.clone() });
+        }
+    }
+
+    fn create_index(&mut self, changes: &mut Vec<Change>) {
+        let Some(mut table) = self.a_table() else { return };
+        let column = self.below(table.columns.len() as u64) as usize;
+        let name = format!("i{}_{}", table.id.0, table.indexes.len());
+        table.indexes.push(IndexSchema { name, columns: vec![column], unique: false });
+        self.catalog.put(table).unwrap();
+        changes.push(Change::Catalog(self.catalog.clone()));
+    }
+
+    fn delete(&mut self, changes: &mut Vec<Change>) {
+        let Some(table) = self.a_table() else { return };
+        let key = self.key(&table);
+        self.rows.remove(&(table.id, key.clone()));
+        let (dot, time) = (self.dot(), self.time());
+        changes.push(Change::Delete { table: table.id, key, dot, time });
+    }
+
+    fn put(&mut self, changes: &mut Vec<Change>) {
+        let Some(table) = self.a_table() else { return };
+        let key = self.key(&table);
+        let old = self.rows.get(&(table.id, key.clone())).cloned();
+        let (version, time) = (self.dot(), self.time());
+        let mut cells = Vec::new();
+        let values: Vec<Value> = (0..table.columns.len())
+            .map(|column| {
+                if let Some(at) = table.primary_key.iter().position(|&place| place == column) {
+                    return key[at].clone();
+                }
+                // Often a cell stays as it is, with the version that it had.
+                if let Some(old) = old.as_ref().filter(|_| self.below(3) > 0) {
+                    let own = old.cells.iter().find(|cell| cell.column == column).copied();
+                    let row = CellVersion { column, dot: old.version, time: old.time };
+                    cells.push(own.unwrap_or(row));
+                    return old.values[column].clone();
+                }
+                self.value(&table.columns[column].data_type.clone())
+            })
+            .collect();
+        let row = StoredRow { version, time, cells, values: Row::from(values) };
+        self.rows.insert((table.id, key.clone()), row.clone());
+        changes.push(Change::Put { table: table.id, key, row });
+    }
+
+    /// A key among few, so that rows are met again.
+    pub(crate) fn key(&mut self, table: &TableSchema) -> Row {
+        let types = table.primary_key.iter().map(|&column| table.columns[column].data_type.clone());
+        let types: Vec<DataType> = types.collect();
+        let mut value = |data_type: &DataType| match data_type {
+            DataType::Integer => Value::Integer(self.below(60) as i64 - 30),
+            DataType::Date => Value::Date(self.below(3) as i32),
+            _ => {
+                Value::from(["", "a", "a\u{0}", "a\u{0}b", "ab", "b", "\u{7f}", "ö"][self.below(8) as usize])
+            }
+        };
+        types.iter().map(&mut value).collect()
+    }
+
+    fn value(&mut self, data_type: &DataType) -> Value {
+        let n = self.below(1 << 30) as i64 - (1 << 29);
+        match data_type {
+            _ if self.chance(10) => Value::Null,
+            DataType::Integer | DataType::Bigint => Value::Integer(n),
+            DataType::Text => {
+                let length = if self.chance(10) { self.below(6_000) } else { self.below(20) };
+                Value::from(char::from(b'a' + self.below(26) as u8).to_string().repeat(length as usize))
+            }
+            DataType::Jsonb => Value::json(Json::parse(&format!("{{\"n\": [{n}, null]}}")).unwrap()),
+            DataType::Numeric(_) => Value::numeric(format!("{n}e-3").parse().unwrap()),
+            DataType::Timestamptz => Value::Timestamp(n * 1_000_003),
+            DataType::Interval => {
+                Value::interval(Interval { months: n as i32 % 100, days: n as i32, micros: n * 7 })
+            }
+            DataType::Uuid => Value::uuid(uuid::Uuid::from_u128(n as u128)),
+            DataType::Boolean => Value::Boolean(n % 2 == 0),
+            DataType::Double => Value::double(n as f64 / 3.0),
+            DataType::Date => Value::Date(n as i32 % 10_000),
+            DataType::Array(_) => Value::array((0..n.rem_euclid(4)).map(Value::Integer).collect()),
+            DataType::Smallint => Value::Integer(n % 100),
+        }
+    }
+
+    /// The rows as this world knows them: neither store had a part in it.
+    pub(crate) fn assert_rows(&self, store: &dyn Store) {
+        let mut found = BTreeMap::new();
+        for table in self.catalog.tables() {
+            store
+                .scan(table.id, &table.primary_key, &mut |key| {
+                    let row = store.row(table.id, &key).unwrap().unwrap();
+                    found.insert((table.id, key), row);
+                })
+                .unwrap();
+        }
+        assert_eq!(found, self.rows);
+    }
+}
+
+pub(crate) fn scan(store: &dyn Store, table: TableId, columns: &[usize]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    store.scan(table, columns, &mut |row| rows.push(row)).unwrap();
+    rows
+}
+
+/// All that can be read is the same in both.
+pub(crate) fn assert_same(store: &dyn Store, model: &dyn Store) {
+    let header = model.header().unwrap();
+    assert_eq!(store.header().unwrap(), header);
+    assert_eq!(store.sizes().unwrap(), model.sizes().unwrap());
+    for table in header.catalog.tables() {
+        let all: Vec<usize> = (0..table.columns.len()).collect();
+        let rows = scan(model, table.id, &all);
+        assert_eq!(scan(store, table.id, &all), rows);
+        for column in 0..all.len() {
+            assert_eq!(scan(store, table.id, &[column, 0]), scan(model, table.id, &[column, 0]));
+        }
+        assert_eq!(scan(store, table.id, &[]).len(), rows.len());
+        for row in rows {
+            let key = row.project(&table.primary_key);
+            let found = store.row(table.id, &key).unwrap();
+            assert_eq!(found, model.row(table.id, &key).unwrap());
+            assert_eq!(found.unwrap().values, row);
+        }
+    }
+    let nowhere = header.catalog.next_table();
+    assert_eq!(scan(store, nowhere, &[0]), scan(model, nowhere, &[0]));
+    for (after, limit) in [(0, usize::MAX), (1, 2), (header.lsn.0, 1), (header.lsn.0 + 9, 9), (0, 0)] {
+        let commits = store.commits(Lsn(after), limit).unwrap();
+        assert_eq!(commits, model.commits(Lsn(after), limit).unwrap());
+    }
+}
+
+/// Seeds of a test: the usual number of them, or what `DELTAIC_STORAGE_SEEDS` says.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("DELTAIC_STORAGE_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..asked.unwrap_or(usual)
+}

@@ -1,0 +1,414 @@
+//! [`Generator`]: random schemas, statements and queries, in SQL that both oracles understand.
+//!
+//! Values are few and small so that keys meet, groups fill and empty, and sums now and then overflow or
+//! divide by zero. A query with LIMIT orders by all its columns, so its window is one set of rows.
+
+use crate::{naive::Kind, random::Random};
+
+/// A table as generated.
+#[derive(Debug, Clone)]
+pub struct TableShape {
+    /// Its name.
+    pub name: String,
+    /// Names and kinds of its columns; the first is the key, an integer.
+    pub columns: Vec<(String, Kind)>,
+}
+
+/// A query with the values of its parameters, as SQL text and as JSON.
+#[derive(Debug, Clone)]
+pub struct QueryCase {
+    /// The text, with `$1`, `$2`, …
+    pub sql: String,
+    /// The values.
+    pub parameters: Vec<serde_json::Value>,
+}
+
+/// Random SQL.
+#[derive(Debug)]
+pub struct Generator {
+    /// The source of everything.
+    pub random: Random,
+    /// The tables.
+    pub tables: Vec<TableShape>,
+    parameters: Vec<serde_json::Value>,
+    /// Whether an expression may have parameters: in a query, not in a statement.
+    in_query: bool,
+}
+
+/// Columns that an expression may use: as written, and their kinds.
+type Columns = Vec<(String, Kind)>;
+
+const KINDS: [Kind; 6] = [Kind::Int, Kind::Big, Kind::Decimal, Kind::Double, Kind::Text, Kind::Bool];
+
+impl Generator {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let count = 2 + random.below(2);
+        let tables = (0..count)
+            .map(|number| {
+                let mut columns = vec![("id".to_owned(), Kind::Int)];
+                for place in 0..2 + random.below(4) {
+                    let kind = if place == 0 { Kind::Int } else { *random.pick(&KINDS) };
+                    columns.push((format!("c{place}"), kind));
+                }
+                TableShape { name: format!("t{number}"), columns }
+            })
+            .collect();
+        Self { random, tables, parameters: Vec::new(), in_query: false }
+    }
+
+    /// CREATE TABLE and, sometimes, CREATE INDEX.
+    pub fn schema(&mut self) -> Vec<String> {
+        let mut statements = Vec::new();
+        for table in self.tables.clone() {
+            let columns: Vec<String> = table
+                .columns
+                .iter()
+                .enumerate()
+                .map(|(place, (name, kind))| {
+                    format!("{name} {}{}", type_name(*kind), if place == 0 { " PRIMARY KEY" } else { "" })
+                })
+                .collect();
+            statements.push(format!("CREATE TABLE {} ({})", table.name, columns.join(", ")));
+            if self.random.one_in(2) {
+                statements.push(format!("CREATE INDEX ON {} (c0)", table.name));
+            }
+        }
+        statements
+    }
+
+    /// A constant of a kind, NULL now and then.
+    fn literal(&mut self, kind: Kind) -> String {
+        if self.random.one_in(7) {
+            return format!("NULL::{}", type_name(kind));
+        }
+        self.value(kind)
+    }
+
+    fn value(&mut self, kind: Kind) -> String {
+        let n = self.random.below(7) as i64 - 2;
+        match kind {
+            Kind::Int if self.random.one_in(40) => "2147483647".to_owned(),
+            Kind::Int => n.to_string(),
+            Kind::Big if self.random.one_in(30) => "9223372036854775807".to_owned(),
+            Kind::Big => format!("{n}::bigint"),
+            Kind::Decimal => format!("{}.{}::numeric", n.abs(), self.random.below(3) * 25),
+            Kind::Double => format!("{n}.5::double precision"),
+            Kind::Text => format!("'{}'", self.random.pick(&["", "a", "b", "ab", "Abc", "a%", "été"])),
+            Kind::Bool => (n > 0).to_string(),
+        }
+    }
+
+    /// A statement that changes a table.
+    pub fn statement(&mut self) -> String {
+        let table = self.random.pick(&self.tables.clone()).clone();
+        match self.random.below(10) {
+            0..=4 => self.insert(&table),
+            5..=7 => {
+                let place = 1 + self.random.below(table.columns.len() - 1);
+                let (name, kind) = table.columns[place].clone();
+                let value = if self.random.one_in(3) {
+                    self.scalar(kind, &table.columns, 1)
+                } else {
+                    self.literal(kind)
+                };
+                format!("UPDATE {} SET {name} = {value} WHERE {}", table.name, self.selection(&table))
+            }
+            _ => format!("DELETE FROM {} WHERE {}", table.name, self.selection(&table)),
+        }
+    }
+
+    fn insert(&mut self, table: &TableShape) -> String {
+        let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let rows: Vec<String> = (0..1 + self.random.below(3))
+            .map(|_| {
+                let values: Vec<String> = table
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .map(
+                        |(place, (_, kind))| {
+                            if place == 0 { self.random.below(30).to_string() } else { self.literal(*kind) }
+                        },
+                    )
+                    .collect();
+                format!("({})", values.join(", "))
+            })
+            .collect();
+        format!("INSERT INTO {} ({}) VALUES {}", table.name, names.join(", "), rows.join(", "))
+    }
+
+    fn selection(&mut self, table: &TableShape) -> String {
+        if self.random.one_in(2) {
+            format!("id = {}", self.random.below(30))
+        } else {
+            self.condition(&table.columns, 1)
+        }
+    }
+
+    /// A query.
+    pub fn query(&mut self) -> QueryCase {
+        self.in_query = true;
+        let (mut sql, width) = self.select(true);
+        if self.random.one_in(8) && !sql.contains("GROUP BY") {
+            // A table with itself, the same rows twice.
+            sql = format!("{sql} UNION ALL {sql}");
+        }
+        if self.random.one_in(4) {
+            let keys: Vec<String> = (1..=width)
+                .map(|place| {
+                    let direction = if self.random.one_in(2) { " DESC" } else { "" };
+                    let nulls = *self.random.pick(&["", "", " NULLS FIRST", " NULLS LAST"]);
+                    format!("{place}{direction}{nulls}")
+                })
+                .collect();
+            sql = format!("{sql} ORDER BY {}", keys.join(", "));
+            if self.random.one_in(2) {
+                sql = format!("{sql} LIMIT {}", self.random.below(6));
+                if self.random.one_in(2) {
+                    sql = format!("{sql} OFFSET {}", self.random.below(4));
+                }
+            }
+        }
+        self.in_query = false;
+        QueryCase { sql, parameters: std::mem::take(&mut self.parameters) }
+    }
+
+    /// A SELECT and how many columns it has.
+    fn select(&mut self, nested: bool) -> (String, usize) {
+        let (from, columns) = self.from(nested);
+        let condition = if self.random.one_in(3) {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.condition(&columns, 2))
+        };
+        if self.random.one_in(3) {
+            return self.grouped(&from, &columns, &condition);
+        }
+        let width = 1 + self.random.below(3);
+        let items: Vec<String> = (0..width)
+            .map(|_| {
+                let kind = *self.random.pick(&KINDS);
+                self.scalar(kind, &columns, 1)
+            })
+            .collect();
+        let distinct = if self.random.one_in(4) { "DISTINCT " } else { "" };
+        (format!("SELECT {distinct}{}{from}{condition}", items.join(", ")), width)
+    }
+
+    fn grouped(&mut self, from: &str, columns: &Columns, condition: &str) -> (String, usize) {
+        let keys: Vec<String> =
+            (0..self.random.below(3)).map(|_| self.random.pick(columns).0.clone()).collect();
+        let mut items = keys.clone();
+        for _ in 0..1 + self.random.below(3) {
+            items.push(self.aggregate(columns));
+        }
+        let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+        let having = if self.random.one_in(4) {
+            format!(" HAVING count(*) > {}", self.random.below(3))
+        } else {
+            String::new()
+        };
+        let width = items.len();
+        (format!("SELECT {}{from}{condition}{group}{having}", items.join(", ")), width)
+    }
+
+    fn aggregate(&mut self, columns: &Columns) -> String {
+        let filter = if self.random.one_in(6) {
+            format!(" FILTER (WHERE {})", self.condition(columns, 1))
+        } else {
+            String::new()
+        };
+        let distinct = if self.random.one_in(5) { "DISTINCT " } else { "" };
+        let kind = *self.random.pick(&[Kind::Int, Kind::Big, Kind::Decimal, Kind::Double]);
+        let any = *self.random.pick(&[Kind::Int, Kind::Double, Kind::Text, Kind::Decimal]);
+        let call = match self.random.below(6) {
+            0 => "count(*)".to_owned(),
+            1 => format!("count({distinct}{})", self.scalar(any, columns, 1)),
+            2 => format!("sum({distinct}{})", self.scalar(kind, columns, 1)),
+            3 => format!("avg({})", self.scalar(kind, columns, 1)),
+            4 => format!("min({})", self.scalar(any, columns, 1)),
+            _ => format!("max({})", self.scalar(any, columns, 1)),
+        };
+        call + &filter
+    }
+
+    /// FROM, and the columns that it brings.
+    fn from(&mut self, nested: bool) -> (String, Columns) {
+        let mut columns = Columns::new();
+        let mut text = String::from(" FROM ");
+        let count = 1 + usize::from(self.random.one_in(2)) + usize::from(self.random.one_in(6));
+        for number in 0..count {
+            let alias = format!("r{number}");
+            let (source, own) = if nested && self.random.one_in(6) {
+                self.derived(&alias)
+            } else {
+                let table = self.random.pick(&self.tables.clone()).clone();
+                let own =
+                    table.columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
+                (format!("{} AS {alias}", table.name), own)
+            };
+            if number == 0 {
+                text += &source;
+                columns = own;
+                continue;
+            }
+            let left = self.column_of(Kind::Int, &columns);
+            let right = self.column_of(Kind::Int, &own);
+            columns.extend(own);
+            match self.random.below(8) {
+                0 => text += &format!(" CROSS JOIN {source}"),
+                kind => {
+                    let join = if kind < 4 { "JOIN" } else { "LEFT JOIN" };
+                    let mut on = match (left, right) {
+                        (Some(left), Some(right)) => format!("{left} = {right}"),
+                        _ => self.condition(&columns, 1),
+                    };
+                    if self.random.one_in(4) {
+                        on = format!("{on} AND {}", self.condition(&columns, 1));
+                    }
+                    text += &format!(" {join} {source} ON {on}");
+                }
+            }
+        }
+        (text, columns)
+    }
+
+    fn derived(&mut self, alias: &str) -> (String, Columns) {
+        let (from, columns) = self.from(false);
+        let mut items = Vec::new();
+        let mut own = Columns::new();
+        if self.random.one_in(2) {
+            let key = self.column_of(Kind::Int, &columns).unwrap_or_else(|| "1".to_owned());
+            let sql = format!("SELECT {key} AS k0, count(*) AS k1{from} GROUP BY {key}");
+            own.push((format!("{alias}.k0"), Kind::Int));
+            own.push((format!("{alias}.k1"), Kind::Big));
+            return (format!("({sql}) AS {alias}"), own);
+        }
+        for place in 0..2 {
+            let kind = if place == 0 { Kind::Int } else { *self.random.pick(&KINDS) };
+            items.push(format!("{} AS k{place}", self.scalar(kind, &columns, 1)));
+            own.push((format!("{alias}.k{place}"), kind));
+        }
+        let condition = if self.random.one_in(2) {
+            format!(" WHERE {}", self.condition(&columns, 1))
+        } else {
+            String::new()
+        };
+        let distinct = if self.random.one_in(3) { "DISTINCT " } else { "" };
+        (format!("(SELECT {distinct}{}{from}{condition}) AS {alias}", items.join(", ")), own)
+    }
+
+    fn column_of(&mut self, kind: Kind, columns: &Columns) -> Option<String> {
+        let fitting: Vec<&(String, Kind)> = columns.iter().filter(|(_, other)| *other == kind).collect();
+        if fitting.is_empty() { None } else { Some(self.random.pick(&fitting).0.clone()) }
+    }
+
+    /// An expression of a kind.
+    fn scalar(&mut self, kind: Kind, columns: &Columns, depth: usize) -> String {
+        let column = self.column_of(kind, columns);
+        if depth == 0 || self.random.one_in(3) {
+            return match column {
+                Some(column) if !self.random.one_in(4) => column,
+                _ => self.literal(kind),
+            };
+        }
+        let depth = depth - 1;
+        match (kind, self.random.below(7)) {
+            (_, 0) => format!(
+                "CASE WHEN {} THEN {} ELSE {} END",
+                self.condition(columns, depth),
+                self.scalar(kind, columns, depth),
+                self.scalar(kind, columns, depth)
+            ),
+            (_, 1) => format!(
+                "coalesce({}, {})",
+                self.scalar(kind, columns, depth),
+                self.scalar(kind, columns, depth)
+            ),
+            (Kind::Int | Kind::Big, 2) => format!(
+                "({} {} {})",
+                self.scalar(kind, columns, depth),
+                self.random.pick(&["/", "%"]).to_owned(),
+                self.scalar(kind, columns, depth)
+            ),
+            (Kind::Int, 3) => format!("length({})", self.scalar(Kind::Text, columns, depth)),
+            (Kind::Int | Kind::Big | Kind::Decimal | Kind::Double, 3) => {
+                format!("abs({})", self.scalar(kind, columns, depth))
+            }
+            (Kind::Int | Kind::Big | Kind::Decimal | Kind::Double, _) => {
+                let op = *self.random.pick(&["+", "-", "*"]);
+                format!("({} {op} {})", self.scalar(kind, columns, depth), self.scalar(kind, columns, depth))
+            }
+            (Kind::Text, 2) => format!("upper({})", self.scalar(kind, columns, depth)),
+            (Kind::Text, _) => {
+                format!("({} || {})", self.scalar(kind, columns, depth), self.scalar(kind, columns, depth))
+            }
+            (Kind::Bool, _) => format!("({})", self.condition(columns, depth)),
+        }
+    }
+
+    fn condition(&mut self, columns: &Columns, depth: usize) -> String {
+        if depth > 0 && self.random.one_in(2) {
+            let (a, b) = (self.condition(columns, depth - 1), self.condition(columns, depth - 1));
+            return match self.random.below(4) {
+                0 | 1 => format!("{a} AND {b}"),
+                2 => format!("({a} OR {b})"),
+                _ => format!("NOT ({a} AND {b})"),
+            };
+        }
+        let kind = *self.random.pick(&KINDS);
+        let before = self.parameters.len();
+        let operand = self.scalar(kind, columns, depth.min(1));
+        match self.random.below(9) {
+            0 => format!("{operand} IS NULL"),
+            1 => format!("{operand} IS NOT NULL"),
+            2 => format!("{operand} IN ({}, {})", self.literal(kind), self.literal(kind)),
+            3 if kind != Kind::Bool => {
+                format!("{operand} BETWEEN {} AND {}", self.literal(kind), self.literal(kind))
+            }
+            4 if kind == Kind::Text => {
+                format!("{operand} LIKE '{}'", self.random.pick(&["a%", "%b", "_", "%", "A_c"]))
+            }
+            5 => format!("{operand} IS DISTINCT FROM {}", self.literal(kind)),
+            6 | 7 => match self.column_of(kind, columns) {
+                // The shape of most live queries: a column equals a value.
+                Some(column) => {
+                    self.parameters.truncate(before);
+                    format!("{column} = {}", self.constant_or_parameter(kind))
+                }
+                None => format!("{operand} = {}", self.literal(kind)),
+            },
+            _ => {
+                let op = *self.random.pick(&["=", "<>", "<", "<=", ">", ">="]);
+                format!("{operand} {op} {}", self.scalar(kind, columns, depth.min(1)))
+            }
+        }
+    }
+
+    fn constant_or_parameter(&mut self, kind: Kind) -> String {
+        if !self.in_query || kind != Kind::Int || self.random.one_in(2) {
+            return self.literal(kind);
+        }
+        let value = if self.random.one_in(9) {
+            serde_json::Value::Null
+        } else {
+            serde_json::Value::from(self.random.below(7) as i64 - 2)
+        };
+        self.parameters.push(value);
+        format!("${}", self.parameters.len())
+    }
+}
+
+/// The SQL name of a kind.
+pub fn type_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Int => "integer",
+        Kind::Big => "bigint",
+        Kind::Decimal => "numeric",
+        Kind::Double => "double precision",
+        Kind::Text => "text",
+        Kind::Bool => "boolean",
+    }
+}

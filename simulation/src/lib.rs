@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod client;
+pub mod driver;
+pub mod fuzz;
+pub mod generator;
+pub mod naive;
+pub mod postgres;
+pub mod random;

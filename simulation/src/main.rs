@@ -1,0 +1,73 @@
+//! The fuzzer and the simulator from the command line: by time, by count, or one seed told step by step.
+#![expect(clippy::disallowed_methods, reason = "a time limit needs a clock; no result depends on it")]
+
+use std::{process::ExitCode, time::Instant};
+
+use deltaic_simulation::{
+    fuzz::{self, Tally},
+    postgres::Postgres,
+};
+
+/// What the arguments ask for.
+struct Options {
+    seconds: Option<u64>,
+    seeds: Option<u64>,
+    seed: Option<u64>,
+    first: u64,
+}
+
+fn options(arguments: &[String]) -> Result<Options, String> {
+    let mut options = Options { seconds: None, seeds: None, seed: None, first: 1 };
+    for pair in arguments.chunks(2) {
+        let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
+        let number = value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?;
+        match name.as_str() {
+            "--seconds" => options.seconds = Some(number),
+            "--seeds" => options.seeds = Some(number),
+            "--seed" => options.seed = Some(number),
+            "--first" => options.first = number,
+            _ => return Err(format!("unknown option {name}")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let usage = "usage: deltaic-simulation run|fuzz [--seconds S | --seeds N | --seed X] [--first X]";
+    let (mode, options) = match (arguments.first(), options(arguments.get(1..).unwrap_or_default())) {
+        (Some(mode), Ok(options)) if mode == "run" || mode == "fuzz" => (mode.clone(), options),
+        (_, Err(error)) => return fail(&format!("{error}; {usage}")),
+        _ => return fail(usage),
+    };
+    let mut postgres = if mode == "fuzz" { Postgres::start() } else { None };
+    if mode == "fuzz" && postgres.is_none() && std::env::var_os("CI").is_some() {
+        return fail("PostgreSQL is the second oracle and does not start: is it installed?");
+    }
+    let start = Instant::now();
+    let (first, count) = match (options.seed, options.seeds) {
+        (Some(seed), _) => (seed, 1),
+        (None, Some(count)) => (options.first, count),
+        (None, None) => (options.first, u64::MAX),
+    };
+    let limit = options.seconds.or(if count == u64::MAX { Some(60) } else { None });
+    let mut tally = Tally::default();
+    let mut done = 0;
+    for seed in first..first.saturating_add(count) {
+        if limit.is_some_and(|limit| start.elapsed().as_secs() >= limit) {
+            break;
+        }
+        match fuzz::case(seed, postgres.as_mut(), options.seed.is_some()) {
+            Ok(counts) => tally.add(counts),
+            Err(error) => return fail(&format!("{error}\nagain: {mode} --seed {seed}")),
+        }
+        done += 1;
+    }
+    println!("{mode}: seeds {first} to {}: {done} cases, {tally:?}, {:?}", first + done, start.elapsed());
+    ExitCode::SUCCESS
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::FAILURE
+}

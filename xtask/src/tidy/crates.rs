@@ -1,0 +1,278 @@
+//! Rules on crates: which may depend on which, what the core may not take from outside, what each has to show.
+//!
+//! Invariant: `TABLE` is in the order of the direction, so that a crate's allowed dependencies stand above it.
+
+use super::{File, Finding};
+use crate::workspace::{Kind, Package, Workspace};
+
+/// Which crates of the workspace a crate may use directly.
+#[derive(Debug)]
+enum Allowed {
+    These(&'static [&'static str]),
+    /// Whatever stands above in the table.
+    Above,
+    Anything,
+}
+
+use Allowed::{Above, Anything, These};
+
+const TABLE: [(&str, Allowed); 16] = [
+    ("types", These(&[])),
+    ("causality", These(&["types"])),
+    ("crdt", These(&["types", "causality"])),
+    ("quota", These(&["types"])),
+    ("dataflow", These(&["types"])),
+    ("query", These(&["types", "dataflow"])),
+    ("allocation", These(&["types"])),
+    ("storage", These(&["types", "causality", "quota"])),
+    ("protocol", These(&["types", "causality", "crdt"])),
+    (
+        "engine",
+        These(&[
+            "types",
+            "causality",
+            "crdt",
+            "quota",
+            "dataflow",
+            "query",
+            "allocation",
+            "storage",
+            "protocol",
+        ]),
+    ),
+    ("client", These(&["types", "causality", "crdt", "dataflow", "protocol", "query"])),
+    ("server", Above),
+    ("cli", These(&["server", "protocol", "types", "client", "engine", "storage"])),
+    ("simulation", Anything),
+    ("benchmarks", Anything),
+    ("xtask", These(&[])),
+];
+
+/// The crates that know no clock, thread, socket or random source, and no hash map's order.
+pub(super) const CORE: [&str; 11] = [
+    "types",
+    "causality",
+    "crdt",
+    "quota",
+    "dataflow",
+    "query",
+    "allocation",
+    "storage",
+    "protocol",
+    "engine",
+    "client",
+];
+
+const OUTSIDE_THE_CORE: [&str; 3] = ["tokio", "axum", "rand"];
+
+/// The crate's name in the table: `deltaic-types` is `types`, and the program `deltaic` lives in `cli`.
+fn short(package: &str) -> &str {
+    if package == "deltaic" { "cli" } else { package.strip_prefix("deltaic-").unwrap_or(package) }
+}
+
+fn manifest(package: &Package) -> String {
+    format!("{}/Cargo.toml", package.directory.display())
+}
+
+/// Dependencies between the crates run one way, as the table says. A test may use what stands above its crate,
+/// the crate itself, and the simulation.
+pub(super) fn directions(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in &workspace.packages {
+        let name = short(&package.name);
+        let Some(own) = TABLE.iter().position(|(listed, _)| *listed == name) else {
+            findings.push(Finding::new(
+                manifest(package),
+                format!(
+                    "crate `{name}` is not in the table of directions: add it to TABLE in \
+                     xtask/src/tidy/crates.rs and to ARCHITECTURE.md"
+                ),
+            ));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|dependency| workspace.has(&dependency.name)) {
+            let other = short(&dependency.name);
+            let place = TABLE.iter().position(|(listed, _)| *listed == other);
+            let above = place.is_some_and(|place| place < own);
+            let allowed = match (&TABLE[own].1, dependency.kind) {
+                (Anything, _) => true,
+                (_, Kind::Development) => above || place == Some(own) || other == "simulation",
+                (Above, _) => above,
+                (These(names), _) => names.contains(&other),
+            };
+            if !allowed {
+                findings.push(Finding::new(
+                    manifest(package),
+                    format!(
+                        "`{name}` must not depend on `{other}`: dependencies run one way, see ARCHITECTURE.md"
+                    ),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// The core crates take no runtime, no server and no random numbers from outside.
+pub(super) fn core_dependencies(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in workspace.packages.iter().filter(|package| CORE.contains(&short(&package.name))) {
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            if dependency.kind == Kind::Normal && OUTSIDE_THE_CORE.contains(&name) {
+                findings.push(Finding::new(
+                    manifest(package),
+                    format!("a core crate must not depend on `{name}`: move what needs it to `server`"),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// Every crate has a README; a library's README is its first page and has an example that compiles.
+pub(super) fn pages(workspace: &Workspace, files: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let find = |path: &str| files.iter().find(|file| file.path == path);
+    for package in &workspace.packages {
+        let path = format!("{}/README.md", package.directory.display());
+        let Some(readme) = find(&path) else {
+            findings.push(Finding::new(path, "is missing: every crate says there what it is"));
+            continue;
+        };
+        let Some(library) = &package.library else { continue };
+        if !has_example(&readme.text) {
+            findings.push(Finding::new(
+                path,
+                "has no Rust example: add a ```rust block that a doc test compiles",
+            ));
+        }
+        let library = library.display().to_string();
+        let includes =
+            find(&library).is_some_and(|file| file.text.contains("#![doc = include_str!(\"../README.md\")]"));
+        if !includes {
+            findings.push(Finding::new(
+                library,
+                "lacks `#![doc = include_str!(\"../README.md\")]`, by which the example is compiled",
+            ));
+        }
+    }
+    findings
+}
+
+/// Whether a fenced block is one that rustdoc compiles.
+fn has_example(markdown: &str) -> bool {
+    let mut inside = false;
+    for line in markdown.lines() {
+        let Some(label) = line.trim_start().strip_prefix("```") else { continue };
+        inside = !inside;
+        let compiled = |word: &str| matches!(word, "" | "rust" | "no_run" | "should_panic");
+        if inside && label.split(',').all(|word| compiled(word.trim())) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{CORE, TABLE, These, core_dependencies, directions, has_example, pages};
+    use crate::tidy::File;
+    use crate::workspace::{Dependency, Kind, Package, Workspace};
+
+    fn package(name: &str, dependencies: &[(&str, Kind)]) -> Package {
+        let directory = PathBuf::from(format!("crates/{}", super::short(name)));
+        let dependencies = dependencies
+            .iter()
+            .map(|(name, kind)| Dependency { name: (*name).to_owned(), kind: *kind })
+            .collect();
+        let library = Some(directory.join("src/lib.rs"));
+        Package { name: name.to_owned(), directory, dependencies, examples: Vec::new(), library }
+    }
+
+    #[test]
+    fn the_table_runs_one_way_and_holds_the_core() {
+        for (place, (name, allowed)) in TABLE.iter().enumerate() {
+            if let These(names) = allowed {
+                for other in *names {
+                    assert!(TABLE[..place].iter().any(|(above, _)| above == other), "{name} -> {other}");
+                }
+            }
+        }
+        assert!(CORE.iter().all(|name| TABLE.iter().any(|(listed, _)| listed == name)));
+    }
+
+    #[test]
+    fn allowed_directions_pass() {
+        let workspace = Workspace {
+            packages: vec![
+                package(
+                    "deltaic-types",
+                    &[("serde", Kind::Normal), ("deltaic-simulation", Kind::Development)],
+                ),
+                package("deltaic-dataflow", &[("deltaic-types", Kind::Normal)]),
+                package(
+                    "deltaic-query",
+                    &[("deltaic-dataflow", Kind::Normal), ("deltaic-types", Kind::Development)],
+                ),
+                package("deltaic-server", &[("deltaic-query", Kind::Normal)]),
+                package("deltaic", &[("deltaic-server", Kind::Normal)]),
+                package("deltaic-simulation", &[("deltaic-server", Kind::Normal)]),
+            ],
+        };
+        assert_eq!(directions(&workspace), []);
+    }
+
+    #[test]
+    fn every_wrong_direction_and_unknown_crate_is_found() {
+        let workspace = Workspace {
+            packages: vec![
+                package(
+                    "deltaic-types",
+                    &[("deltaic-query", Kind::Normal), ("deltaic-query", Kind::Development)],
+                ),
+                package("deltaic-query", &[("deltaic-types", Kind::Normal), ("deltaic-server", Kind::Build)]),
+                package("deltaic-server", &[("deltaic", Kind::Normal)]),
+                package("deltaic", &[("deltaic-query", Kind::Normal)]),
+                package("deltaic-extra", &[]),
+            ],
+        };
+        let findings = directions(&workspace);
+        assert_eq!(findings.len(), 6, "{findings:?}");
+        assert!(findings[5].message.contains("ARCHITECTURE.md"));
+    }
+
+    #[test]
+    fn a_core_crate_takes_no_runtime() {
+        let server = package("deltaic-server", &[("tokio", Kind::Normal), ("axum", Kind::Normal)]);
+        let engine = package("deltaic-engine", &[("rand", Kind::Development), ("redb", Kind::Normal)]);
+        assert_eq!(core_dependencies(&Workspace { packages: vec![server, engine] }), []);
+        let engine = package("deltaic-engine", &[("rand", Kind::Normal), ("tokio", Kind::Normal)]);
+        assert_eq!(core_dependencies(&Workspace { packages: vec![engine] }).len(), 2);
+    }
+
+    #[test]
+    fn a_library_shows_an_example_that_is_compiled() {
+        let workspace = Workspace { packages: vec![package("deltaic-types", &[])] };
+        let readme = |text: &str| File::new("crates/types/README.md", text);
+        let library = |text: &str| File::new("crates/types/src/lib.rs", text);
+        let good = [
+            readme("# types\n```rust\nlet x = 1;\n```\n"),
+            library("#![doc = include_str!(\"../README.md\")]\n"),
+        ];
+        assert_eq!(pages(&workspace, &good), []);
+        let bad = [readme("# types\n```sql\nSELECT 1\n```\n"), library("//! Types.\n")];
+        assert_eq!(pages(&workspace, &bad).len(), 2);
+        assert_eq!(pages(&workspace, &[]).len(), 1);
+    }
+
+    #[test]
+    fn only_blocks_that_rustdoc_compiles_are_examples() {
+        assert!(has_example("```\nx();\n```") && has_example("```rust,no_run\nx();\n```"));
+        assert!(
+            !has_example("```text\nx\n```") && !has_example("```rust,ignore\nx\n```") && !has_example("none")
+        );
+    }
+}
