@@ -4,7 +4,10 @@
 //! Where that leaves two intervals equal (`1 day`, `24 hours`) the fields decide, so that equal intervals
 //! are identical; there `=` is stricter than PostgreSQL's.
 
-use std::{cmp::Ordering, fmt};
+use std::{
+    cmp::Ordering,
+    fmt::{self, Write as _},
+};
 
 use crate::EvalError;
 
@@ -104,7 +107,7 @@ impl Interval {
         let (years, months) = (self.months / 12, self.months % 12);
         for (n, unit) in [(years, 'Y'), (months, 'M'), (self.days, 'D')] {
             if n != 0 {
-                text += &format!("{n}{unit}");
+                let _ = write!(text, "{n}{unit}");
             }
         }
         if self.micros != 0 {
@@ -113,7 +116,7 @@ impl Interval {
             let (minutes, rest) = (rest / 60_000_000, rest % 60_000_000);
             for (n, unit) in [(hours, 'H'), (minutes, 'M')] {
                 if n != 0 {
-                    text += &format!("{n}{unit}");
+                    let _ = write!(text, "{n}{unit}");
                 }
             }
             if rest != 0 {
@@ -122,7 +125,7 @@ impl Interval {
                 let fraction = format!("{fraction:06}");
                 let fraction = fraction.trim_end_matches('0');
                 let point = if fraction.is_empty() { "" } else { "." };
-                text += &format!("{sign}{seconds}{point}{fraction}S");
+                let _ = write!(text, "{sign}{seconds}{point}{fraction}S");
             }
         }
         if text.len() == 1 { String::from("PT0S") } else { text }

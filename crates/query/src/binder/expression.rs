@@ -274,7 +274,7 @@ impl<'a> Binder<'a> {
                 }
                 unknown @ Operand::Unknown(..) => self.settle(unknown)?,
             },
-            unknown => self.settle(unknown)?,
+            unknown @ Operand::Unknown(..) => self.settle(unknown)?,
         };
         Ok(negated(truth_node(ExprKind::IsNull(Box::new(expr))), not_null))
     }
@@ -390,13 +390,11 @@ impl<'a> Binder<'a> {
             }
             _ => None,
         };
-        Ok(match literals {
-            Some(list) => truth_node(ExprKind::InList(Box::new(value), list)).into(),
-            None => {
-                let function = if any { Function::ArrayAny(op) } else { Function::ArrayAll(op) };
-                call_node(function, vec![value, array], DataType::Boolean).into()
-            }
-        })
+        if let Some(list) = literals {
+            return Ok(truth_node(ExprKind::InList(Box::new(value), list)).into());
+        }
+        let function = if any { Function::ArrayAny(op) } else { Function::ArrayAll(op) };
+        Ok(call_node(function, vec![value, array], DataType::Boolean).into())
     }
 
     fn cast(&mut self, inner: &'a ast::Expr, to: &DataType, scope: &Scope) -> Result<Operand, SqlError> {
