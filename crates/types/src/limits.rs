@@ -35,3 +35,28 @@ pub const NUMERIC_DIGITS: u64 = 16_384;
 
 /// The deepest nesting of a JSON value or an array.
 pub const NESTING: usize = 128;
+
+/// The longest body of an HTTP request: a statement with a large value as a parameter.
+pub const REQUEST_BYTES: usize = 16 << 20;
+
+/// The longest WebSocket message that a client may send: a query with its parameters.
+pub const FRAME_BYTES: usize = 4 << 20;
+
+/// The longest cookie: two numbers in hexadecimal and a decimal between them, with room.
+pub const COOKIE_BYTES: usize = 128;
+
+/// The most live queries of one connection.
+pub const SUBSCRIPTIONS: usize = 1_000;
+
+/// The bytes that may wait for a client that reads slowly. One that lets more pile up is cut off: it comes
+/// back with its cookies and receives the difference.
+pub const QUEUED_BYTES: usize = 4 << 20;
+
+/// The messages that may wait for a client, which bounds what small ones cost beside their bytes.
+pub const QUEUED_MESSAGES: usize = 10_000;
+
+/// The connections of a server; one more waits until another ends. Each takes a file descriptor.
+pub const CONNECTIONS: usize = 10_000;
+
+/// The requests that wait for the engine; one more waits in its connection.
+pub const QUEUED_REQUESTS: usize = 1_024;

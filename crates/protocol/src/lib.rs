@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod events;
+mod live;
+mod row;
+mod sql;
+mod status;
+mod sync;
+
+pub use error::{DecodeError, ErrorBody, ErrorResponse};
+pub use events::{Event, EventReader, event_text};
+pub use live::{Change, Column, Current, OrderColumn, RowChange, Snapshot};
+pub use row::{encode_key, encode_row};
+pub use sql::{SqlRequest, SqlResponse};
+pub use status::{
+    CircuitNode, CircuitStatus, ColumnStatus, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
+};
+pub use sync::{ClientMessage, News, Poke, PokeText, ServerMessage, Subscribe, Unsubscribe};

@@ -1,0 +1,72 @@
+//! [`Snapshot`] and [`Change`]: the news of a live query, the same in server-sent events and over WebSocket.
+//!
+//! Invariant: a client's rows plus a change's rows, by weight, are the result at the change's lsn.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// A column of a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, as SQL names it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+/// One column of the order that a query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderColumn {
+    /// The place in a row; from the number of columns on, the place in its key behind them.
+    pub column: usize,
+    /// Greatest first.
+    pub descending: bool,
+    /// NULLs first.
+    pub nulls_first: bool,
+}
+
+/// The whole result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// Its rows, in order.
+    pub rows: Vec<Vec<Json>>,
+    /// The last commit that it reflects.
+    pub lsn: u64,
+    /// The order, where the query asks for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<OrderColumn>,
+    /// For each row the values that only the order uses, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Vec<Json>>,
+}
+
+/// What a commit changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The commit.
+    pub lsn: u64,
+    /// The rows, those that went before those that came.
+    pub changes: Vec<RowChange>,
+}
+
+/// A row that came or went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowChange {
+    /// How often it came; negative: how often it went.
+    pub weight: i64,
+    /// The row.
+    pub row: Vec<Json>,
+    /// The values that only the order uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<Json>,
+}
+
+/// The client has the result already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Current {
+    /// The commit that its result is known to reflect.
+    pub lsn: u64,
+}

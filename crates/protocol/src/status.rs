@@ -1,0 +1,126 @@
+//! [`Status`] and [`CircuitStatus`]: what the console shows of a running server.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// What the server holds: `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The last commit.
+    pub lsn: u64,
+    /// The tables.
+    pub tables: Vec<TableStatus>,
+    /// The live queries.
+    pub views: Vec<ViewStatus>,
+    /// How the replay stands, in a demo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demo: Option<DemoStatus>,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// Its name.
+    pub name: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The bytes of its rows and indexes in memory.
+    pub memory_bytes: u64,
+    /// The bytes on disk of keys and hot columns.
+    pub hot_bytes: u64,
+    /// The bytes on disk of the other columns.
+    pub cold_bytes: u64,
+    /// Its columns.
+    pub columns: Vec<ColumnStatus>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Whether it is in memory.
+    pub in_memory: bool,
+}
+
+/// A live query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViewStatus {
+    /// Its number.
+    pub id: u64,
+    /// The query.
+    pub sql: String,
+    /// Its parameters, constants of the query included.
+    pub parameters: Vec<Json>,
+    /// How many subscriptions it has.
+    pub subscribers: u64,
+    /// How many rows its result has.
+    pub rows: u64,
+    /// The bytes of its result and of the changes kept for those who come back.
+    pub bytes: u64,
+    /// How many commits changed it.
+    pub updates: u64,
+    /// Milliseconds from a request's arrival to its change handed to the sockets: the last one.
+    pub last_ms: Option<f64>,
+    /// The same: the 99th percentile of the last thousand.
+    pub p99_ms: Option<f64>,
+    /// Why its result cannot be told, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The circuit of a live query: `GET /v1/circuit/{view}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitStatus {
+    /// Its operators, inputs first.
+    pub nodes: Vec<CircuitNode>,
+}
+
+/// An operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitNode {
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub operator: String,
+    /// What it does, in a line.
+    pub label: String,
+    /// The operators it reads, each once.
+    pub inputs: Vec<u32>,
+    /// The entries of its state.
+    pub rows: u64,
+    /// The bytes of its state.
+    pub bytes: u64,
+    /// Other operators and queries that use it.
+    pub references: u64,
+    /// Steps in which it ran.
+    pub steps: u64,
+    /// Entries it read.
+    pub rows_in: u64,
+    /// Entries it gave out.
+    pub rows_out: u64,
+    /// Index probes it made.
+    pub probes: u64,
+}
+
+/// How a demo's replay stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DemoStatus {
+    /// Simulated seconds a second; 0 is paused.
+    pub speed: f64,
+    /// The simulated time, in ISO 8601.
+    pub time: String,
+}
+
+/// `POST /v1/demo`: changes the speed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetDemo {
+    /// Simulated seconds a second; 0 pauses.
+    pub speed: f64,
+}
