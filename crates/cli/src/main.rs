@@ -1,1 +1,118 @@
-fn main() {}
+//! The `deltaic` program: one subcommand a file, arguments here.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
+
+mod check;
+mod client;
+mod demo;
+mod import;
+mod replay;
+mod serve;
+mod sql;
+mod table;
+mod watch;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Where a server listens unless it is told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7400";
+/// Where a client looks for a server unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:7400";
+
+/// Live SQL: queries whose results stay up to date.
+#[derive(Debug, Parser)]
+#[command(name = "deltaic", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it: a week of real flights, replayed, and the console in the browser
+    Demo {
+        /// Where to listen; port 0 takes any free one
+        #[arg(long, default_value = DEFAULT_LISTEN)]
+        listen: SocketAddr,
+        /// Keep the data here; otherwise in a temporary directory that goes at the end
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Simulated seconds that pass in a second; 0 stands still
+        #[arg(long, default_value_t = 600)]
+        speed: u64,
+    },
+    /// Serve a data directory
+    Serve {
+        /// The data directory; made if it is not there
+        #[arg(long)]
+        data: PathBuf,
+        /// Where to listen; port 0 takes any free one
+        #[arg(long, default_value = DEFAULT_LISTEN)]
+        listen: SocketAddr,
+        /// SQL to run when the directory is new
+        #[arg(long)]
+        schema: Option<PathBuf>,
+        /// Listen beyond this machine although nobody has to say who they are
+        #[arg(long)]
+        insecure_no_auth: bool,
+    },
+    /// Run SQL: arguments, standard input, or a prompt
+    Sql {
+        /// The statements; each argument is one request
+        statements: Vec<String>,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Show a query's result and keep it up to date
+    Watch {
+        /// The query
+        query: String,
+        /// The values of $1, $2, … as JSON
+        #[arg(long = "param")]
+        params: Vec<String>,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Insert the rows of a CSV file into a table
+    Import {
+        /// The file; its first line names the columns
+        file: PathBuf,
+        /// The table
+        #[arg(long)]
+        table: String,
+        /// The text that stands for NULL
+        #[arg(long, default_value = "")]
+        null: String,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Verify a data directory that no server uses
+    Check {
+        /// The data directory
+        data: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo { listen, data, speed } => demo::run(listen, data, speed),
+        Command::Serve { data, listen, schema, insecure_no_auth } => {
+            serve::run(&data, listen, schema.as_deref(), insecure_no_auth)
+        }
+        Command::Sql { statements, url } => sql::run(&statements, &url),
+        Command::Watch { query, params, url } => watch::run(&query, &params, &url),
+        Command::Import { file, table, null, url } => import::run(&file, &table, &null, &url),
+        Command::Check { data } => check::run(&data),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("deltaic: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
