@@ -23,15 +23,18 @@ pub(crate) fn run(file: &Path, table: &str, null: &str, url: &str) -> Result<()>
     let reader = std::fs::File::open(file).with_context(|| format!("{}", file.display()))?;
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(size) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}")?);
-    let count = load(&client, reader, table, null, &|place| bar.set_position(place))?;
+    let mut send = |sql: &str, rows: Vec<Json>| {
+        client.sql(sql, rows)?.map(|_| ()).map_err(|error| anyhow::anyhow!(show_error(&error, "")))
+    };
+    let count = load(&mut send, reader, table, null, &|place| bar.set_position(place))?;
     bar.finish_and_clear();
     println!("{count} rows into {table}");
     Ok(())
 }
 
-/// Inserts CSV rows; tells how far it came in bytes.
+/// Inserts CSV rows through `send`, which runs a statement with its parameters; tells how far it came in bytes.
 pub(crate) fn load(
-    client: &Client,
+    send: &mut dyn FnMut(&str, Vec<Json>) -> Result<()>,
     reader: impl std::io::Read,
     table: &str,
     null: &str,
@@ -50,18 +53,20 @@ pub(crate) fn load(
     loop {
         let more = csv.read_record(&mut record)?;
         if more {
-            rows.extend(record.iter().map(|field| {
-                if field == null { Json::Null } else { Json::String(field.to_owned()) }
-            }));
+            rows.extend(
+                record.iter().map(
+                    |field| {
+                        if field == null { Json::Null } else { Json::String(field.to_owned()) }
+                    },
+                ),
+            );
         }
         let full = rows.len() == batch * columns.len();
         if full || (!more && !rows.is_empty()) {
             let number = rows.len() / columns.len();
             let sql = insert(table, &columns, number);
-            if let Err(error) = client.sql(&sql, std::mem::take(&mut rows))? {
-                let last = csv.position().line().saturating_sub(1).max(first_line);
-                bail!("lines {first_line} to {last}: {}", show_error(&error, ""));
-            }
+            let last = csv.position().line().saturating_sub(1).max(first_line);
+            send(&sql, std::mem::take(&mut rows)).with_context(|| format!("lines {first_line} to {last}"))?;
             count += number as u64;
             first_line = csv.position().line();
             progress(csv.position().byte());

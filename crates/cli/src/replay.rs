@@ -4,7 +4,6 @@
 //! after that, or is cancelled. Times are seconds since the week's first event.
 
 use anyhow::{Context, Result};
-use serde_json::Value as Json;
 
 /// A flight as the file has it, where it matters for the replay.
 #[derive(Debug, Clone)]
@@ -23,15 +22,36 @@ struct Flight {
 pub(crate) struct Event {
     /// When, in seconds since the first event.
     pub(crate) at: i64,
-    /// The statement, with its parameters.
-    pub(crate) sql: &'static str,
-    pub(crate) params: Vec<Json>,
+    flight: i64,
+    what: What,
 }
 
-const DEPART: &str = "UPDATE flights SET status = 'departed', dep_time = $2, dep_delay = $3 WHERE id = $1";
-const ARRIVE: &str =
-    "UPDATE flights SET status = 'arrived', arr_time = $2, arr_delay = $3, air_time = $4 WHERE id = $1";
-const CANCEL: &str = "UPDATE flights SET status = 'cancelled' WHERE id = $1";
+/// What happens. NULL in the file is NULL here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Departs { time: i64, delay: Option<i64> },
+    Arrives { time: Option<i64>, delay: Option<i64>, in_air: i64 },
+    IsCancelled,
+}
+
+impl Event {
+    /// The statement that makes it so: whole numbers and NULLs alone come from the file.
+    pub(crate) fn statement(&self) -> String {
+        let show = |number: Option<i64>| number.map_or("NULL".to_owned(), |number| number.to_string());
+        let set = match self.what {
+            What::Departs { time, delay } => {
+                format!("status = 'departed', dep_time = {time}, dep_delay = {}", show(delay))
+            }
+            What::Arrives { time, delay, in_air } => format!(
+                "status = 'arrived', arr_time = {}, arr_delay = {}, air_time = {in_air}",
+                show(time),
+                show(delay)
+            ),
+            What::IsCancelled => "status = 'cancelled'".to_owned(),
+        };
+        format!("UPDATE flights SET {set} WHERE id = {}", self.flight)
+    }
+}
 
 /// All flights back to what they were before the week.
 pub(crate) const RESET: &str = "UPDATE flights SET status = 'scheduled', dep_time = NULL, dep_delay = NULL, \
@@ -44,6 +64,8 @@ const LATER: [&str; 5] = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) events: Vec<Event>,
+    /// When the first event is, in seconds since 1970.
+    pub(crate) start: i64,
     /// The file as it was before anything happened: what is loaded.
     pub(crate) schedule: String,
 }
@@ -82,33 +104,32 @@ impl Replay {
             schedule.write_record(before)?;
         }
         let schedule = String::from_utf8(schedule.into_inner()?)?;
-        Ok(Self { events: events(&flights), schedule })
+        let mut events = events(&flights);
+        let start = events.first().map_or(0, |event| event.at);
+        for event in &mut events {
+            event.at -= start;
+        }
+        Ok(Self { events, start, schedule })
     }
 }
 
 fn events(flights: &[Flight]) -> Vec<Event> {
     let mut events = Vec::new();
     for flight in flights {
-        let id = Json::from(flight.id);
-        let Some(dep_time) = flight.dep_time else {
-            events.push(Event { at: flight.scheduled, sql: CANCEL, params: vec![id] });
+        let mut push = |at, what| events.push(Event { at, flight: flight.id, what });
+        let Some(time) = flight.dep_time else {
+            push(flight.scheduled, What::IsCancelled);
             continue;
         };
         let departed = flight.scheduled + flight.dep_delay.unwrap_or(0) * 60;
-        let params = vec![id.clone(), dep_time.into(), flight.dep_delay.into()];
-        events.push(Event { at: departed, sql: DEPART, params });
-        if let Some(air_time) = flight.air_time {
+        push(departed, What::Departs { time, delay: flight.dep_delay });
+        if let Some(in_air) = flight.air_time {
             // Taxiing is not in the data; a quarter of an hour stands for it.
-            let at = departed + (air_time + 15) * 60;
-            let params = vec![id, flight.arr_time.into(), flight.arr_delay.into(), air_time.into()];
-            events.push(Event { at, sql: ARRIVE, params });
+            let at = departed + (in_air + 15) * 60;
+            push(at, What::Arrives { time: flight.arr_time, delay: flight.arr_delay, in_air });
         }
     }
     events.sort_by_key(|event| event.at);
-    let first = events.first().map_or(0, |event| event.at);
-    for event in &mut events {
-        event.at -= first;
-    }
     events
 }
 
@@ -123,8 +144,17 @@ mod tests {
             1,2013,1,1,517,515,2,830,819,11,UA,1,N1,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z\n\
             2,2013,1,1,,600,,,700,,UA,2,,EWR,IAH,,1400,6,0,2013-01-01T11:00:00Z\n";
         let replay = Replay::read(text).unwrap();
-        let told: Vec<(i64, &str)> = replay.events.iter().map(|event| (event.at, event.sql)).collect();
-        assert_eq!(told, [(0, DEPART), (43 * 60, CANCEL), (242 * 60, ARRIVE)]);
+        let told: Vec<(i64, String)> =
+            replay.events.iter().map(|event| (event.at / 60, event.statement())).collect();
+        let set = |minute, set: &str, id| (minute, format!("UPDATE flights SET {set} WHERE id = {id}"));
+        assert_eq!(
+            told,
+            [
+                set(0, "status = 'departed', dep_time = 517, dep_delay = 2", 1),
+                set(43, "status = 'cancelled'", 2),
+                set(242, "status = 'arrived', arr_time = 830, arr_delay = 11, air_time = 227", 1),
+            ]
+        );
         assert!(replay.schedule.lines().nth(1).unwrap().starts_with("1,2013,1,1,,515,,,819,,UA"));
     }
 }

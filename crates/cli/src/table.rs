@@ -69,12 +69,11 @@ mod tests {
 
     #[test]
     fn numbers_stand_right_and_null_is_told_from_nothing() {
-        let column = |name: &str, data_type: &str| Column {
-            name: name.to_owned(),
-            data_type: data_type.to_owned(),
-        };
+        let column =
+            |name: &str, data_type: &str| Column { name: name.to_owned(), data_type: data_type.to_owned() };
         let columns = [column("n", "integer"), column("text", "text")];
-        let rows = [vec![json!(7), json!("")], vec![json!(1234), Json::Null], vec![Json::Null, json!("long text")]];
+        let rows =
+            [vec![json!(7), json!("")], vec![json!(1234), Json::Null], vec![Json::Null, json!("long text")]];
         let widths = widths(&columns, rows.iter(), 6);
         assert_eq!(header(&columns, &widths), ["n    │ text  ", "─────┼───────"]);
         let lines: Vec<String> = rows.iter().map(|row| line(row, &columns, &widths)).collect();

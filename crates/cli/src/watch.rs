@@ -112,14 +112,25 @@ impl Watched {
         for key in &self.snapshot.order {
             let at = |entry: &Entry| -> Json {
                 let place = key.column;
-                let value =
-                    if place < width { entry.row.get(place) } else { entry.key.get(place - width) };
+                let value = if place < width { entry.row.get(place) } else { entry.key.get(place - width) };
                 value.cloned().unwrap_or(Json::Null)
             };
             let order = match (at(a), at(b)) {
                 (Json::Null, Json::Null) => Ordering::Equal,
-                (Json::Null, _) => if key.nulls_first { Ordering::Less } else { Ordering::Greater },
-                (_, Json::Null) => if key.nulls_first { Ordering::Greater } else { Ordering::Less },
+                (Json::Null, _) => {
+                    if key.nulls_first {
+                        Ordering::Less
+                    } else {
+                        Ordering::Greater
+                    }
+                }
+                (_, Json::Null) => {
+                    if key.nulls_first {
+                        Ordering::Greater
+                    } else {
+                        Ordering::Less
+                    }
+                }
                 (a, b) if key.descending => compare(&b, &a),
                 (a, b) => compare(&a, &b),
             };
