@@ -52,6 +52,10 @@ pub(crate) fn run(listen: SocketAddr, data: Option<PathBuf>, speed: u64) -> Resu
         let clock = Arc::clone(&clock);
         std::thread::spawn(move || play(&engine, &replay, &clock))
     };
+    server.stop_on_signals({
+        let clock = Arc::clone(&clock);
+        move || clock.stop()
+    });
     let ended = server.wait();
     clock.stop();
     let played = player.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the replay stopped")));

@@ -23,6 +23,7 @@ pub(crate) fn run(
     }
     println!("serving {} at http://{}/", data.display(), server.address());
     println!("Ctrl-C ends it");
+    server.stop_on_signals(|| println!("\nfinishing what was begun; Ctrl-C again ends at once"));
     server.wait()?;
     Ok(())
 }
