@@ -44,7 +44,7 @@ pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> 
     }
     schema.columns.insert(place, add.column.clone());
     transaction.define(schema)?;
-    let changes = rows
+    let changes: Vec<RowChange> = rows
         .into_iter()
         .map(|mut before| {
             let mut values = before.values.to_vec();
@@ -57,8 +57,7 @@ pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> 
             RowChange { before: Some(before), after: Some(after) }
         })
         .collect();
-    apply(transaction, add.table, changes)?;
-    Ok(())
+    apply(transaction, add.table, &changes)
 }
 
 /// CREATE INDEX.
