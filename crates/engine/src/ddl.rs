@@ -71,7 +71,7 @@ pub(crate) fn create_index(
     if create.index.unique { check_existing(transaction, create.table) } else { Ok(()) }
 }
 
-/// DROP INDEX.
+/// DROP INDEX: refused for one that makes unique what a foreign key refers to.
 pub(crate) fn drop_indexes(
     transaction: &mut Transaction<'_>,
     indexes: &[(TableId, String)],
@@ -80,6 +80,21 @@ pub(crate) fn drop_indexes(
         let mut schema = transaction.tables.schema(*table).clone();
         schema.indexes.retain(|index| index.name != *name);
         transaction.define(schema)?;
+        let schema = transaction.tables.schema(*table);
+        let has_key = |columns: &[usize]| {
+            let same =
+                |key: &[usize]| key.len() == columns.len() && key.iter().all(|place| columns.contains(place));
+            schema.unique_keys().any(|(_, key)| same(key))
+        };
+        let mut references = transaction.tables.catalog().references(*table);
+        if let Some((child, key)) = references.find(|(_, key)| !has_key(&key.parent_columns)) {
+            return Err(ConstraintError::IndexReferenced {
+                index: name.clone(),
+                child: child.name.clone(),
+                constraint: key.name.clone(),
+            }
+            .into());
+        }
     }
     Ok(())
 }
