@@ -44,8 +44,8 @@ const RING_ROWS: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(pub u64);
 
-/// What makes two queries one template.
-type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>);
+/// What makes two queries one template: what they compute, and how they name it.
+type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>, Vec<ResultColumn>);
 
 #[derive(Debug)]
 struct Template {
@@ -72,7 +72,7 @@ struct View {
     ring_rows: usize,
     /// The ring holds every change after this commit.
     since: Lsn,
-    /// Up to where the result is told; later commits did not change it.
+    /// Why the result cannot be told, while it cannot.
     error: Option<EvalError>,
     /// What changed while the view was in error.
     withheld: ZSet,
@@ -188,7 +188,8 @@ impl Views {
         let lifted = lift(&optimise(query.plan.clone()), types.len(), &|_, _| true);
         let tuple: Row = values.iter().cloned().chain(lifted.values).collect();
         let query = Query { plan: lifted.plan, ..query.clone() };
-        let key: TemplateKey = (query.plan.clone(), query.order.clone(), types.to_vec());
+        let key: TemplateKey =
+            (query.plan.clone(), query.order.clone(), types.to_vec(), query.columns.clone());
         if let Some(id) = self.by_key.get(&key) {
             return Ok((*id, tuple));
         }
@@ -324,7 +325,7 @@ impl Views {
             (None, Some(error)) => {
                 subscriber.has_result = false;
                 let error = Arc::new(RequestError::Evaluation(error.clone()));
-                vec![message(News::Error { error, cookie: Some(cookie) })]
+                vec![message(News::Error { error, cookie: Some(without_result(cookie)) })]
             }
             (None, None) => {
                 vec![message(News::Snapshot(Arc::new(self.snapshot(view, cookie))))]
@@ -418,9 +419,10 @@ impl Views {
         if let Some(error) = error {
             if view.error.as_ref() != Some(&error) {
                 view.error = Some(error.clone());
-                let news =
-                    News::Error { error: Arc::new(RequestError::Evaluation(error)), cookie: Some(cookie) };
-                view.tell(id, &news, |_| true, messages);
+                let error = Arc::new(RequestError::Evaluation(error));
+                let news = |cookie| News::Error { error: Arc::clone(&error), cookie: Some(cookie) };
+                view.tell(id, &news(cookie), |subscriber| subscriber.has_result, messages);
+                view.tell(id, &news(without_result(cookie)), |subscriber| !subscriber.has_result, messages);
             }
             return;
         }
@@ -578,6 +580,12 @@ impl Views {
     pub(crate) fn is_empty(&self) -> bool {
         self.views.is_empty() && self.templates.is_empty() && self.graph.is_empty()
     }
+}
+
+/// The cookie of a client that has been told of an error and nothing else: no change can be added to what it
+/// has, so it names no result.
+fn without_result(cookie: Cookie) -> Cookie {
+    Cookie { minor: !cookie.minor, ..cookie }
 }
 
 impl View {
