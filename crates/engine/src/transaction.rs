@@ -157,7 +157,7 @@ fn unchanged_cells(was: &StoredRow, values: &[Value]) -> Vec<CellVersion> {
         .filter(|(_, (before, after))| before == after)
         .map(|(column, _)| {
             let own = was.cells.iter().find(|cell| cell.column == column);
-            own.cloned().unwrap_or(CellVersion { column, dot: was.version, time: was.time })
+            own.copied().unwrap_or(CellVersion { column, dot: was.version, time: was.time })
         })
         .collect()
 }

@@ -88,6 +88,7 @@ struct Subscriber {
 
 /// The live queries of an engine.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the views of the views are the views")]
 pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
@@ -283,9 +284,9 @@ impl Views {
         let before = relations.clone();
         let parameters = relations.get_mut(relation).expect("invariant: a template has its relation");
         if weight > 0 {
-            parameters.insert(tuple)
+            parameters.insert(tuple);
         } else {
-            parameters.remove(tuple)
+            parameters.remove(tuple);
         }
         let change = ZSet::from_iter([(tuple.clone(), weight)]);
         self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());

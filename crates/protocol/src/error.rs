@@ -96,7 +96,7 @@ impl From<&DecodeError> for ErrorBody {
     }
 }
 
-/// Decodes JSON of a bounded length; serde_json bounds its depth.
+/// Decodes JSON of a bounded length; `serde_json` bounds its depth.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], limit: usize) -> Result<T, DecodeError> {
     if bytes.len() > limit {
         return Err(DecodeError::TooLong { bytes: bytes.len(), limit });

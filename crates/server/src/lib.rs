@@ -1,1 +1,24 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod connection;
+mod console;
+mod delivery;
+mod demo;
+mod driver;
+mod engine;
+mod http;
+mod latency;
+mod live;
+mod mailbox;
+mod metrics;
+mod origin;
+mod server;
+mod status;
+mod sync;
+
+pub use config::{Config, ServeError};
+pub use demo::DemoClock;
+pub use driver::DriverError;
+pub use engine::{EngineHandle, SqlFailure};
+pub use server::{Server, Stopper};

@@ -1,0 +1,141 @@
+//! [`EngineHandle`]: how the rest of the server speaks to the thread that owns the engine.
+//!
+//! Invariant: requests that wait are bounded; who cannot add one waits in its own connection. Notes that free
+//! something (unsubscribe, disconnect) are never held back.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+    mpsc::Sender,
+};
+
+use deltaic_engine::{ClientId, Outcome, RequestError, Subscribe, ViewId};
+use deltaic_protocol::{CircuitStatus, ErrorBody, SqlResponse, Status};
+use serde_json::Value as Json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::{
+    delivery::{Wire, error_body, response},
+    mailbox::Mailbox,
+};
+
+/// The outcome of a request.
+pub(crate) type SqlReply = oneshot::Sender<Result<Outcome, RequestError>>;
+
+/// What the engine's thread is asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Sql { sql: String, parameters: Vec<Json>, reply: SqlReply, permit: Option<OwnedSemaphorePermit> },
+    Connect { client: ClientId, wire: Wire, mailbox: Arc<Mailbox> },
+    Subscribe { subscribe: Subscribe, reply: oneshot::Sender<Result<(), ErrorBody>> },
+    Unsubscribe { client: ClientId, subscription: u64 },
+    Disconnect(ClientId),
+    Status(oneshot::Sender<Result<Status, ErrorBody>>),
+    Circuit(ViewId, oneshot::Sender<Option<CircuitStatus>>),
+    Stop,
+}
+
+/// A way to the engine's thread; clones are the same way.
+#[derive(Debug, Clone)]
+pub struct EngineHandle {
+    commands: Sender<Command>,
+    free: Arc<Semaphore>,
+    next_client: Arc<AtomicU64>,
+}
+
+/// The answer while the engine's thread is going or gone.
+fn stopping() -> ErrorBody {
+    ErrorBody::new("57P01", "the server is shutting down: try again when it is back")
+}
+
+impl EngineHandle {
+    pub(crate) fn new(commands: Sender<Command>, queued: usize) -> Self {
+        Self { commands, free: Arc::new(Semaphore::new(queued)), next_client: Arc::default() }
+    }
+
+    /// Runs statements as one transaction and waits for the outcome. Not for use inside a runtime.
+    pub fn execute(&self, sql: &str, parameters: Vec<Json>) -> Result<SqlResponse, SqlFailure> {
+        let (reply, outcome) = oneshot::channel();
+        let command = Command::Sql { sql: sql.to_owned(), parameters, reply, permit: None };
+        self.send(command)?;
+        let outcome = outcome.blocking_recv().map_err(|_| stopping())?;
+        Ok(response(&outcome.map_err(|error| error_body(&error))?))
+    }
+
+    /// What the server holds. Not for use inside a runtime.
+    pub fn status(&self) -> Result<Status, SqlFailure> {
+        let (reply, status) = oneshot::channel();
+        self.send(Command::Status(reply))?;
+        Ok(status.blocking_recv().map_err(|_| stopping())??)
+    }
+
+    fn send(&self, command: Command) -> Result<(), ErrorBody> {
+        self.commands.send(command).map_err(|_| stopping())
+    }
+
+    /// Sends what needs no answer; nobody is left to care where it cannot be.
+    pub(crate) fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) async fn sql(&self, sql: String, parameters: Vec<Json>) -> Result<SqlResponse, ErrorBody> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| stopping())?;
+        let (reply, outcome) = oneshot::channel();
+        self.send(Command::Sql { sql, parameters, reply, permit: Some(permit) })?;
+        match outcome.await.map_err(|_| stopping())? {
+            Ok(outcome) => Ok(response(&outcome)),
+            Err(error) => Err(error_body(&error)),
+        }
+    }
+
+    /// Registers a client; it is forgotten when the guard is dropped.
+    pub(crate) fn connect(&self, wire: Wire, mailbox: &Arc<Mailbox>) -> Result<Client, ErrorBody> {
+        let client = ClientId(self.next_client.fetch_add(1, Ordering::Relaxed));
+        self.send(Command::Connect { client, wire, mailbox: Arc::clone(mailbox) })?;
+        Ok(Client { engine: self.clone(), id: client })
+    }
+
+    /// Subscribes. The first news are in the mailbox when it returns, but for a refusal over server-sent events,
+    /// which is returned.
+    pub(crate) async fn subscribe(&self, subscribe: Subscribe) -> Result<(), ErrorBody> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Command::Subscribe { subscribe, reply })?;
+        outcome.await.map_err(|_| stopping())?
+    }
+
+    pub(crate) async fn read_status(&self) -> Result<Status, ErrorBody> {
+        let (reply, status) = oneshot::channel();
+        self.send(Command::Status(reply))?;
+        status.await.map_err(|_| stopping())?
+    }
+
+    pub(crate) async fn circuit(&self, view: ViewId) -> Result<Option<CircuitStatus>, ErrorBody> {
+        let (reply, circuit) = oneshot::channel();
+        self.send(Command::Circuit(view, reply))?;
+        circuit.await.map_err(|_| stopping())
+    }
+}
+
+/// Why a statement was refused, as an error for programs that embed the server.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{} ({})", .0.message, .0.code)]
+pub struct SqlFailure(pub ErrorBody);
+
+impl From<ErrorBody> for SqlFailure {
+    fn from(error: ErrorBody) -> Self {
+        Self(error)
+    }
+}
+
+/// A client that the engine's thread knows for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) engine: EngineHandle,
+    pub(crate) id: ClientId,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.engine.tell(Command::Disconnect(self.id));
+    }
+}

@@ -1,0 +1,97 @@
+//! `GET /v1/live`: one live query as server-sent events.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Query, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use deltaic_engine::{Subscribe, SubscriptionId};
+use deltaic_protocol::{ErrorBody, SqlRequest};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tokio::sync::watch;
+
+use crate::{
+    connection::Peer,
+    delivery::Wire,
+    engine::Client,
+    http::{App, Refusal},
+    mailbox::Mailbox,
+};
+
+/// How long nothing may be sent; proxies give up a silent connection after a minute or half.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Waits until the server drains.
+pub(crate) async fn drained(draining: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the server; without it there is nothing to wait for.
+    drop(draining.wait_for(|draining| *draining).await);
+}
+
+/// What the address asks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LiveQuery {
+    sql: String,
+    /// A JSON array.
+    #[serde(default)]
+    params: Option<String>,
+}
+
+/// The state of a stream of events.
+struct Events {
+    mailbox: Arc<Mailbox>,
+    draining: watch::Receiver<bool>,
+    _client: Client,
+}
+
+pub(crate) async fn live(
+    State(app): State<App>,
+    ConnectInfo(Peer(severance)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    query: Result<Query<LiveQuery>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let malformed = |message: String| ErrorBody::new("08P01", message);
+    let Query(LiveQuery { sql, params }) = query.map_err(|error| malformed(error.body_text()))?;
+    let parameters: Vec<Json> = match params {
+        None => Vec::new(),
+        Some(text) => {
+            let body = format!("{{\"sql\":\"\",\"params\":{text}}}");
+            let request = SqlRequest::decode(body.as_bytes());
+            request.map_err(|error| malformed(format!("params must be a JSON array: {error}")))?.params
+        }
+    };
+    // Whatever is not a cookie of ours starts anew, as one of another database does.
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let resume = last.and_then(|id| id.parse().ok());
+    let mailbox = Arc::new(Mailbox::new(severance, Arc::clone(&app.metrics)));
+    let client = app.engine.connect(Wire::Events, &mailbox)?;
+    let subscription = SubscriptionId(0);
+    app.engine.subscribe(Subscribe { client: client.id, subscription, sql, parameters, resume }).await?;
+    let events = Events { mailbox, draining: app.draining.clone(), _client: client };
+    let body = Body::from_stream(stream::unfold(events, |mut events| async {
+        let text = events.next().await?;
+        Some((Ok::<_, Infallible>(text), events))
+    }));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+impl Events {
+    /// The next text to send; None ends the stream.
+    async fn next(&mut self) -> Option<String> {
+        tokio::select! {
+            biased;
+            text = self.mailbox.next() => text,
+            () = drained(&mut self.draining) => None,
+            () = tokio::time::sleep(HEARTBEAT) => Some(": still here\n\n".to_owned()),
+        }
+    }
+}

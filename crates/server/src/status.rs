@@ -1,0 +1,82 @@
+//! What the console shows, from what engine and store say.
+
+use std::collections::BTreeMap;
+
+use deltaic_engine::{Engine, ViewId};
+use deltaic_protocol::{
+    CircuitNode, CircuitStatus, ColumnStatus, Status, TableStatus, ViewStatus, encode_row,
+};
+use deltaic_storage::{StorageError, Store};
+use deltaic_types::DataType;
+
+use crate::latency::Latency;
+
+pub(crate) fn status(
+    engine: &Engine,
+    store: &dyn Store,
+    latencies: &BTreeMap<ViewId, Latency>,
+) -> Result<Status, StorageError> {
+    let sizes = store.sizes()?;
+    let status = engine.status();
+    let tables = status.tables.into_iter().map(|table| {
+        let size = sizes.get(&table.id).copied().unwrap_or_default();
+        let columns = table.columns.into_iter();
+        TableStatus {
+            name: table.name,
+            rows: table.rows as u64,
+            memory_bytes: table.memory_bytes as u64,
+            hot_bytes: size.hot_bytes,
+            cold_bytes: size.cold_bytes,
+            columns: columns
+                .map(|(name, data_type, in_memory)| ColumnStatus { name, data_type, in_memory })
+                .collect(),
+        }
+    });
+    let views = status.views.into_iter().map(|view| {
+        let latency = latencies.get(&view.id);
+        // A parameter's type is not kept; its value says enough for people.
+        let types = vec![DataType::Text; view.parameters.len()];
+        ViewStatus {
+            id: view.id.0,
+            sql: view.sql,
+            parameters: encode_row(&view.parameters, &types),
+            subscribers: view.subscribers as u64,
+            rows: view.rows as u64,
+            bytes: view.bytes as u64,
+            updates: view.updates,
+            last_ms: latency.and_then(Latency::last_ms),
+            p99_ms: latency.and_then(Latency::p99_ms),
+            error: view.error,
+        }
+    });
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        lsn: status.lsn.0,
+        tables: tables.collect(),
+        views: views.collect(),
+        demo: None,
+    })
+}
+
+pub(crate) fn circuit(engine: &Engine, view: ViewId) -> Option<CircuitStatus> {
+    let nodes = engine.circuit(view)?.into_iter().map(|entry| {
+        let node = entry.node;
+        let mut inputs: Vec<u32> = node.operator.inputs().into_iter().map(|input| input.0).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        CircuitNode {
+            id: node.id.0,
+            operator: node.operator.name().to_owned(),
+            label: entry.label,
+            inputs,
+            rows: node.rows as u64,
+            bytes: node.bytes as u64,
+            references: node.references as u64,
+            steps: node.work.steps,
+            rows_in: node.work.rows_in,
+            rows_out: node.work.rows_out,
+            probes: node.work.probes,
+        }
+    });
+    Some(CircuitStatus { nodes: nodes.collect() })
+}
