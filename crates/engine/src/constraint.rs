@@ -11,7 +11,7 @@ use deltaic_dataflow::Scalar;
 use deltaic_query::{bind_check, compile};
 use deltaic_storage::StoredRow;
 use deltaic_types::{
-    ForeignKey, ReferentialAction, Row, TableId, TableSchema, Value, codec, limits, text_format,
+    EvalError, ForeignKey, ReferentialAction, Row, TableId, TableSchema, Value, codec, limits, text_format,
 };
 
 use crate::{
@@ -149,12 +149,22 @@ impl Rules {
         }
         let mut bytes = Vec::new();
         codec::write_row(&mut bytes, row);
+        // A value that is too long could be written and never read again.
+        if bytes.len() > limits::VALUE_BYTES && row.iter().any(is_too_long) {
+            return Err(EvalError::ValueTooLong { limit: limits::VALUE_BYTES }.into());
+        }
         if bytes.len() > limits::ROW_BYTES {
             let table = self.schema.name.clone();
             return Err(RequestError::RowTooLong { table, bytes: bytes.len(), limit: limits::ROW_BYTES });
         }
         Ok(())
     }
+}
+
+fn is_too_long(value: &Value) -> bool {
+    let mut bytes = Vec::new();
+    codec::write_value(&mut bytes, value);
+    bytes.len() > limits::VALUE_BYTES
 }
 
 /// Takes the rows before out of the table and puts the rows after in; then unique keys are unique.

@@ -116,10 +116,10 @@ fn insert_or(
             return Err(ConstraintError::SecondChange { values: list(&key) }.into());
         }
         let tuple = [present.values.clone(), row];
-        if let Some(filter) = filter {
-            if !filter.holds(&tuple)? {
-                continue;
-            }
+        if let Some(filter) = filter
+            && !filter.holds(&tuple)?
+        {
+            continue;
         }
         let mut values = present.values.to_vec();
         for (column, scalar) in assignments {

@@ -206,7 +206,11 @@ impl RequestError {
             Self::TooManyRows { .. } | Self::RowTooLong { .. } => "54000",
             Self::TableDropped => "42P01",
             Self::Clock(_) => "57P03",
-            Self::Storage(_) => "58030",
+            Self::Storage(error) => match **error {
+                StorageError::CommitTooLarge { .. } => "54000",
+                StorageError::DiskFull { .. } => "53100",
+                _ => "58030",
+            },
         }
     }
 

@@ -107,6 +107,11 @@ impl Tables {
         &self.catalog
     }
 
+    /// Whether no definition lies between two states.
+    pub(crate) fn has_catalog_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.catalog, &other.catalog)
+    }
+
     pub(crate) fn schema(&self, id: TableId) -> &TableSchema {
         self.catalog.get(id).expect("invariant: a bound table is in the catalog")
     }

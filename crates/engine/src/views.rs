@@ -93,7 +93,7 @@ pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
     by_key: BTreeMap<TemplateKey, u64>,
-    views: BTreeMap<ViewId, View>,
+    by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     expiring: BTreeSet<(Now, ViewId)>,
     /// The templates' roots.
@@ -251,7 +251,7 @@ impl Views {
             nulls_first: key.nulls_first,
         });
         let error = self.graph.error(root, &tuple).cloned();
-        self.views.insert(
+        self.by_id.insert(
             view,
             View {
                 template,
@@ -263,7 +263,8 @@ impl Views {
                 subscribers: BTreeMap::new(),
                 ring: VecDeque::new(),
                 ring_rows: 0,
-                since: lsn,
+                // Who has a cookie from before an error may have the rows from before it, which are not known.
+                since: if error.is_some() { lsn.next() } else { lsn },
                 error,
                 withheld: ZSet::default(),
                 expires: None,
@@ -300,7 +301,7 @@ impl Views {
         resume: Option<Cookie>,
         place: &Place<'_>,
     ) -> Vec<Message> {
-        let entry = self.views.get_mut(&view).expect("invariant: the view was just opened");
+        let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
         if let Some(expires) = entry.expires.take() {
             self.expiring.remove(&(expires, view));
         }
@@ -332,13 +333,13 @@ impl Views {
                 vec![message(News::Snapshot(Arc::new(self.snapshot(view, cookie))))]
             }
         };
-        let entry = self.views.get_mut(&view).expect("invariant: the view was just opened");
+        let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
         entry.subscribers.insert(id, subscriber);
         messages
     }
 
     fn snapshot(&self, view: ViewId, cookie: Cookie) -> Snapshot {
-        let view = &self.views[&view];
+        let view = &self.by_id[&view];
         let circuit = self.templates[&view.template].circuit;
         let prefix = &view.tuple[..circuit.prefix];
         let mut rows = Vec::new();
@@ -390,15 +391,17 @@ impl Views {
             }
         }
         for (error, _) in &output.errors {
-            // An error without parameters spoils every result of the template.
-            let spoiled =
-                entry.views.iter().filter(|(tuple, _)| error.key.is_empty() || **tuple == error.key);
-            for (_, view) in spoiled {
+            if let Some(view) = entry.views.get(&error.key) {
                 changed.entry(*view).or_default();
+            } else if error.key.is_empty() {
+                // An error without parameters spoils every result of the template.
+                for view in entry.views.values() {
+                    changed.entry(*view).or_default();
+                }
             }
         }
         for (view, rows) in changed {
-            let tuple = self.views[&view].tuple.clone();
+            let tuple = self.by_id[&view].tuple.clone();
             let error = self.graph.error(root, &tuple).cloned();
             self.update(view, rows, error, database, lsn, messages);
         }
@@ -413,7 +416,7 @@ impl Views {
         lsn: Lsn,
         messages: &mut Vec<Message>,
     ) {
-        let view = self.views.get_mut(&id).expect("invariant: a template's views are there");
+        let view = self.by_id.get_mut(&id).expect("invariant: a template's views are there");
         view.updates += 1;
         let cookie = Cookie { database, lsn, minor: view.minor };
         view.withheld.extend(rows);
@@ -439,7 +442,7 @@ impl Views {
         view.tell(id, &News::Change(change), |subscriber| subscriber.has_result, messages);
         if view.subscribers.values().any(|subscriber| !subscriber.has_result) {
             let snapshot = News::Snapshot(Arc::new(self.snapshot(id, cookie)));
-            let view = self.views.get_mut(&id).expect("invariant: the view is there");
+            let view = self.by_id.get_mut(&id).expect("invariant: the view is there");
             view.tell(id, &snapshot, |subscriber| !subscriber.has_result, messages);
             for subscriber in view.subscribers.values_mut() {
                 subscriber.has_result = true;
@@ -450,7 +453,7 @@ impl Views {
     /// Ends a subscription. The view stays for a while.
     pub(crate) fn unsubscribe(&mut self, id: (ClientId, SubscriptionId), now: Now) {
         let Some(view) = self.subscriptions.remove(&id) else { return };
-        let entry = self.views.get_mut(&view).expect("invariant: a subscription has its view");
+        let entry = self.by_id.get_mut(&view).expect("invariant: a subscription has its view");
         entry.subscribers.remove(&id);
         if entry.subscribers.is_empty() {
             let expires = Now(now.0.saturating_add(TIME_TO_LIVE_MICROS));
@@ -486,7 +489,7 @@ impl Views {
     }
 
     fn close(&mut self, id: ViewId, tables: &mut Tables) {
-        let view = self.views.remove(&id).expect("invariant: an expiring view is there");
+        let view = self.by_id.remove(&id).expect("invariant: an expiring view is there");
         let template = self.templates.get_mut(&view.template).expect("invariant: a view has its template");
         template.views.remove(&view.tuple);
         let (parameters, is_last) = (template.parameters, template.views.is_empty());
@@ -515,6 +518,9 @@ impl Views {
 
     /// Ends the live queries over tables that `after` has no more.
     pub(crate) fn drop_tables(&mut self, tables: &mut Tables, after: &Tables) -> Vec<Message> {
+        if tables.has_catalog_of(after) {
+            return Vec::new();
+        }
         let gone: Vec<u64> = self
             .templates
             .iter()
@@ -525,7 +531,7 @@ impl Views {
         for id in gone {
             let views: Vec<ViewId> = self.templates[&id].views.values().copied().collect();
             for view in views {
-                let entry = self.views.remove(&view).expect("invariant: a template's views are there");
+                let entry = self.by_id.remove(&view).expect("invariant: a template's views are there");
                 if let Some(expires) = entry.expires {
                     self.expiring.remove(&(expires, view));
                 }
@@ -550,7 +556,7 @@ impl Views {
 
     /// What views there are.
     pub(crate) fn status(&self) -> Vec<ViewStatus> {
-        self.views
+        self.by_id
             .iter()
             .map(|(id, view)| {
                 let circuit = self.templates[&view.template].circuit;
@@ -573,13 +579,13 @@ impl Views {
 
     /// The circuit of a view.
     pub(crate) fn circuit(&self, view: ViewId) -> Option<Vec<Description>> {
-        let view = self.views.get(&view)?;
+        let view = self.by_id.get(&view)?;
         Some(self.graph.describe(self.templates[&view.template].circuit.root))
     }
 
     /// Whether nothing is left of any live query.
     pub(crate) fn is_empty(&self) -> bool {
-        self.views.is_empty() && self.templates.is_empty() && self.graph.is_empty()
+        self.by_id.is_empty() && self.templates.is_empty() && self.graph.is_empty()
     }
 }
 

@@ -197,7 +197,7 @@ const RULES: [(Rule, &str); 3] =
 /// Three maps from key to the parent's key. None of its methods leaves a trace when it says no.
 type Model = [BTreeMap<i64, Option<i64>>; 3];
 
-fn remove(model: &mut Model, table: usize, id: i64, rules: &[Rule; 2]) -> bool {
+fn remove(model: &mut Model, table: usize, id: i64, rules: [Rule; 2]) -> bool {
     if model[table].remove(&id).is_none() || table == 2 {
         return true;
     }
@@ -213,7 +213,7 @@ fn remove(model: &mut Model, table: usize, id: i64, rules: &[Rule; 2]) -> bool {
     })
 }
 
-fn follow(model: &mut Model, table: usize, id: i64, to: i64, rules: &[Rule; 2]) -> bool {
+fn follow(model: &mut Model, table: usize, id: i64, to: i64, rules: [Rule; 2]) -> bool {
     let Some(up) = model[table].remove(&id) else { return true };
     if model[table].insert(to, up).is_some() {
         return false;
@@ -262,11 +262,11 @@ proptest! {
                     (format!("INSERT INTO {} VALUES ({id}, {value})", names[table]), known && fresh)
                 }
                 Action::Delete { table, id } => {
-                    let done = remove(&mut next, table, id, &on_delete);
+                    let done = remove(&mut next, table, id, on_delete);
                     (format!("DELETE FROM {} WHERE id = {id}", names[table]), done)
                 }
                 Action::Move { table, id, to } => {
-                    let done = follow(&mut next, table, id, to, &on_update);
+                    let done = follow(&mut next, table, id, to, on_update);
                     (format!("UPDATE {} SET id = {to} WHERE id = {id}", names[table]), done)
                 }
             };

@@ -125,8 +125,20 @@ fn of_the_clock_and_the_store() {
     assert!(effects.append.is_empty());
     let error = effects.replies[0].result.as_ref().unwrap_err();
     assert_eq!(error.sqlstate(), "57P03", "{error}");
+    let full = StorageError::DiskFull { source: std::io::Error::other("full") };
+    assert_eq!(RequestError::from(full).sqlstate(), "53100");
+    assert_eq!(RequestError::from(StorageError::CommitTooLarge { limit: 1 }).sqlstate(), "54000");
     let error = RequestError::from(StorageError::Closed);
     assert_eq!(error.sqlstate(), "58030");
     assert_eq!(error.to_string(), StorageError::Closed.to_string());
     assert!(matches!(error, RequestError::Storage(inner) if Arc::strong_count(&inner) == 1));
+}
+
+#[test]
+fn of_values_that_are_too_long() {
+    let mut db = Db::with("CREATE TABLE t (a text)");
+    let long = json!("x".repeat(deltaic_types::limits::VALUE_BYTES + 1));
+    assert_eq!(db.run("INSERT INTO t VALUES ($1)", &[long]).unwrap_err().sqlstate(), "54000");
+    db.ok("INSERT INTO t VALUES ('x')");
+    assert_eq!(db.code("UPDATE t SET a = repeat(a, 9000000)"), "54000");
 }

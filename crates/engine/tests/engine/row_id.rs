@@ -22,7 +22,12 @@ fn duplicates_are_rows_of_their_own() {
 fn the_hidden_column_has_no_name_that_sql_can_say() {
     let mut db = Db::with("CREATE TABLE t (a int)");
     assert_eq!(db.code("INSERT INTO t VALUES (1, 2)"), "42601");
-    for sql in ["SELECT \"\u{0}row\" FROM t", "INSERT INTO t (a, \"\u{0}row\") VALUES (1, 2)"] {
+    for sql in [
+        "CREATE TABLE u (id int PRIMARY KEY, \"\u{0}row\" text)",
+        "ALTER TABLE t ADD COLUMN \"\u{0}row\" text",
+        "SELECT \"\u{0}row\" FROM t",
+        "INSERT INTO t (a, \"\u{0}row\") VALUES (1, 2)",
+    ] {
         db.fails(sql);
     }
     assert_eq!(db.engine.status().tables[0].columns.len(), 1);

@@ -90,3 +90,17 @@ fn who_comes_during_an_error_and_comes_back_after_it_starts_anew() {
     assert_eq!(one(&db.subscribe_as(3, 2, sql, &[], Some(spoiled.cookie()))), "+3|25");
     assert_eq!(one(&db.subscribe_as(3, 3, sql, &[], *never_had)), "[1|20, 2|10, 3|25]");
 }
+
+#[test]
+fn a_view_opened_in_an_error_does_not_know_the_rows_before_it() {
+    let mut db = db();
+    let sql = "SELECT id, 100 / a FROM t";
+    db.subscribe(1, sql);
+    db.ok("UPDATE t SET a = 0 WHERE id = 1");
+    let spoiled = db.read()[0].1.cookie();
+    let mut db = db.restart();
+    assert_eq!(one(&db.subscribe(2, sql)), "error 22012");
+    db.ok("UPDATE t SET a = 4 WHERE id = 1");
+    assert_eq!(db.news(), ["2: [1|25, 2|10]"]);
+    assert_eq!(one(&db.subscribe_as(1, 1, sql, &[], Some(spoiled))), "[1|25, 2|10]");
+}
