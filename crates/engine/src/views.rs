@@ -88,7 +88,6 @@ struct Subscriber {
 
 /// The live queries of an engine.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_field_names, reason = "the views of the views are the views")]
 pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,

@@ -228,7 +228,7 @@ impl Driver {
             }
             Command::Subscribe { subscribe, reply } => {
                 let effects = self.step(Input::Subscribe(subscribe));
-                self.subscribed(effects, reply);
+                self.subscribed(&effects, reply);
             }
             Command::Unsubscribe { client, subscription } => {
                 let subscription = SubscriptionId(subscription);
@@ -251,7 +251,7 @@ impl Driver {
     }
 
     /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own.
-    fn subscribed(&mut self, effects: Effects, reply: oneshot::Sender<Result<(), ErrorBody>>) {
+    fn subscribed(&mut self, effects: &Effects, reply: oneshot::Sender<Result<(), ErrorBody>>) {
         let refusal = effects.send.iter().find_map(|message| match &message.news {
             News::Error { error, cookie: None } => Some((message.client, error_body(error))),
             _ => None,
