@@ -121,7 +121,7 @@ impl Generator {
 
     fn insert(&mut self, table: &TableShape) -> String {
         let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
-        let rows: Vec<String> = (0..1 + self.random.below(3))
+        let rows: Vec<String> = (0..=self.random.below(3))
             .map(|_| {
                 let values: Vec<String> = table
                     .columns
@@ -201,7 +201,7 @@ impl Generator {
         let keys: Vec<String> =
             (0..self.random.below(3)).map(|_| self.random.pick(columns).0.clone()).collect();
         let mut items = keys.clone();
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             items.push(self.aggregate(columns));
         }
         let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
@@ -334,7 +334,7 @@ impl Generator {
                 self.scalar(kind, columns, depth)
             ),
             (Kind::Int, 3) => format!("length({})", self.scalar(Kind::Text, columns, depth)),
-            (Kind::Int | Kind::Big | Kind::Decimal | Kind::Double, 3) => {
+            (Kind::Int, 4) | (Kind::Big | Kind::Decimal | Kind::Double, 3) => {
                 format!("abs({})", self.scalar(kind, columns, depth))
             }
             (Kind::Int | Kind::Big | Kind::Decimal | Kind::Double, _) => {

@@ -7,3 +7,4 @@ pub mod generator;
 pub mod naive;
 pub mod postgres;
 pub mod random;
+pub mod world;

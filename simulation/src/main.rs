@@ -6,6 +6,7 @@ use std::{process::ExitCode, time::Instant};
 use deltaic_simulation::{
     fuzz::{self, Tally},
     postgres::Postgres,
+    world::world,
 };
 
 /// What the arguments ask for.
@@ -57,7 +58,10 @@ fn main() -> ExitCode {
         if limit.is_some_and(|limit| start.elapsed().as_secs() >= limit) {
             break;
         }
-        match fuzz::case(seed, postgres.as_mut(), options.seed.is_some()) {
+        let tell = options.seed.is_some();
+        let outcome =
+            if mode == "fuzz" { fuzz::case(seed, postgres.as_mut(), tell) } else { world(seed, tell) };
+        match outcome {
             Ok(counts) => tally.add(counts),
             Err(error) => return fail(&format!("{error}\nagain: {mode} --seed {seed}")),
         }

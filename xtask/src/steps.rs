@@ -218,7 +218,7 @@ fn fuzz_step(context: &Context<'_>) -> Result<Outcome, Failure> {
 }
 
 fn simulation(context: &Context<'_>, verb: &str) -> Result<Outcome, Failure> {
-    let mut command = cargo(context.root, &["run", "--release", "--package", SIMULATION, "--", verb]);
+    let mut command = cargo(context.root, &["run", "--package", SIMULATION, "--", verb]);
     run(command.args(length(context.options)))?;
     Ok(Outcome::Passed)
 }

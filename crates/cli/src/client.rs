@@ -1,125 +1,88 @@
-//! [`Client`]: requests to a server.
+//! [`Client`]: a server's HTTP interface, as the subcommands use it.
 
 use std::io::{BufRead, BufReader, Read};
 
-use anyhow::{Context, anyhow};
-use clap::Args;
+use anyhow::{Context, Result};
 use deltaic_protocol::{ErrorBody, ErrorResponse, SqlRequest, SqlResponse};
 use serde_json::Value as Json;
 
-/// The longest response that is read: a result on its way to a terminal or a file.
-const RESPONSE_BYTES: u64 = 1 << 30;
+/// What came of a request.
+pub(crate) type Answer = Result<SqlResponse, ErrorBody>;
 
-/// Which server.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Address {
-    /// The server's address.
-    #[arg(long, env = "DELTAIC_URL", default_value = "http://127.0.0.1:7400")]
-    url: String,
-}
-
-/// A server to ask.
-#[derive(Debug)]
+/// A connection to a server.
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     url: String,
 }
 
-/// Why a live stream was not opened.
-#[derive(Debug)]
-pub(crate) enum LiveError {
-    /// The server refused the query.
-    Refused(ErrorBody),
-    /// The server was not reached, or has no time now.
-    Unreachable(anyhow::Error),
-}
-
 impl Client {
-    pub(crate) fn new(address: &Address) -> Self {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Self { agent, url: address.url.trim_end_matches('/').to_owned() }
+    pub(crate) fn new(url: &str) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        Self { agent: config.into(), url: url.trim_end_matches('/').to_owned() }
     }
 
-    fn unreachable(&self) -> String {
-        format!("no answer from {}: is the server running? choose another with --url", self.url)
+    /// Runs statements as one transaction. The outer error is that there is no server.
+    pub(crate) fn sql(&self, sql: &str, params: Vec<Json>) -> Result<Answer> {
+        let request = SqlRequest { sql: sql.to_owned(), params };
+        let body = serde_json::to_string(&request)?;
+        let mut response = self
+            .agent
+            .post(format!("{}/v1/sql", self.url))
+            .header("content-type", "application/json")
+            .send(body)
+            .with_context(|| self.nobody())?;
+        // A result may be long; the server bounds what it sends.
+        let text = response.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+        if response.status().is_success() {
+            return Ok(Ok(serde_json::from_str(&text).context("the server's answer is not understood")?));
+        }
+        Ok(Err(error_of(&text)))
     }
 
-    /// Runs statements as one transaction.
-    pub(crate) fn sql(&self, sql: &str, params: Vec<Json>) -> anyhow::Result<Result<SqlResponse, ErrorBody>> {
-        let body = serde_json::to_vec(&SqlRequest { sql: sql.to_owned(), params })?;
-        let url = format!("{}/v1/sql", self.url);
-        let request = self.agent.post(url).header("content-type", "application/json");
-        let mut response = request.send(&body).with_context(|| self.unreachable())?;
-        let status = response.status().as_u16();
-        let bytes = response.body_mut().with_config().limit(RESPONSE_BYTES).read_to_vec()?;
-        if status == 200 {
-            let response = serde_json::from_slice(&bytes);
-            return Ok(Ok(response.context("the server's answer is not of this protocol")?));
+    /// Opens a live query: the lines of its event stream.
+    pub(crate) fn live(&self, sql: &str, params: &Json) -> Result<Result<impl BufRead + use<>, ErrorBody>> {
+        let mut response = self
+            .agent
+            .get(format!("{}/v1/live", self.url))
+            .query("sql", sql)
+            .query("params", params.to_string())
+            .header("accept", "text/event-stream")
+            .call()
+            .with_context(|| self.nobody())?;
+        if !response.status().is_success() {
+            return Ok(Err(error_of(&response.body_mut().read_to_string()?)));
         }
-        Ok(Err(error(status, &bytes)?))
+        let reader: Box<dyn Read + Send> = Box::new(response.into_body().into_reader());
+        Ok(Ok(BufReader::new(reader)))
     }
 
-    /// Opens the events of a live query; `last` is the id of the last one that was received.
-    pub(crate) fn live(
-        &self,
-        sql: &str,
-        params: &[Json],
-        last: Option<&str>,
-    ) -> Result<impl BufRead + Send + use<>, LiveError> {
-        let unreachable = |error: anyhow::Error| LiveError::Unreachable(error);
-        let mut request = self.agent.get(format!("{}/v1/live", self.url)).query("sql", sql);
-        if !params.is_empty() {
-            request = request.query("params", Json::from(params).to_string());
-        }
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = request.call().with_context(|| self.unreachable()).map_err(unreachable)?;
-        let status = response.status().as_u16();
-        let mut reader = response.into_body().into_reader();
-        if status == 200 {
-            return Ok(BufReader::new(reader));
-        }
-        let mut bytes = Vec::new();
-        let read = reader.by_ref().take(1 << 20).read_to_end(&mut bytes);
-        let error = read
-            .map_err(|error| unreachable(error.into()))
-            .and_then(|_| self::error(status, &bytes).map_err(unreachable))?;
-        // A server that is going away may come back.
-        if status == 503 { Err(unreachable(anyhow!(error.message))) } else { Err(LiveError::Refused(error)) }
+    fn nobody(&self) -> String {
+        format!("no server answers at {}: start one with `deltaic serve`, or name it with --url", self.url)
     }
 }
 
-fn error(status: u16, bytes: &[u8]) -> anyhow::Result<ErrorBody> {
-    let response: ErrorResponse = serde_json::from_slice(bytes)
-        .with_context(|| format!("status {status} without an error: is this a deltaic server?"))?;
-    Ok(response.error)
+fn error_of(text: &str) -> ErrorBody {
+    match serde_json::from_str::<ErrorResponse>(text) {
+        Ok(response) => response.error,
+        Err(_) => ErrorBody::new("XX000", text.trim().to_owned()),
+    }
 }
 
-/// The error, with its place marked under the SQL and its hint.
-pub(crate) fn explain(sql: &str, error: &ErrorBody) -> String {
+/// An error as a terminal shows it: the message, the place in the SQL, the hint.
+pub(crate) fn show_error(error: &ErrorBody, sql: &str) -> String {
     let mut text = format!("error {}: {}", error.code, error.message);
-    if let Some((line, mark)) = error.position.and_then(|position| place(sql, position)) {
-        text = format!("{text}\n{line}\n{mark}");
+    if let Some(position) = error.position.filter(|position| *position > 0) {
+        let before: String = sql.chars().take(position - 1).collect();
+        let line_start = before.rfind('\n').map_or(0, |place| place + 1);
+        let line = sql[line_start..].lines().next().unwrap_or_default();
+        let column = before[line_start..].chars().count();
+        text += &format!("\n  {line}\n  {:column$}^", "");
     }
     if let Some(hint) = &error.hint {
-        text = format!("{text}\nhint: {hint}");
+        text += &format!("\nhint: {hint}");
     }
     text
-}
-
-/// The line with the character of a number, from 1, and a mark to stand under it.
-fn place(sql: &str, position: usize) -> Option<(String, String)> {
-    let mut rest = position.checked_sub(1)?;
-    for line in sql.split('\n') {
-        let length = line.chars().count();
-        if rest <= length {
-            let before = line.chars().take(rest).map(|letter| if letter == '\t' { '\t' } else { ' ' });
-            return Some((line.to_owned(), before.chain(['^']).collect()));
-        }
-        rest -= length + 1;
-    }
-    None
 }
 
 #[cfg(test)]
@@ -127,20 +90,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_an_error_is_marked_under_its_line() {
-        let error = ErrorBody {
-            code: "42703".into(),
-            message: "column \"x\" does not exist".into(),
-            position: Some(17),
-            hint: Some("perhaps you mean \"y\"".into()),
-        };
-        let text = explain("SELECT 1\n+ 1 AS x\n;", &error);
+    fn an_error_points_at_its_place() {
+        let mut error = ErrorBody::new("42703", "column \"nmae\" does not exist");
+        error.position = Some(16);
+        error.hint = Some("did you mean name?".to_owned());
         assert_eq!(
-            text,
-            "error 42703: column \"x\" does not exist\n+ 1 AS x\n       ^\nhint: perhaps you mean \"y\""
+            show_error(&error, "SELECT\n  id,\n  nmae FROM t"),
+            "error 42703: column \"nmae\" does not exist\n    nmae FROM t\n    ^\nhint: did you mean name?"
         );
-        assert_eq!(place("SELECT", 7), Some(("SELECT".into(), "      ^".into())));
-        assert_eq!(place("SELECT", 9), None);
-        assert_eq!(place("SELECT", 0), None);
     }
 }

@@ -1,26 +1,28 @@
-//! The program `deltaic`: reads its arguments and runs one command.
-//!
-//! Invariant: results go to standard output, everything else to standard error; whatever went wrong is the last
-//! line there, and the exit code is 1.
+//! The `deltaic` program: one subcommand a file, arguments here.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
 
 mod check;
 mod client;
 mod demo;
 mod import;
-mod live;
-mod prompt;
+mod replay;
 mod serve;
 mod sql;
 mod table;
 mod watch;
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-/// Live SQL: tables in, results out that stay up to date.
+/// Where a server listens unless it is told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7400";
+/// Where a client looks for a server unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:7400";
+
+/// Live SQL: queries whose results stay up to date.
 #[derive(Debug, Parser)]
-#[command(name = "deltaic", version, propagate_version = true)]
+#[command(name = "deltaic", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -28,33 +30,88 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// An engine with a week of flights, replayed, and the console.
-    Demo(demo::Arguments),
-    /// Serves a data directory.
-    Serve(serve::Arguments),
-    /// Runs statements: from the arguments, a pipe, or a prompt.
-    Sql(sql::Arguments),
-    /// Shows a live result: a table that updates in place, or lines where there is no terminal.
-    Watch(watch::Arguments),
-    /// Inserts the rows of a CSV file.
-    Import(import::Arguments),
-    /// Compares a data directory with its own log.
-    Check(check::Arguments),
+    /// Show it: a week of real flights, replayed, and the console in the browser
+    Demo {
+        /// Where to listen; port 0 takes any free one
+        #[arg(long, default_value = DEFAULT_LISTEN)]
+        listen: SocketAddr,
+        /// Keep the data here; otherwise in a temporary directory that goes at the end
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Simulated seconds that pass in a second; 0 stands still
+        #[arg(long, default_value_t = 600)]
+        speed: u64,
+    },
+    /// Serve a data directory
+    Serve {
+        /// The data directory; made if it is not there
+        #[arg(long)]
+        data: PathBuf,
+        /// Where to listen; port 0 takes any free one
+        #[arg(long, default_value = DEFAULT_LISTEN)]
+        listen: SocketAddr,
+        /// SQL to run when the directory is new
+        #[arg(long)]
+        schema: Option<PathBuf>,
+        /// Listen beyond this machine although nobody has to say who they are
+        #[arg(long)]
+        insecure_no_auth: bool,
+    },
+    /// Run SQL: arguments, standard input, or a prompt
+    Sql {
+        /// The statements; each argument is one request
+        statements: Vec<String>,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Show a query's result and keep it up to date
+    Watch {
+        /// The query
+        query: String,
+        /// The values of $1, $2, … as JSON
+        #[arg(long = "param")]
+        params: Vec<String>,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Insert the rows of a CSV file into a table
+    Import {
+        /// The file; its first line names the columns
+        file: PathBuf,
+        /// The table
+        #[arg(long)]
+        table: String,
+        /// The text that stands for NULL
+        #[arg(long, default_value = "")]
+        null: String,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Verify a data directory that no server uses
+    Check {
+        /// The data directory
+        data: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Sql(arguments) => sql::run(&arguments),
-        Command::Watch(arguments) => watch::run(&arguments),
-        Command::Import(arguments) => import::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
+        Command::Demo { listen, data, speed } => demo::run(listen, data, speed),
+        Command::Serve { data, listen, schema, insecure_no_auth } => {
+            serve::run(&data, listen, schema.as_deref(), insecure_no_auth)
+        }
+        Command::Sql { statements, url } => sql::run(&statements, &url),
+        Command::Watch { query, params, url } => watch::run(&query, &params, &url),
+        Command::Import { file, table, null, url } => import::run(&file, &table, &null, &url),
+        Command::Check { data } => check::run(&data),
     };
     match outcome {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("deltaic: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,59 +1,29 @@
-//! `deltaic serve`: serves a data directory.
+//! `deltaic serve`: a data directory behind HTTP, until Ctrl-C.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::Path};
 
-use anyhow::{Context, bail};
-use clap::Args;
-use deltaic_protocol::ErrorBody;
+use anyhow::{Context, Result};
 use deltaic_server::{Config, Server};
 
-use crate::client::explain;
-
-/// Where a server listens, if not told otherwise.
-pub(crate) const LISTEN: &str = "127.0.0.1:7400";
-
-/// The arguments.
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
-    /// The data directory; made where there is none.
-    #[arg(long)]
-    data: PathBuf,
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = LISTEN)]
+/// Serves the directory; runs the schema if it holds no tables yet.
+pub(crate) fn run(
+    data: &Path,
     listen: SocketAddr,
-    /// Statements to be run, as one transaction, in a data directory that has no tables yet.
-    #[arg(long, value_name = "FILE.sql")]
-    schema: Option<PathBuf>,
-    /// Let other machines in although nobody has to say who they are.
-    #[arg(long)]
+    schema: Option<&Path>,
     insecure_no_auth: bool,
-}
-
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let schema = match &arguments.schema {
-        Some(path) => {
-            Some(fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)
-        }
-        None => None,
-    };
-    let config = Config {
-        insecure_no_auth: arguments.insecure_no_auth,
-        ..Config::new(&arguments.data, arguments.listen)
-    };
-    let server = Server::start(config)?;
-    server.stop_on_signals(|| eprintln!("stopping; once more to stop at once"));
-    if let Some(sql) = schema {
-        let engine = server.engine();
-        if !engine.status()?.tables.is_empty() {
-            eprintln!("the schema is not run: there are tables already");
-        } else if let Err(refused) = engine.execute(&sql, Vec::new()) {
-            let error: &ErrorBody = &refused.0;
-            server.stop();
-            server.wait()?;
-            bail!("the schema was refused: {}", explain(&sql, error));
+) -> Result<()> {
+    let schema = schema
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("{}", path.display())))
+        .transpose()?;
+    let server = Server::start(Config { insecure_no_auth, ..Config::new(data, listen) })?;
+    if let Some(schema) = schema {
+        if server.engine().status()?.tables.is_empty() {
+            server.engine().execute(&schema, Vec::new()).context("the schema is refused")?;
         }
     }
-    println!("console: http://{}/", server.address());
+    println!("serving {} at http://{}/", data.display(), server.address());
+    println!("Ctrl-C ends it");
+    server.stop_on_signals(|| println!("\nfinishing what was begun; Ctrl-C again ends at once"));
     server.wait()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

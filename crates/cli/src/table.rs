@@ -1,48 +1,64 @@
-//! Results as text: aligned columns, numbers to the right, NULL as a sign of its own.
+//! Rows as an aligned table: numbers to the right, NULL told from the empty text.
 
 use deltaic_protocol::Column;
 use serde_json::Value as Json;
 
-/// What stands for NULL, which is not the empty text.
+/// How NULL looks: not like any text.
 const NULL: &str = "∅";
 
-/// A value for people: text without quotes, everything else as JSON.
+/// A value in a cell.
 pub(crate) fn cell(value: &Json) -> String {
     match value {
         Json::Null => NULL.to_owned(),
-        // A line break would tear the table.
-        Json::String(text) => text.replace('\n', "⏎").replace(['\t', '\r'], " "),
+        Json::String(text) => text.replace(['\n', '\r', '\t'], " "),
         other => other.to_string(),
     }
 }
 
-fn is_number(column: &Column) -> bool {
-    let name = column.data_type.split('(').next().unwrap_or_default();
-    matches!(name, "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision")
-        && !column.data_type.ends_with("[]")
+/// The widths of the columns, at most `limit` each.
+pub(crate) fn widths<'a>(
+    columns: &[Column],
+    rows: impl Iterator<Item = &'a Vec<Json>>,
+    limit: usize,
+) -> Vec<usize> {
+    let mut widths: Vec<usize> = columns.iter().map(|column| column.name.chars().count()).collect();
+    for row in rows {
+        for (width, value) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell(value).chars().count());
+        }
+    }
+    widths.into_iter().map(|width| width.clamp(1, limit)).collect()
 }
 
-/// The lines of a table: names, a rule, rows.
-pub(crate) fn lines(columns: &[Column], rows: &[Vec<Json>]) -> Vec<String> {
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-    let width = |place: usize, column: &Column| {
-        let cells = cells.iter().filter_map(|row| row.get(place)).map(|text| text.chars().count());
-        cells.chain([column.name.chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = columns.iter().enumerate().map(|(place, column)| width(place, column)).collect();
-    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let rule: Vec<String> = widths.iter().map(|width| "─".repeat(width + 2)).collect();
-    let mut lines = vec![line(&names, &widths, columns), rule.join("┼")];
-    lines.extend(cells.iter().map(|row| line(row, &widths, columns)));
-    lines
+/// The line of column names, and the line under it.
+pub(crate) fn header(columns: &[Column], widths: &[usize]) -> [String; 2] {
+    let names = columns.iter().zip(widths).map(|(column, width)| fit(&column.name, *width, false));
+    let rules = widths.iter().map(|width| "─".repeat(*width));
+    [names.collect::<Vec<_>>().join(" │ "), rules.collect::<Vec<_>>().join("─┼─")]
 }
 
-fn line(cells: &[String], widths: &[usize], columns: &[Column]) -> String {
-    let padded = cells.iter().zip(widths).zip(columns).map(|((text, width), column)| {
-        let space = " ".repeat(width - text.chars().count().min(*width));
-        if is_number(column) { format!(" {space}{text} ") } else { format!(" {text}{space} ") }
+/// A row.
+pub(crate) fn line(row: &[Json], columns: &[Column], widths: &[usize]) -> String {
+    let cells = row.iter().zip(columns).zip(widths).map(|((value, column), width)| {
+        fit(&cell(value), *width, is_number(&column.data_type) && !value.is_null())
     });
-    padded.collect::<Vec<String>>().join("│").trim_end().to_owned()
+    cells.collect::<Vec<_>>().join(" │ ")
+}
+
+fn is_number(data_type: &str) -> bool {
+    data_type.starts_with("numeric")
+        || matches!(data_type, "smallint" | "integer" | "bigint" | "double precision")
+}
+
+fn fit(text: &str, width: usize, right: bool) -> String {
+    let length = text.chars().count();
+    if length > width {
+        let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+        cut.push('…');
+        return cut;
+    }
+    let space = " ".repeat(width - length);
+    if right { space + text } else { text.to_owned() + &space }
 }
 
 #[cfg(test)]
@@ -52,18 +68,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_null_is_distinct() {
-        let column = |name: &str, data_type: &str| Column { name: name.into(), data_type: data_type.into() };
-        let columns = [column("name", "text"), column("n", "numeric(4,2)")];
-        let rows = [
-            vec![json!("ab\nc"), json!("12.50")],
-            vec![json!(null), json!("0.10")],
-            vec![json!(""), json!(null)],
-        ];
-        let lines = lines(&columns, &rows);
-        assert_eq!(
-            lines,
-            [" name │     n", "──────┼───────", " ab⏎c │ 12.50", " ∅    │  0.10", "      │     ∅",]
-        );
+    fn numbers_stand_right_and_null_is_told_from_nothing() {
+        let column =
+            |name: &str, data_type: &str| Column { name: name.to_owned(), data_type: data_type.to_owned() };
+        let columns = [column("n", "integer"), column("text", "text")];
+        let rows =
+            [vec![json!(7), json!("")], vec![json!(1234), Json::Null], vec![Json::Null, json!("long text")]];
+        let widths = widths(&columns, rows.iter(), 6);
+        assert_eq!(header(&columns, &widths), ["n    │ text  ", "─────┼───────"]);
+        let lines: Vec<String> = rows.iter().map(|row| line(row, &columns, &widths)).collect();
+        assert_eq!(lines, ["   7 │       ", "1234 │ ∅     ", "∅    │ long …"]);
     }
 }

@@ -1,258 +1,206 @@
-//! `deltaic watch`: a live result that updates in place, or lines where there is no terminal.
+//! `deltaic watch`: a query's result in the terminal, kept up to date.
+//!
+//! On a terminal it is a table that is drawn anew with each change and marks the rows that came with it;
+//! elsewhere the snapshot and each change are lines of JSON, for other programs to read.
 
 use std::{
-    collections::VecDeque,
-    io::{self, BufRead, IsTerminal, Write},
-    process::ExitCode,
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread,
-    time::Duration,
+    cmp::Ordering,
+    io::{BufRead, IsTerminal, Write},
 };
 
-use clap::Args;
-use crossterm::{
-    cursor, event, execute, queue,
-    style::{Attribute, Print, SetAttribute},
-    terminal,
-};
-use deltaic_protocol::{ErrorBody, Event, EventReader};
+use anyhow::{Context, Result, bail};
+use crossterm::{cursor, queue, style::Stylize, terminal};
+use deltaic_protocol::{Change, ErrorBody, EventReader, Snapshot};
 use serde_json::Value as Json;
 
 use crate::{
-    client::{Address, Client, LiveError, explain},
-    live::{LiveResult, Outcome},
+    client::{Client, show_error},
     table,
 };
 
-/// How often the terminal is looked at for a key.
-const TICK: Duration = Duration::from_millis(100);
-
-/// For how many ticks a changed row is marked.
-const MARKED: usize = 15;
-
-/// How long to wait before the next attempt to reach a server that went away.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// The arguments.
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
-    /// One SELECT.
-    query: String,
-    /// The values of $1, $2, … as a JSON array.
-    #[arg(long, default_value = "[]", value_parser = parameters)]
-    params: Parameters,
-    #[command(flatten)]
-    address: Address,
+/// A row with the sort key beside it, and whether the last change brought it.
+struct Entry {
+    row: Vec<Json>,
+    key: Vec<Json>,
+    fresh: bool,
 }
 
-#[derive(Debug, Clone)]
-struct Parameters(Vec<Json>);
-
-fn parameters(text: &str) -> Result<Parameters, String> {
-    serde_json::from_str(text).map(Parameters).map_err(|error| format!("not a JSON array: {error}"))
+/// The result as it is known here.
+struct Watched {
+    snapshot: Snapshot,
+    entries: Vec<Entry>,
+    lsn: u64,
 }
 
-/// What the thread that reads the stream says.
-enum News {
-    Event(Event),
-    Lost(String),
-    Refused(ErrorBody),
-}
-
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let (sender, news) = mpsc::channel();
-    let client = Client::new(&arguments.address);
-    let (sql, params) = (arguments.query.clone(), arguments.params.0.clone());
-    thread::spawn(move || read(&client, &sql, &params, &sender));
-    if io::stdout().is_terminal() { draw(&arguments.query, &news) } else { print(&arguments.query, &news) }
-}
-
-/// Reads the stream, and opens it anew where it breaks; the last id lets the server send only the difference.
-fn read(client: &Client, sql: &str, params: &[Json], news: &mpsc::Sender<News>) {
-    let mut last: Option<String> = None;
-    loop {
-        let said = match client.live(sql, params, last.as_deref()) {
-            Ok(stream) => {
-                let mut reader = EventReader::default();
-                let mut open = true;
-                for line in stream.lines().map_while(Result::ok) {
-                    if let Some(event) = reader.line(&line) {
-                        if event.id.is_some() {
-                            last.clone_from(&event.id);
-                        }
-                        open &= news.send(News::Event(event)).is_ok();
-                    }
-                }
-                open && news.send(News::Lost("the connection ended".into())).is_ok()
-            }
-            Err(LiveError::Unreachable(error)) => news.send(News::Lost(format!("{error:#}"))).is_ok(),
-            Err(LiveError::Refused(error)) => {
-                let _ = news.send(News::Refused(error));
-                return;
-            }
-        };
-        if !said {
-            return;
-        }
-        thread::park_timeout(RETRY);
-    }
-}
-
-/// Lines: the snapshot as a table, then a sign and the row for each change.
-fn print(sql: &str, news: &Receiver<News>) -> anyhow::Result<ExitCode> {
-    let mut live = LiveResult::default();
-    let mut out = io::stdout().lock();
-    let mut began = false;
-    for said in news {
-        let written = match said {
-            News::Refused(error) => {
-                eprintln!("{}", explain(sql, &error));
-                return Ok(ExitCode::FAILURE);
-            }
-            News::Lost(why) if !began => anyhow::bail!(why),
-            News::Lost(why) => {
-                eprintln!("{why}; trying again");
-                Ok(())
-            }
-            News::Event(event) => {
-                began = true;
-                match live.take(&event)? {
-                    Outcome::Snapshot => {
-                        let rows: Vec<Vec<Json>> = live.rows.iter().map(|row| row.row.clone()).collect();
-                        let lines = table::lines(&live.columns, &rows);
-                        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
-                    }
-                    Outcome::Changed(change) => change.changes.iter().try_for_each(|change| {
-                        let sign = if change.weight > 0 { '+' } else { '-' };
-                        let cells: Vec<String> = change.row.iter().map(table::cell).collect();
-                        (0..change.weight.abs())
-                            .try_for_each(|_| writeln!(out, "{sign} {}", cells.join(" │ ")))
-                    }),
-                    Outcome::Current => Ok(()),
-                    Outcome::Error(error) => writeln!(out, "! {}", error.message),
-                }
-            }
-        };
-        match written.and_then(|()| out.flush()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The terminal as it is while a table is drawn; it is given back as it was.
-struct Screen;
-
-impl Screen {
-    fn enter() -> io::Result<Self> {
-        terminal::enable_raw_mode()?;
-        execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
-        Ok(Self)
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = execute!(io::stdout(), cursor::Show, terminal::LeaveAlternateScreen);
-        let _ = terminal::disable_raw_mode();
-    }
-}
-
-fn draw(sql: &str, news: &Receiver<News>) -> anyhow::Result<ExitCode> {
-    let mut live = LiveResult::default();
-    let mut marks: VecDeque<(usize, Vec<Json>)> = VecDeque::new();
-    let mut note = "connecting".to_owned();
-    let screen = Screen::enter()?;
-    let mut tick = 0;
-    loop {
-        let mut next = news.recv_timeout(TICK);
-        let mut refused = None;
-        while let Ok(said) = next {
-            match said {
-                News::Refused(error) => refused = Some(error),
-                News::Lost(why) => note = format!("{why}; trying again"),
-                News::Event(event) => {
-                    note.clear();
-                    match live.take(&event)? {
-                        Outcome::Changed(change) => {
-                            let came = change.changes.into_iter().filter(|change| change.weight > 0);
-                            marks.extend(came.map(|change| (tick + MARKED, change.row)));
-                        }
-                        Outcome::Error(error) => note = error.message,
-                        Outcome::Snapshot | Outcome::Current => {}
-                    }
-                }
-            }
-            next = news.try_recv().map_err(|_| RecvTimeoutError::Timeout);
-        }
-        if let Some(error) = refused {
-            drop(screen);
-            eprintln!("{}", explain(sql, &error));
-            return Ok(ExitCode::FAILURE);
-        }
-        tick += 1;
-        while marks.front().is_some_and(|(until, _)| *until < tick) {
-            marks.pop_front();
-        }
-        paint(sql, &live, &marks, &note)?;
-        if ended()? {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-}
-
-/// Whether a key says that it is enough.
-fn ended() -> io::Result<bool> {
-    use event::{Event, KeyCode, KeyModifiers};
-    while event::poll(Duration::ZERO)? {
-        if let Event::Key(key) = event::read()? {
-            let control = key.modifiers.contains(KeyModifiers::CONTROL);
-            if matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
-                || (control && matches!(key.code, KeyCode::Char('c' | 'd')))
-            {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-fn paint(sql: &str, live: &LiveResult, marks: &VecDeque<(usize, Vec<Json>)>, note: &str) -> io::Result<()> {
-    let (width, height) = terminal::size()?;
-    let (width, height) = (usize::from(width), usize::from(height));
-    let cut = |text: &str| text.chars().take(width).collect::<String>();
-    let shown = height.saturating_sub(5);
-    let rows: Vec<Vec<Json>> = live.rows.iter().take(shown).map(|row| row.row.clone()).collect();
-    let lines = table::lines(&live.columns, &rows);
-    let mut out = io::stdout().lock();
-    queue!(out, terminal::BeginSynchronizedUpdate, cursor::MoveTo(0, 0))?;
-    let mut write = |text: &str, attribute: Attribute| {
-        queue!(
-            out,
-            SetAttribute(attribute),
-            Print(cut(text)),
-            SetAttribute(Attribute::Reset),
-            terminal::Clear(terminal::ClearType::UntilNewLine),
-            cursor::MoveToNextLine(1)
-        )
+/// Shows a query's result until the server ends it.
+pub(crate) fn run(query: &str, params: &[String], url: &str) -> Result<()> {
+    let params: Result<Vec<Json>, _> = params.iter().map(|text| serde_json::from_str(text)).collect();
+    let params = Json::Array(params.context("a parameter is JSON: 7, \"text\", null")?);
+    let lines = match Client::new(url).live(query, &params)? {
+        Ok(lines) => lines,
+        Err(error) => bail!("{}", show_error(&error, query)),
     };
-    write(&sql.split_whitespace().collect::<Vec<_>>().join(" "), Attribute::Dim)?;
-    for (place, line) in lines.iter().enumerate() {
-        let marked = place.checked_sub(2).and_then(|place| rows.get(place));
-        let marked = marked.is_some_and(|row| marks.iter().any(|(_, mark)| mark == row));
-        write(line, if marked { Attribute::Reverse } else { Attribute::Reset })?;
+    let draws = std::io::stdout().is_terminal();
+    let mut reader = EventReader::default();
+    let mut watched: Option<Watched> = None;
+    for line in lines.lines() {
+        let Some(event) = reader.line(&line.context("the server ended the stream")?) else { continue };
+        if !draws {
+            println!("{} {}", event.name, event.data);
+            continue;
+        }
+        match event.name.as_str() {
+            "snapshot" => watched = Some(Watched::new(serde_json::from_str(&event.data)?)),
+            "change" => {
+                if let Some(watched) = &mut watched {
+                    watched.apply(&serde_json::from_str(&event.data)?);
+                }
+            }
+            "error" => {
+                let error: ErrorBody = serde_json::from_str(&event.data)?;
+                eprintln!("{}", show_error(&error, query));
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(watched) = &watched {
+            watched.draw(query)?;
+        }
     }
-    let more = live.rows.len() - rows.len();
-    let count = if more > 0 {
-        format!("{} rows, {more} not shown", live.rows.len())
-    } else {
-        format!("{} rows", live.rows.len())
+    bail!("the server ended the stream")
+}
+
+impl Watched {
+    fn new(mut snapshot: Snapshot) -> Self {
+        let rows = std::mem::take(&mut snapshot.rows);
+        let mut keys = std::mem::take(&mut snapshot.keys).into_iter();
+        let entries = rows
+            .into_iter()
+            .map(|row| Entry { row, key: keys.next().unwrap_or_default(), fresh: false })
+            .collect();
+        Self { lsn: snapshot.lsn, snapshot, entries }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        self.lsn = change.lsn;
+        for entry in &mut self.entries {
+            entry.fresh = false;
+        }
+        for change in &change.changes {
+            for _ in 0..change.weight.unsigned_abs() {
+                if change.weight > 0 {
+                    let (row, key) = (change.row.clone(), change.key.clone());
+                    let fresh = Entry { row, key, fresh: true };
+                    let place = self.entries.partition_point(|entry| self.order(entry, &fresh).is_le());
+                    self.entries.insert(place, fresh);
+                } else {
+                    let gone = self
+                        .entries
+                        .iter()
+                        .position(|entry| entry.row == change.row && entry.key == change.key);
+                    if let Some(place) = gone {
+                        self.entries.remove(place);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The query's order: of the row's columns, then of those beside it.
+    fn order(&self, a: &Entry, b: &Entry) -> Ordering {
+        let width = self.snapshot.columns.len();
+        for key in &self.snapshot.order {
+            let at = |entry: &Entry| -> Json {
+                let place = key.column;
+                let value = if place < width { entry.row.get(place) } else { entry.key.get(place - width) };
+                value.cloned().unwrap_or(Json::Null)
+            };
+            let order = match (at(a), at(b)) {
+                (Json::Null, Json::Null) => Ordering::Equal,
+                (Json::Null, _) => {
+                    if key.nulls_first {
+                        Ordering::Less
+                    } else {
+                        Ordering::Greater
+                    }
+                }
+                (_, Json::Null) => {
+                    if key.nulls_first {
+                        Ordering::Greater
+                    } else {
+                        Ordering::Less
+                    }
+                }
+                (a, b) if key.descending => compare(&b, &a),
+                (a, b) => compare(&a, &b),
+            };
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        Ordering::Equal
+    }
+
+    fn draw(&self, query: &str) -> Result<()> {
+        let (width, height) = terminal::size().unwrap_or((80, 24));
+        let room = usize::from(height).saturating_sub(5);
+        let columns = &self.snapshot.columns;
+        let limit = usize::from(width).saturating_sub(columns.len() * 3) / columns.len().max(1);
+        let shown = self.entries.iter().take(room);
+        let widths = table::widths(columns, shown.clone().map(|entry| &entry.row), limit.max(8));
+        let mut out = std::io::stdout().lock();
+        queue!(out, cursor::MoveTo(0, 0), terminal::Clear(terminal::ClearType::All))?;
+        let title: String = query.split_whitespace().collect::<Vec<_>>().join(" ");
+        writeln!(out, "{}", title.chars().take(usize::from(width)).collect::<String>().dim())?;
+        let [names, rule] = table::header(columns, &widths);
+        writeln!(out, "{}\n{rule}", names.bold())?;
+        for entry in shown {
+            let line = table::line(&entry.row, columns, &widths);
+            if entry.fresh { writeln!(out, "{}", line.reverse())? } else { writeln!(out, "{line}")? }
+        }
+        let hidden = self.entries.len().saturating_sub(room);
+        let more = if hidden > 0 { format!(", {hidden} not shown") } else { String::new() };
+        writeln!(out, "{}", format!("{} rows{more}, lsn {}", self.entries.len(), self.lsn).dim())?;
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// The order of two values of one type in the encoding of values in JSON.
+fn compare(a: &Json, b: &Json) -> Ordering {
+    let number = |value: &Json| match value {
+        Json::Number(n) => n.as_str().parse::<f64>().ok(),
+        Json::String(text) => text.parse::<f64>().ok(),
+        _ => None,
     };
-    let state =
-        if note.is_empty() { format!("{count}, commit {}; q ends", live.lsn) } else { note.to_owned() };
-    write(&state, Attribute::Dim)?;
-    queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown), terminal::EndSynchronizedUpdate)?;
-    out.flush()
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => table::cell(a).cmp(&table::cell(b)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn changes_keep_the_order_and_mark_what_came() {
+        let snapshot = json!({
+            "columns": [{"name": "n", "type": "integer"}], "rows": [[3], [1], [null]], "lsn": 1,
+            "order": [{"column": 0, "descending": true, "nulls_first": false}],
+        });
+        let mut watched = Watched::new(serde_json::from_value(snapshot).unwrap());
+        let change = json!({"lsn": 2, "changes": [
+            {"weight": -1, "row": [3]}, {"weight": 1, "row": [2]}, {"weight": 2, "row": [1]},
+        ]});
+        watched.apply(&serde_json::from_value(change).unwrap());
+        let rows: Vec<(Json, bool)> =
+            watched.entries.iter().map(|entry| (entry.row[0].clone(), entry.fresh)).collect();
+        assert_eq!(
+            rows,
+            [(json!(2), true), (json!(1), false), (json!(1), true), (json!(1), true), (Json::Null, false)]
+        );
+    }
 }

@@ -391,7 +391,10 @@ impl Graph {
         for (relation, rows) in changes {
             if let Some(id) = self.by_operator.get(&Operator::Input(relation)).copied() {
                 if !rows.is_empty() {
-                    pending.extend(&self.nodes[&id].consumers);
+                    let node = self.node_mut(id);
+                    node.work.steps += 1;
+                    node.work.rows_out += rows.len() as u64;
+                    pending.extend(&node.consumers);
                     deltas.insert(id, Batch::of(rows));
                 }
             }

@@ -11,7 +11,7 @@ use deltaic_dataflow::Scalar;
 use deltaic_query::{bind_check, compile};
 use deltaic_storage::StoredRow;
 use deltaic_types::{
-    ForeignKey, ReferentialAction, Row, TableId, TableSchema, Value, codec, limits, text_format,
+    EvalError, ForeignKey, ReferentialAction, Row, TableId, TableSchema, Value, codec, limits, text_format,
 };
 
 use crate::{
@@ -26,81 +26,145 @@ pub(crate) struct RowChange {
     pub(crate) after: Option<Row>,
 }
 
-/// Applies changes of one table, with all that they entail in others. Gives the number of rows written.
+/// Applies changes of one table, with all that they entail in others.
 pub(crate) fn apply(
     transaction: &mut Transaction<'_>,
     table: TableId,
-    changes: Vec<RowChange>,
-) -> Result<usize, RequestError> {
-    let mut written = 0;
-    let mut queue = VecDeque::from([(table, changes)]);
-    let mut references: Vec<(TableId, Row)> = Vec::new();
-    let mut orphaned: Vec<Orphaned> = Vec::new();
-    while let Some((table, changes)) = queue.pop_front() {
-        written += changes.len();
-        if written > limits::STATEMENT_ROWS {
-            return Err(RequestError::TooManyRows { rows: written, limit: limits::STATEMENT_ROWS });
-        }
-        let schema = transaction.tables.schema(table).clone();
-        check_rows(&schema, &changes)?;
-        replace(transaction, &schema, &changes)?;
-        for change in &changes {
-            references.extend(change.after.iter().map(|row| (table, row.clone())));
-        }
-        queue.extend(cascade(transaction, &schema, &changes, &mut orphaned)?);
-    }
-    for orphaned in orphaned {
-        orphaned.check(transaction)?;
-    }
-    for (table, row) in references {
-        check_references(transaction, table, &row)?;
-    }
-    Ok(written)
+    changes: &[RowChange],
+) -> Result<(), RequestError> {
+    let rules = Rules::of(transaction.tables.schema(table))?;
+    let mut statement = Applied::default();
+    statement.write(transaction, &rules, changes)?;
+    statement.finish(transaction)
 }
 
-/// NOT NULL, CHECK and the length of rows.
-fn check_rows(schema: &TableSchema, changes: &[RowChange]) -> Result<(), RequestError> {
-    let checks = compile_checks(schema)?;
-    let mut bytes = Vec::new();
-    for row in changes.iter().filter_map(|change| change.after.as_ref()) {
-        check_row(schema, &checks, row)?;
-        bytes.clear();
+/// What a statement has written so far, and what that entails when the statement is done.
+#[derive(Default)]
+pub(crate) struct Applied {
+    written: usize,
+    follow: VecDeque<Follow>,
+    references: Vec<(TableId, Row)>,
+    orphaned: Vec<Orphaned>,
+}
+
+impl Applied {
+    /// Puts rows in place of those before them. What refers to them follows with [`Applied::finish`].
+    pub(crate) fn write(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        rules: &Rules,
+        changes: &[RowChange],
+    ) -> Result<(), RequestError> {
+        self.written += changes.len();
+        if self.written > limits::STATEMENT_ROWS {
+            return Err(RequestError::TooManyRows { rows: self.written, limit: limits::STATEMENT_ROWS });
+        }
+        for row in changes.iter().filter_map(|change| change.after.as_ref()) {
+            rules.check(row)?;
+        }
+        replace(transaction, &rules.schema, changes)?;
+        if !rules.schema.foreign_keys.is_empty() {
+            let after = changes.iter().filter_map(|change| change.after.clone());
+            self.references.extend(after.map(|row| (rules.schema.id, row)));
+        }
+        if changes.iter().any(|change| change.before.is_some()) {
+            self.note_references(transaction, rules.schema.id, changes);
+        }
+        Ok(())
+    }
+
+    /// Notes the keys that rows had and have no more, where other rows may refer to them.
+    fn note_references(&mut self, transaction: &Transaction<'_>, table: TableId, changes: &[RowChange]) {
+        for (child, key) in transaction.tables.catalog().references(table) {
+            let mut moves = Vec::new();
+            for change in changes {
+                let Some(before) = &change.before else { continue };
+                let values = before.values.project(&key.parent_columns);
+                let after = change.after.as_ref().map(|row| row.project(&key.parent_columns));
+                if values.iter().any(Value::is_null) || after.as_ref() == Some(&values) {
+                    continue;
+                }
+                let action = if after.is_some() { key.on_update } else { key.on_delete };
+                if action == ReferentialAction::Restrict {
+                    self.orphaned.push(Orphaned { child: child.id, key: key.clone(), values });
+                } else {
+                    moves.push((values, after));
+                }
+            }
+            if !moves.is_empty() {
+                self.follow.push_back(Follow { child: child.id, key: key.clone(), moves });
+            }
+        }
+    }
+
+    /// Lets rows follow those that they refer to; then every reference has its row.
+    pub(crate) fn finish(mut self, transaction: &mut Transaction<'_>) -> Result<(), RequestError> {
+        while let Some(follow) = self.follow.pop_front() {
+            let rules = Rules::of(transaction.tables.schema(follow.child))?;
+            let changes = follow.changes(transaction, &rules.schema)?;
+            self.write(transaction, &rules, &changes)?;
+        }
+        for orphaned in self.orphaned {
+            orphaned.check(transaction)?;
+        }
+        for (table, row) in self.references {
+            check_references(transaction, table, &row)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a row of a table must be by itself: NOT NULL, CHECK and its length.
+pub(crate) struct Rules {
+    schema: TableSchema,
+    /// The CHECK constraints, compiled over whole rows.
+    checks: Vec<(String, Scalar)>,
+}
+
+impl Rules {
+    pub(crate) fn of(schema: &TableSchema) -> Result<Self, RequestError> {
+        let checks = schema
+            .checks
+            .iter()
+            .map(|check| {
+                let expr = bind_check(&check.expression, schema)?;
+                Ok((check.name.clone(), compile(&expr, &|place| (0, place))))
+            })
+            .collect::<Result<_, RequestError>>()?;
+        Ok(Self { schema: schema.clone(), checks })
+    }
+
+    pub(crate) fn check(&self, row: &Row) -> Result<(), RequestError> {
+        let mut columns = self.schema.columns.iter().zip(row.iter());
+        if let Some((column, _)) = columns.find(|(column, value)| column.not_null && value.is_null()) {
+            let (table, column) = (self.schema.name.clone(), column.name.clone());
+            return Err(ConstraintError::NotNull { table, column }.into());
+        }
+        for (name, check) in &self.checks {
+            // NULL satisfies a CHECK; only FALSE breaks it.
+            if check.eval(std::slice::from_ref(row))? == Value::Boolean(false) {
+                let (table, constraint) = (self.schema.name.clone(), name.clone());
+                return Err(ConstraintError::Check { table, constraint }.into());
+            }
+        }
+        let mut bytes = Vec::new();
         codec::write_row(&mut bytes, row);
+        // A value that is too long could be written and never read again.
+        if bytes.len() > limits::VALUE_BYTES && row.iter().any(is_too_long) {
+            return Err(EvalError::ValueTooLong { limit: limits::VALUE_BYTES }.into());
+        }
         if bytes.len() > limits::ROW_BYTES {
-            let table = schema.name.clone();
+            let table = self.schema.name.clone();
             return Err(RequestError::RowTooLong { table, bytes: bytes.len(), limit: limits::ROW_BYTES });
         }
+        Ok(())
     }
-    Ok(())
 }
 
-/// The CHECK constraints of a table, compiled over its whole rows.
-fn compile_checks(schema: &TableSchema) -> Result<Vec<(String, Scalar)>, RequestError> {
-    schema
-        .checks
-        .iter()
-        .map(|check| {
-            let expr = bind_check(&check.expression, schema)?;
-            Ok((check.name.clone(), compile(&expr, &|place| (0, place))))
-        })
-        .collect()
-}
-
-fn check_row(schema: &TableSchema, checks: &[(String, Scalar)], row: &Row) -> Result<(), RequestError> {
-    let null =
-        schema.columns.iter().zip(row.iter()).find(|(column, value)| column.not_null && value.is_null());
-    if let Some((column, _)) = null {
-        let (table, column) = (schema.name.clone(), column.name.clone());
-        return Err(ConstraintError::NotNull { table, column }.into());
-    }
-    for (name, check) in checks {
-        // NULL satisfies a CHECK; only FALSE breaks it.
-        if check.eval(std::slice::from_ref(row))? == Value::Boolean(false) {
-            let (table, constraint) = (schema.name.clone(), name.clone());
-            return Err(ConstraintError::Check { table, constraint }.into());
-        }
-    }
-    Ok(())
+fn is_too_long(value: &Value) -> bool {
+    let mut bytes = Vec::new();
+    codec::write_value(&mut bytes, value);
+    bytes.len() > limits::VALUE_BYTES
 }
 
 /// Takes the rows before out of the table and puts the rows after in; then unique keys are unique.
@@ -162,61 +226,58 @@ impl Orphaned {
     }
 }
 
-/// What the changes of a table do to rows that refer to it.
-fn cascade(
-    transaction: &Transaction<'_>,
-    schema: &TableSchema,
-    changes: &[RowChange],
-    orphaned: &mut Vec<Orphaned>,
-) -> Result<Vec<(TableId, Vec<RowChange>)>, RequestError> {
-    let tables = &transaction.tables;
-    let mut follow = Vec::new();
-    for (child, key) in tables.catalog().references(schema.id) {
-        let mut changed = Vec::new();
-        let mut seen = BTreeSet::new();
-        for change in changes {
-            let Some(before) = &change.before else { continue };
-            let values = before.values.project(&key.parent_columns);
-            let after = change.after.as_ref().map(|row| row.project(&key.parent_columns));
-            let still_there = values.iter().any(Value::is_null)
-                || after.as_ref() == Some(&values)
-                || !tables.find(schema.id, &key.parent_columns, &values).is_empty();
-            if still_there {
-                continue;
-            }
-            let action = if after.is_some() { key.on_update } else { key.on_delete };
-            if action == ReferentialAction::Restrict {
-                orphaned.push(Orphaned { child: child.id, key: key.clone(), values });
-                continue;
-            }
-            for row in tables.find(child.id, &key.columns, &values) {
-                let child_key = tables.key_in_memory(child.id, row);
-                if !seen.insert(child_key.clone()) {
-                    continue;
-                }
+/// Rows of a table that go or change with the rows they refer to: those that refer to the first values of a
+/// move. They are looked up when it is their turn, because a row may be reached by several ways.
+struct Follow {
+    child: TableId,
+    key: ForeignKey,
+    /// The values referred to, and what they became; None where their row is gone.
+    moves: Vec<(Row, Option<Row>)>,
+}
+
+impl Follow {
+    /// The changes of the rows that refer to what moved, all found before the first of them moves.
+    fn changes(
+        &self,
+        transaction: &Transaction<'_>,
+        schema: &TableSchema,
+    ) -> Result<Vec<RowChange>, RequestError> {
+        let tables = &transaction.tables;
+        let mut changes = Vec::new();
+        for (values, moved) in &self.moves {
+            let action = if moved.is_some() { self.key.on_update } else { self.key.on_delete };
+            for row in tables.find(self.child, &self.key.columns, values) {
                 let before = transaction
-                    .stored(child.id, &child_key)?
+                    .stored(self.child, &tables.key_in_memory(self.child, row))?
                     .expect("invariant: a row in memory is stored or written");
-                let replaced = |by: &dyn Fn(usize) -> Value| {
-                    let mut row = before.values.to_vec();
-                    for (place, column) in key.columns.iter().enumerate() {
-                        row[*column] = by(place);
+                let after = match (action, moved) {
+                    (ReferentialAction::SetNull, _) => {
+                        Some(self.with_reference(schema, &before.values, |_| Value::Null)?)
                     }
-                    Row::from(row)
-                };
-                let after = match (action, &after) {
-                    (ReferentialAction::SetNull, _) => Some(replaced(&|_| Value::Null)),
-                    (_, Some(parent)) => Some(replaced(&|place| parent[place].clone())),
+                    (_, Some(moved)) => {
+                        Some(self.with_reference(schema, &before.values, |place| moved[place].clone())?)
+                    }
                     (_, None) => None,
                 };
-                changed.push(RowChange { before: Some(before), after });
+                changes.push(RowChange { before: Some(before), after });
             }
         }
-        if !changed.is_empty() {
-            follow.push((child.id, changed));
-        }
+        Ok(changes)
     }
-    Ok(follow)
+
+    /// A row with another reference, which must be of its columns' types: a bigint may not fit an integer.
+    fn with_reference(
+        &self,
+        schema: &TableSchema,
+        row: &Row,
+        value: impl Fn(usize) -> Value,
+    ) -> Result<Row, RequestError> {
+        let mut row = row.to_vec();
+        for (place, column) in self.key.columns.iter().enumerate() {
+            row[*column] = schema.columns[*column].data_type.fit(value(place))?;
+        }
+        Ok(Row::from(row))
+    }
 }
 
 /// FOREIGN KEY: what a row refers to is there, unless the row is gone again.

@@ -44,7 +44,7 @@ pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> 
     }
     schema.columns.insert(place, add.column.clone());
     transaction.define(schema)?;
-    let changes = rows
+    let changes: Vec<RowChange> = rows
         .into_iter()
         .map(|mut before| {
             let mut values = before.values.to_vec();
@@ -57,8 +57,7 @@ pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> 
             RowChange { before: Some(before), after: Some(after) }
         })
         .collect();
-    apply(transaction, add.table, changes)?;
-    Ok(())
+    apply(transaction, add.table, &changes)
 }
 
 /// CREATE INDEX.
@@ -72,7 +71,7 @@ pub(crate) fn create_index(
     if create.index.unique { check_existing(transaction, create.table) } else { Ok(()) }
 }
 
-/// DROP INDEX.
+/// DROP INDEX: refused for one that makes unique what a foreign key refers to.
 pub(crate) fn drop_indexes(
     transaction: &mut Transaction<'_>,
     indexes: &[(TableId, String)],
@@ -81,6 +80,21 @@ pub(crate) fn drop_indexes(
         let mut schema = transaction.tables.schema(*table).clone();
         schema.indexes.retain(|index| index.name != *name);
         transaction.define(schema)?;
+        let schema = transaction.tables.schema(*table);
+        let has_key = |columns: &[usize]| {
+            let same =
+                |key: &[usize]| key.len() == columns.len() && key.iter().all(|place| columns.contains(place));
+            schema.unique_keys().any(|(_, key)| same(key))
+        };
+        let mut references = transaction.tables.catalog().references(*table);
+        if let Some((child, key)) = references.find(|(_, key)| !has_key(&key.parent_columns)) {
+            return Err(ConstraintError::IndexReferenced {
+                index: name.clone(),
+                child: child.name.clone(),
+                constraint: key.name.clone(),
+            }
+            .into());
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! A statement reads the state before it, whole; its changes are applied together, constraints last. ON
 //! CONFLICT is the exception: each row is looked up among those that the statement has written already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use deltaic_dataflow::Scalar;
 use deltaic_query::{
@@ -16,7 +16,7 @@ use deltaic_storage::StoredRow;
 use deltaic_types::{Row, TableId, Value};
 
 use crate::{
-    constraint::{RowChange, apply, list},
+    constraint::{Applied, RowChange, Rules, apply, list},
     error::{ConstraintError, RequestError},
     read,
     transaction::Transaction,
@@ -64,9 +64,9 @@ pub(crate) fn insert(transaction: &mut Transaction<'_>, insert: &Insert) -> Resu
     }
     let written = match &insert.on_conflict {
         None => {
-            let changes =
+            let changes: Vec<RowChange> =
                 rows.iter().map(|row| RowChange { before: None, after: Some(row.clone()) }).collect();
-            apply(transaction, insert.table, changes)?;
+            apply(transaction, insert.table, &changes)?;
             rows
         }
         Some(on_conflict) => insert_or(transaction, insert.table, rows, on_conflict)?,
@@ -97,25 +97,29 @@ fn insert_or(
             Some((assignments, filter.as_ref().map(|filter| compile(filter, &place))))
         }
     };
-    let mut written: BTreeMap<usize, Row> = BTreeMap::new();
+    let rules = Rules::of(&schema)?;
+    let mut statement = Applied::default();
+    let mut written: Vec<Row> = Vec::new();
     let mut touched: BTreeSet<Row> = BTreeSet::new();
-    for (number, row) in rows.into_iter().enumerate() {
+    for row in rows {
+        // Even a row that is not to be written must be a row of the table.
+        rules.check(&row)?;
         let Some(present) = conflicting(transaction, table, &keys, &row)? else {
             touched.insert(row.project(&schema.primary_key));
-            apply(transaction, table, vec![RowChange { before: None, after: Some(row.clone()) }])?;
-            written.insert(number, row);
+            statement.write(transaction, &rules, &[RowChange { before: None, after: Some(row.clone()) }])?;
+            written.push(row);
             continue;
         };
         let Some((assignments, filter)) = &update else { continue };
-        let tuple = [present.values.clone(), row];
-        if let Some(filter) = filter {
-            if !filter.holds(&tuple)? {
-                continue;
-            }
-        }
         let key = present.values.project(&schema.primary_key);
         if touched.contains(&key) {
             return Err(ConstraintError::SecondChange { values: list(&key) }.into());
+        }
+        let tuple = [present.values.clone(), row];
+        if let Some(filter) = filter
+            && !filter.holds(&tuple)?
+        {
+            continue;
         }
         let mut values = present.values.to_vec();
         for (column, scalar) in assignments {
@@ -123,10 +127,12 @@ fn insert_or(
         }
         let after = Row::from(values);
         touched.insert(after.project(&schema.primary_key));
-        apply(transaction, table, vec![RowChange { before: Some(present), after: Some(after.clone()) }])?;
-        written.insert(number, after);
+        let change = RowChange { before: Some(present), after: Some(after.clone()) };
+        statement.write(transaction, &rules, &[change])?;
+        written.push(after);
     }
-    Ok(written.into_values().collect())
+    statement.finish(transaction)?;
+    Ok(written)
 }
 
 /// The row that has one of the unique keys of a new row.
@@ -164,7 +170,7 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
         written.push(after.clone());
         changes.push(RowChange { before: Some(before), after: Some(after) });
     }
-    apply(transaction, update.table, changes)?;
+    apply(transaction, update.table, &changes)?;
     Written::of(&written, update.returning.as_ref())
 }
 
@@ -172,8 +178,9 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
 pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Result<Written, RequestError> {
     let rows = matching(transaction, delete.table, delete.filter.as_ref())?;
     let written: Vec<Row> = rows.iter().map(|row| row.values.clone()).collect();
-    let changes = rows.into_iter().map(|before| RowChange { before: Some(before), after: None }).collect();
-    apply(transaction, delete.table, changes)?;
+    let changes: Vec<RowChange> =
+        rows.into_iter().map(|before| RowChange { before: Some(before), after: None }).collect();
+    apply(transaction, delete.table, &changes)?;
     Written::of(&written, delete.returning.as_ref())
 }
 

@@ -76,6 +76,16 @@ pub enum ConstraintError {
         /// The constraint's name.
         constraint: String,
     },
+    /// A unique index that a foreign key refers to cannot be dropped.
+    #[error("cannot drop index \"{index}\": foreign key \"{constraint}\" of table \"{child}\" depends on it")]
+    IndexReferenced {
+        /// The index.
+        index: String,
+        /// The referring table.
+        child: String,
+        /// The constraint's name.
+        constraint: String,
+    },
     /// ON CONFLICT DO UPDATE would change one row twice.
     #[error("ON CONFLICT DO UPDATE cannot change a row a second time: the statement brings ({values}) twice")]
     SecondChange {
@@ -91,7 +101,7 @@ impl ConstraintError {
             Self::NotNull { .. } => "23502",
             Self::Check { .. } => "23514",
             Self::NoParent { .. } | Self::StillReferenced { .. } => "23503",
-            Self::TableReferenced { .. } => "2BP01",
+            Self::TableReferenced { .. } | Self::IndexReferenced { .. } => "2BP01",
             Self::SecondChange { .. } => "21000",
         }
     }
@@ -180,6 +190,7 @@ impl RequestError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::Sql(error) => error.sqlstate(),
+            Self::Lower(LowerError::NegativeLimit { clause: "OFFSET" }) => "2201X",
             Self::Lower(LowerError::NegativeLimit { .. }) => "2201W",
             Self::Lower(LowerError::TooManyJoins { .. }) => "54001",
             Self::Lower(LowerError::Evaluation(error)) | Self::Evaluation(error) => error.sqlstate(),
@@ -195,7 +206,11 @@ impl RequestError {
             Self::TooManyRows { .. } | Self::RowTooLong { .. } => "54000",
             Self::TableDropped => "42P01",
             Self::Clock(_) => "57P03",
-            Self::Storage(_) => "58030",
+            Self::Storage(error) => match **error {
+                StorageError::CommitTooLarge { .. } => "54000",
+                StorageError::DiskFull { .. } => "53100",
+                _ => "58030",
+            },
         }
     }
 

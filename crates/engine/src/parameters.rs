@@ -19,11 +19,10 @@ pub(crate) fn bind_statement(bound: Bound, values: &[Value]) -> Statement {
         Statement::Query(query) | Statement::Explain(query) => *query = with_constants(query, values),
         Statement::Insert(insert) => {
             insert.source = bind_parameters(&insert.source, values);
-            if let Some(on_conflict) = &mut insert.on_conflict {
-                if let ConflictAction::Update { assignments, filter } = &mut on_conflict.action {
-                    bind_assignments(assignments, values);
-                    bind_all(filter.iter_mut(), values);
-                }
+            let action = insert.on_conflict.as_mut().map(|on_conflict| &mut on_conflict.action);
+            if let Some(ConflictAction::Update { assignments, filter }) = action {
+                bind_assignments(assignments, values);
+                bind_all(filter.iter_mut(), values);
             }
             bind_returning(insert.returning.as_mut(), values);
         }

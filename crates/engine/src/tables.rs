@@ -49,6 +49,16 @@ impl Layout {
         }
     }
 
+    /// Gives a column another place in its table, behind all others; it keeps its slot.
+    fn move_behind(&mut self, column: usize, place: usize) {
+        let slot = self.slots.get_mut(column).and_then(Option::take);
+        self.slots.resize(self.slots.len().max(place + 1), None);
+        self.slots[place] = slot;
+        if let Some(slot) = slot {
+            self.columns[slot] = place;
+        }
+    }
+
     fn slot(&self, column: usize) -> Option<usize> {
         self.slots.get(column).copied().flatten()
     }
@@ -97,6 +107,11 @@ impl Tables {
         &self.catalog
     }
 
+    /// Whether no definition lies between two states.
+    pub(crate) fn has_catalog_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.catalog, &other.catalog)
+    }
+
     pub(crate) fn schema(&self, id: TableId) -> &TableSchema {
         self.catalog.get(id).expect("invariant: a bound table is in the catalog")
     }
@@ -126,9 +141,22 @@ impl Tables {
 
     /// The rows whose columns have the values, by the index that a constraint on these columns has.
     pub(crate) fn find<'a>(&'a self, id: TableId, columns: &[usize], values: &[Value]) -> Vec<&'a Row> {
-        let key: Vec<KeyColumn> = self.key_of(id, columns);
-        let index = self.relation(id).index(&key).expect("invariant: a constraint's columns are indexed");
-        index.probe(values).map(|(row, _)| row).collect()
+        if let Some(index) = self.relation(id).index(&self.key_of(id, columns)) {
+            return index.probe(values).map(|(row, _)| row).collect();
+        }
+        // A reference may name the columns of its parent's key in another order than the key does.
+        let place = |column: &usize| columns.iter().position(|other| other == column);
+        let mut keys = self.schema(id).unique_keys().map(|(_, key)| key);
+        let (key, places) = keys
+            .find_map(|key| {
+                let places: Option<Vec<usize>> = key.iter().map(place).collect();
+                Some(key).zip(places.filter(|places| places.len() == columns.len()))
+            })
+            .expect("invariant: a constraint's columns are indexed");
+        let values: Vec<Value> = places.into_iter().map(|place| values[place].clone()).collect();
+        let index = self.relation(id).index(&self.key_of(id, key));
+        let index = index.expect("invariant: a unique key is indexed");
+        index.probe(&values).map(|(row, _)| row).collect()
     }
 
     /// The primary key of a row in memory.
@@ -154,10 +182,17 @@ impl Tables {
         writes: &[&Writes],
     ) -> Result<(), DefineError> {
         let id = table.id;
-        let known = self.layouts.contains_key(&id);
+        let before = self.catalog.get(id).map(|before| before.columns.len());
         Arc::make_mut(&mut self.catalog).put(table)?;
-        let fresh = Layout::of(self.schema(id));
-        if !known {
+        let last = self.schema(id).columns.len() - 1;
+        if let Some(before) = before {
+            if self.schema(id).has_row_id() && before <= last {
+                let layouts = Arc::make_mut(&mut self.layouts);
+                let layout = layouts.get_mut(&id).expect("invariant: a table has its layout");
+                layout.move_behind(before - 1, last);
+            }
+        } else {
+            let fresh = Layout::of(self.schema(id));
             let key = fresh.slots_of(&self.schema(id).primary_key);
             Arc::make_mut(&mut self.layouts).insert(id, fresh);
             self.relations.put(RelationId::Table(id), Relation::new(&key));
@@ -213,11 +248,18 @@ impl Tables {
         };
         let mut rows = Vec::new();
         let written = |row: &Row| writes.iter().any(|writes| writes.contains_key(&(id, row.project(&key))));
-        store.scan(id, &layout.columns, &mut |row| {
-            if !written(&row) {
-                rows.push(row);
-            }
-        })?;
+        // Where every row was written since, the store may not even know the table's columns.
+        let all_written = self
+            .relations
+            .get(RelationId::Table(id))
+            .is_some_and(|relation| relation.primary().iter().all(|(row, _)| written(row)));
+        if !all_written {
+            store.scan(id, &layout.columns, &mut |row| {
+                if !written(&row) {
+                    rows.push(row);
+                }
+            })?;
+        }
         let mut latest: BTreeMap<&Row, Option<&StoredRow>> = BTreeMap::new();
         for writes in writes {
             let of_table = writes.iter().filter(|((table, _), _)| *table == id);

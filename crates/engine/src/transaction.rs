@@ -135,13 +135,13 @@ impl<'a> Transaction<'a> {
         }
         let mut seq = self.seq;
         for ((table, key), row) in &self.writes {
-            changes.push(match row {
-                Some(row) => Change::Put { table: *table, key: key.clone(), row: row.clone() },
-                None => {
-                    seq += 1;
-                    let dot = Dot { actor: self.actor, seq };
-                    Change::Delete { table: *table, key: key.clone(), dot, time: self.time }
-                }
+            let (table, key) = (*table, key.clone());
+            changes.push(if let Some(row) = row {
+                Change::Put { table, key, row: row.clone() }
+            } else {
+                seq += 1;
+                let dot = Dot { actor: self.actor, seq };
+                Change::Delete { table, key, dot, time: self.time }
             });
         }
         Done { tables: self.tables, writes: self.writes, changes, seq }
@@ -157,7 +157,7 @@ fn unchanged_cells(was: &StoredRow, values: &[Value]) -> Vec<CellVersion> {
         .filter(|(_, (before, after))| before == after)
         .map(|(column, _)| {
             let own = was.cells.iter().find(|cell| cell.column == column);
-            own.cloned().unwrap_or(CellVersion { column, dot: was.version, time: was.time })
+            own.copied().unwrap_or(CellVersion { column, dot: was.version, time: was.time })
         })
         .collect()
 }

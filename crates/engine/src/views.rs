@@ -44,8 +44,8 @@ const RING_ROWS: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(pub u64);
 
-/// What makes two queries one template.
-type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>);
+/// What makes two queries one template: what they compute, and how they name it.
+type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>, Vec<ResultColumn>);
 
 #[derive(Debug)]
 struct Template {
@@ -72,7 +72,7 @@ struct View {
     ring_rows: usize,
     /// The ring holds every change after this commit.
     since: Lsn,
-    /// Up to where the result is told; later commits did not change it.
+    /// Why the result cannot be told, while it cannot.
     error: Option<EvalError>,
     /// What changed while the view was in error.
     withheld: ZSet,
@@ -92,7 +92,7 @@ pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
     by_key: BTreeMap<TemplateKey, u64>,
-    views: BTreeMap<ViewId, View>,
+    by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     expiring: BTreeSet<(Now, ViewId)>,
     /// The templates' roots.
@@ -188,7 +188,8 @@ impl Views {
         let lifted = lift(&optimise(query.plan.clone()), types.len(), &|_, _| true);
         let tuple: Row = values.iter().cloned().chain(lifted.values).collect();
         let query = Query { plan: lifted.plan, ..query.clone() };
-        let key: TemplateKey = (query.plan.clone(), query.order.clone(), types.to_vec());
+        let key: TemplateKey =
+            (query.plan.clone(), query.order.clone(), types.to_vec(), query.columns.clone());
         if let Some(id) = self.by_key.get(&key) {
             return Ok((*id, tuple));
         }
@@ -249,7 +250,7 @@ impl Views {
             nulls_first: key.nulls_first,
         });
         let error = self.graph.error(root, &tuple).cloned();
-        self.views.insert(
+        self.by_id.insert(
             view,
             View {
                 template,
@@ -261,7 +262,8 @@ impl Views {
                 subscribers: BTreeMap::new(),
                 ring: VecDeque::new(),
                 ring_rows: 0,
-                since: lsn,
+                // Who has a cookie from before an error may have the rows from before it, which are not known.
+                since: if error.is_some() { lsn.next() } else { lsn },
                 error,
                 withheld: ZSet::default(),
                 expires: None,
@@ -282,9 +284,9 @@ impl Views {
         let before = relations.clone();
         let parameters = relations.get_mut(relation).expect("invariant: a template has its relation");
         if weight > 0 {
-            parameters.insert(tuple)
+            parameters.insert(tuple);
         } else {
-            parameters.remove(tuple)
+            parameters.remove(tuple);
         }
         let change = ZSet::from_iter([(tuple.clone(), weight)]);
         self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());
@@ -298,7 +300,7 @@ impl Views {
         resume: Option<Cookie>,
         place: &Place<'_>,
     ) -> Vec<Message> {
-        let entry = self.views.get_mut(&view).expect("invariant: the view was just opened");
+        let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
         if let Some(expires) = entry.expires.take() {
             self.expiring.remove(&(expires, view));
         }
@@ -324,19 +326,19 @@ impl Views {
             (None, Some(error)) => {
                 subscriber.has_result = false;
                 let error = Arc::new(RequestError::Evaluation(error.clone()));
-                vec![message(News::Error { error, cookie: Some(cookie) })]
+                vec![message(News::Error { error, cookie: Some(without_result(cookie)) })]
             }
             (None, None) => {
                 vec![message(News::Snapshot(Arc::new(self.snapshot(view, cookie))))]
             }
         };
-        let entry = self.views.get_mut(&view).expect("invariant: the view was just opened");
+        let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
         entry.subscribers.insert(id, subscriber);
         messages
     }
 
     fn snapshot(&self, view: ViewId, cookie: Cookie) -> Snapshot {
-        let view = &self.views[&view];
+        let view = &self.by_id[&view];
         let circuit = self.templates[&view.template].circuit;
         let prefix = &view.tuple[..circuit.prefix];
         let mut rows = Vec::new();
@@ -388,15 +390,17 @@ impl Views {
             }
         }
         for (error, _) in &output.errors {
-            // An error without parameters spoils every result of the template.
-            let spoiled =
-                entry.views.iter().filter(|(tuple, _)| error.key.is_empty() || **tuple == error.key);
-            for (_, view) in spoiled {
+            if let Some(view) = entry.views.get(&error.key) {
                 changed.entry(*view).or_default();
+            } else if error.key.is_empty() {
+                // An error without parameters spoils every result of the template.
+                for view in entry.views.values() {
+                    changed.entry(*view).or_default();
+                }
             }
         }
         for (view, rows) in changed {
-            let tuple = self.views[&view].tuple.clone();
+            let tuple = self.by_id[&view].tuple.clone();
             let error = self.graph.error(root, &tuple).cloned();
             self.update(view, rows, error, database, lsn, messages);
         }
@@ -411,16 +415,17 @@ impl Views {
         lsn: Lsn,
         messages: &mut Vec<Message>,
     ) {
-        let view = self.views.get_mut(&id).expect("invariant: a template's views are there");
+        let view = self.by_id.get_mut(&id).expect("invariant: a template's views are there");
         view.updates += 1;
         let cookie = Cookie { database, lsn, minor: view.minor };
         view.withheld.extend(rows);
         if let Some(error) = error {
             if view.error.as_ref() != Some(&error) {
                 view.error = Some(error.clone());
-                let news =
-                    News::Error { error: Arc::new(RequestError::Evaluation(error)), cookie: Some(cookie) };
-                view.tell(id, &news, |_| true, messages);
+                let error = Arc::new(RequestError::Evaluation(error));
+                let news = |cookie| News::Error { error: Arc::clone(&error), cookie: Some(cookie) };
+                view.tell(id, &news(cookie), |subscriber| subscriber.has_result, messages);
+                view.tell(id, &news(without_result(cookie)), |subscriber| !subscriber.has_result, messages);
             }
             return;
         }
@@ -436,7 +441,7 @@ impl Views {
         view.tell(id, &News::Change(change), |subscriber| subscriber.has_result, messages);
         if view.subscribers.values().any(|subscriber| !subscriber.has_result) {
             let snapshot = News::Snapshot(Arc::new(self.snapshot(id, cookie)));
-            let view = self.views.get_mut(&id).expect("invariant: the view is there");
+            let view = self.by_id.get_mut(&id).expect("invariant: the view is there");
             view.tell(id, &snapshot, |subscriber| !subscriber.has_result, messages);
             for subscriber in view.subscribers.values_mut() {
                 subscriber.has_result = true;
@@ -447,7 +452,7 @@ impl Views {
     /// Ends a subscription. The view stays for a while.
     pub(crate) fn unsubscribe(&mut self, id: (ClientId, SubscriptionId), now: Now) {
         let Some(view) = self.subscriptions.remove(&id) else { return };
-        let entry = self.views.get_mut(&view).expect("invariant: a subscription has its view");
+        let entry = self.by_id.get_mut(&view).expect("invariant: a subscription has its view");
         entry.subscribers.remove(&id);
         if entry.subscribers.is_empty() {
             let expires = Now(now.0.saturating_add(TIME_TO_LIVE_MICROS));
@@ -483,7 +488,7 @@ impl Views {
     }
 
     fn close(&mut self, id: ViewId, tables: &mut Tables) {
-        let view = self.views.remove(&id).expect("invariant: an expiring view is there");
+        let view = self.by_id.remove(&id).expect("invariant: an expiring view is there");
         let template = self.templates.get_mut(&view.template).expect("invariant: a view has its template");
         template.views.remove(&view.tuple);
         let (parameters, is_last) = (template.parameters, template.views.is_empty());
@@ -512,6 +517,9 @@ impl Views {
 
     /// Ends the live queries over tables that `after` has no more.
     pub(crate) fn drop_tables(&mut self, tables: &mut Tables, after: &Tables) -> Vec<Message> {
+        if tables.has_catalog_of(after) {
+            return Vec::new();
+        }
         let gone: Vec<u64> = self
             .templates
             .iter()
@@ -522,7 +530,7 @@ impl Views {
         for id in gone {
             let views: Vec<ViewId> = self.templates[&id].views.values().copied().collect();
             for view in views {
-                let entry = self.views.remove(&view).expect("invariant: a template's views are there");
+                let entry = self.by_id.remove(&view).expect("invariant: a template's views are there");
                 if let Some(expires) = entry.expires {
                     self.expiring.remove(&(expires, view));
                 }
@@ -547,7 +555,7 @@ impl Views {
 
     /// What views there are.
     pub(crate) fn status(&self) -> Vec<ViewStatus> {
-        self.views
+        self.by_id
             .iter()
             .map(|(id, view)| {
                 let circuit = self.templates[&view.template].circuit;
@@ -570,14 +578,20 @@ impl Views {
 
     /// The circuit of a view.
     pub(crate) fn circuit(&self, view: ViewId) -> Option<Vec<Description>> {
-        let view = self.views.get(&view)?;
+        let view = self.by_id.get(&view)?;
         Some(self.graph.describe(self.templates[&view.template].circuit.root))
     }
 
     /// Whether nothing is left of any live query.
     pub(crate) fn is_empty(&self) -> bool {
-        self.views.is_empty() && self.templates.is_empty() && self.graph.is_empty()
+        self.by_id.is_empty() && self.templates.is_empty() && self.graph.is_empty()
     }
+}
+
+/// The cookie of a client that has been told of an error and nothing else: no change can be added to what it
+/// has, so it names no result.
+fn without_result(cookie: Cookie) -> Cookie {
+    Cookie { minor: !cookie.minor, ..cookie }
 }
 
 impl View {

@@ -9,7 +9,7 @@ use deltaic_types::DataType;
 use crate::expression::{Expr, ExprKind};
 
 /// Whether the expression may give an error instead of a value.
-pub fn can_fail(expr: &Expr) -> bool {
+pub(crate) fn can_fail(expr: &Expr) -> bool {
     let here = match &expr.kind {
         ExprKind::Call(function, _) => !function.is_total(),
         ExprKind::Cast(inner) => !widens(&inner.data_type, &expr.data_type),

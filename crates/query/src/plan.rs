@@ -137,7 +137,7 @@ pub struct SortKey {
 }
 
 /// A column of a result.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResultColumn {
     /// Its name.
     pub name: String,

@@ -3,6 +3,7 @@
 use deltaic_types::{Column, DataType, IndexSchema, TableId, TableSchema};
 
 use crate::{
+    error::SqlError,
     expression::Expr,
     plan::{Plan, Query, ResultColumn},
 };
@@ -14,6 +15,16 @@ pub struct Bound {
     pub statement: Statement,
     /// The type of `$1`, `$2`, …
     pub parameters: Vec<DataType>,
+}
+
+impl Bound {
+    /// Checks that as many values are given as the statement has parameters.
+    pub fn check_parameter_count(&self, given: usize) -> Result<(), SqlError> {
+        if given == self.parameters.len() {
+            return Ok(());
+        }
+        Err(SqlError::WrongParameterCount { expected: self.parameters.len(), found: given })
+    }
 }
 
 /// A bound statement.

@@ -146,7 +146,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.step.record(Duration::from_micros(10));
         metrics.step.record(Duration::from_micros(400));
-        metrics.step.record(Duration::from_secs(60));
+        metrics.step.record(Duration::from_mins(1));
         metrics.answered(200);
         let status = Status { version: String::new(), lsn: 7, tables: vec![], views: vec![], demo: None };
         let text = metrics.text(&status);

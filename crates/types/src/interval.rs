@@ -4,7 +4,10 @@
 //! Where that leaves two intervals equal (`1 day`, `24 hours`) the fields decide, so that equal intervals
 //! are identical; there `=` is stricter than PostgreSQL's.
 
-use std::{cmp::Ordering, fmt};
+use std::{
+    cmp::Ordering,
+    fmt::{self, Write as _},
+};
 
 use crate::EvalError;
 
@@ -104,7 +107,7 @@ impl Interval {
         let (years, months) = (self.months / 12, self.months % 12);
         for (n, unit) in [(years, 'Y'), (months, 'M'), (self.days, 'D')] {
             if n != 0 {
-                text += &format!("{n}{unit}");
+                let _ = write!(text, "{n}{unit}");
             }
         }
         if self.micros != 0 {
@@ -113,7 +116,7 @@ impl Interval {
             let (minutes, rest) = (rest / 60_000_000, rest % 60_000_000);
             for (n, unit) in [(hours, 'H'), (minutes, 'M')] {
                 if n != 0 {
-                    text += &format!("{n}{unit}");
+                    let _ = write!(text, "{n}{unit}");
                 }
             }
             if rest != 0 {
@@ -122,7 +125,7 @@ impl Interval {
                 let fraction = format!("{fraction:06}");
                 let fraction = fraction.trim_end_matches('0');
                 let point = if fraction.is_empty() { "" } else { "." };
-                text += &format!("{sign}{seconds}{point}{fraction}S");
+                let _ = write!(text, "{sign}{seconds}{point}{fraction}S");
             }
         }
         if text.len() == 1 { String::from("PT0S") } else { text }
@@ -199,13 +202,21 @@ impl fmt::Display for Interval {
         let mut parts = Vec::new();
         let plural = |n: i32| if n == 1 { "" } else { "s" };
         let (years, months) = (self.months / 12, self.months % 12);
+        // After a negative field a positive one says so.
+        let mut after_negative = false;
         for (n, unit) in [(years, "year"), (months, "mon"), (self.days, "day")] {
             if n != 0 {
-                parts.push(format!("{n} {unit}{}", plural(n)));
+                let sign = if after_negative && n > 0 { "+" } else { "" };
+                parts.push(format!("{sign}{n} {unit}{}", plural(n)));
+                after_negative = n < 0;
             }
         }
         if self.micros != 0 || parts.is_empty() {
-            let sign = if self.micros < 0 { "-" } else { "" };
+            let sign = match (self.micros < 0, after_negative) {
+                (true, _) => "-",
+                (false, true) => "+",
+                (false, false) => "",
+            };
             let micros = self.micros.unsigned_abs();
             let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
             let mut clock =
@@ -230,6 +241,8 @@ mod tests {
             ("1 year 2 mons 3 days 04:05:06.7", "1 year 2 mons 3 days 04:05:06.7", "P1Y2M3DT4H5M6.7S"),
             ("P1Y2M3DT4H5M6.7S", "1 year 2 mons 3 days 04:05:06.7", "P1Y2M3DT4H5M6.7S"),
             ("-1 day", "-1 days", "P-1D"),
+            ("-1 mons 2 days 00:00:01", "-1 mons +2 days 00:00:01", "P-1M2DT1S"),
+            ("-3 days 00:00:01", "-3 days +00:00:01", "P-3DT1S"),
             ("2 weeks", "14 days", "P14D"),
             ("1.5 hours", "01:30:00", "PT1H30M"),
             ("90s", "00:01:30", "PT1M30S"),

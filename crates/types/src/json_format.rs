@@ -50,15 +50,14 @@ pub fn from_json(wire: &Wire, data_type: &DataType) -> Result<Value, EvalError> 
         (Wire::Bool(b), DataType::Boolean) => Ok(Value::Boolean(*b)),
         (Wire::Bool(_), DataType::Text) => Ok(Value::from(wire.to_string())),
         (Wire::Number(n), DataType::Text) => Ok(Value::from(n.to_string())),
-        (Wire::Number(n), _) if data_type.is_integer() => match n.as_i64() {
-            Some(n) => data_type.fit(Value::Integer(n)),
-            // 1.0 and 1e3 are whole numbers too.
-            None => {
-                let exact: crate::Numeric = n.as_str().parse()?;
-                let whole = exact.to_i64_exact().ok_or_else(wrong)?;
-                data_type.fit(Value::Integer(whole))
+        (Wire::Number(n), _) if data_type.is_integer() => {
+            if let Some(n) = n.as_i64() {
+                return data_type.fit(Value::Integer(n));
             }
-        },
+            // 1.0 and 1e3 are whole numbers too.
+            let exact: crate::Numeric = n.as_str().parse()?;
+            data_type.fit(Value::Integer(exact.to_i64_exact().ok_or_else(wrong)?))
+        }
         (Wire::Number(n), DataType::Double | DataType::Numeric(_)) => {
             text_format::parse_text(n.as_str(), data_type)
         }

@@ -21,8 +21,8 @@ pub const COLUMNS: usize = 1_000;
 /// The most rows one statement may write: a batch above it is split by the client.
 pub const STATEMENT_ROWS: usize = 1_000_000;
 
-/// The most parameters of a statement.
-pub const PARAMETERS: usize = 256;
+/// The most parameters of a statement: a bulk INSERT of some hundred rows.
+pub const PARAMETERS: usize = 16_384;
 
 /// The most relations one query joins.
 pub const JOIN_INPUTS: usize = 16;

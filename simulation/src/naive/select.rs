@@ -109,17 +109,18 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         !keys.is_empty() || select.having.is_some() || items.iter().any(|(expr, _)| contains_aggregate(expr));
     let mut output = Vec::new();
     if grouped {
-        for (key, group) in groups(keys, kept)? {
+        for (_, group) in groups(keys, kept)? {
             let mut scope = group.first().cloned().unwrap_or_else(|| Scope {
                 names: names.clone(),
                 values: vec![V::Null; names.len()],
                 parameters,
                 group: None,
             });
-            let _ = key;
             scope.group = Some(&group);
+            // Aggregates are computed for every group, also for those that HAVING then drops.
+            let row = project(&items, &scope)?;
             if select.having.as_ref().map_or(Ok(true), |condition| holds(condition, &scope))? {
-                output.push(project(&items, &scope)?);
+                output.push(row);
             }
         }
     } else {
@@ -151,9 +152,12 @@ fn items(select: &Select) -> Result<Vec<(&Expr, String)>, Failure> {
         .collect()
 }
 
+/// The values of a group's keys, and its rows.
+type Group<'a> = (Vec<String>, Vec<Scope<'a>>);
+
 /// The groups in the order of their first rows; without keys one group, empty or not.
-fn groups<'a>(keys: &[Expr], rows: Vec<Scope<'a>>) -> Result<Vec<(Vec<String>, Vec<Scope<'a>>)>, Failure> {
-    let mut groups: Vec<(Vec<String>, Vec<Scope<'a>>)> = Vec::new();
+fn groups<'a>(keys: &[Expr], rows: Vec<Scope<'a>>) -> Result<Vec<Group<'a>>, Failure> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
     if keys.is_empty() {
         return Ok(vec![(Vec::new(), rows)]);
     }

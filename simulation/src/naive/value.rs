@@ -194,7 +194,9 @@ impl V {
     pub fn is_close(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Double(a), Self::Double(b)) => {
-                a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+                a.to_bits() == b.to_bits()
+                    || (a.is_nan() && b.is_nan())
+                    || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
             }
             (Self::Decimal(a), Self::Decimal(b)) => {
                 let scale = BigDecimal::from(1).max(a.abs());

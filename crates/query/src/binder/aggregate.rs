@@ -128,30 +128,30 @@ impl<'a> Binder<'a> {
         });
         Ok(Expr::column(AGGREGATE_PLACES + index, call.data_type).into())
     }
+}
 
-    /// An expression over the rows as one over the groups: keys, then aggregates.
-    pub(super) fn over_groups(&self, expr: &Expr, keys: &[Expr], scope: &Scope) -> Result<Expr, SqlError> {
-        if let Some(key) = keys.iter().position(|key| key == expr) {
-            return Ok(Expr::column(key, expr.data_type.clone()));
-        }
-        if let ExprKind::Column(place) = expr.kind {
-            if place >= AGGREGATE_PLACES {
-                return Ok(Expr::column(keys.len() + place - AGGREGATE_PLACES, expr.data_type.clone()));
-            }
-            let name = scope.columns.iter().find(|column| column.place == place).map_or_else(
-                || format!("#{place}"),
-                |column| {
-                    if column.relation.is_empty() {
-                        column.name.clone()
-                    } else {
-                        format!("{}.{}", column.relation, column.name)
-                    }
-                },
-            );
-            return Err(SqlError::Grouping { name, position: None });
-        }
-        expr.try_map_operands(&mut |operand| self.over_groups(operand, keys, scope)).map(fold)
+/// An expression over the rows as one over the groups: keys, then aggregates.
+pub(super) fn over_groups(expr: &Expr, keys: &[Expr], scope: &Scope) -> Result<Expr, SqlError> {
+    if let Some(key) = keys.iter().position(|key| key == expr) {
+        return Ok(Expr::column(key, expr.data_type.clone()));
     }
+    if let ExprKind::Column(place) = expr.kind {
+        if place >= AGGREGATE_PLACES {
+            return Ok(Expr::column(keys.len() + place - AGGREGATE_PLACES, expr.data_type.clone()));
+        }
+        let name = scope.columns.iter().find(|column| column.place == place).map_or_else(
+            || format!("#{place}"),
+            |column| {
+                if column.relation.is_empty() {
+                    column.name.clone()
+                } else {
+                    format!("{}.{}", column.relation, column.name)
+                }
+            },
+        );
+        return Err(SqlError::Grouping { name, position: None });
+    }
+    expr.try_map_operands(&mut |operand| over_groups(operand, keys, scope)).map(fold)
 }
 
 /// Whether a place stands for an aggregate.

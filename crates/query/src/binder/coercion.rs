@@ -62,16 +62,10 @@ pub(super) fn cast_context(from: &DataType, to: &DataType) -> Option<Context> {
     };
     match (from, to) {
         _ if from == to => Some(Context::Implicit),
-        (Smallint, Integer | Bigint | Numeric(_) | Double)
-        | (Integer, Bigint | Numeric(_) | Double)
-        | (Bigint, Numeric(_) | Double)
-        | (Numeric(_), Double | Numeric(_))
-        | (Date, Timestamptz) => Some(Context::Implicit),
-        (Integer | Bigint | Numeric(_) | Double, Smallint)
-        | (Bigint | Numeric(_) | Double, Integer)
-        | (Numeric(_) | Double, Bigint)
-        | (Double, Numeric(_))
-        | (Timestamptz, Date) => Some(Context::Assignment),
+        (Numeric(_), Numeric(_)) | (Date, Timestamptz) => Some(Context::Implicit),
+        _ if rank(from).zip(rank(to)).is_some_and(|(from, to)| from < to) => Some(Context::Implicit),
+        _ if from.is_number() && to.is_number() => Some(Context::Assignment),
+        (Timestamptz, Date) => Some(Context::Assignment),
         (Integer, Boolean) | (Boolean, Integer) => Some(Context::Explicit),
         (Jsonb, Boolean | Smallint | Integer | Bigint | Numeric(_) | Double) => Some(Context::Explicit),
         (Array(from), Array(to)) => cast_context(from, to),

@@ -175,22 +175,18 @@ impl<'a> Binder<'a> {
         columns: &[usize],
         suffix: &str,
     ) -> Result<String, SqlError> {
-        match given {
-            Some(ident) => {
-                let name = self.folded_within_limit(ident)?;
-                if is_constraint(table, &name) {
-                    return Err(SqlError::DuplicateConstraint { name, position: self.at(ident.span) });
-                }
-                Ok(name)
+        if let Some(ident) = given {
+            let name = self.folded_within_limit(ident)?;
+            if is_constraint(table, &name) {
+                return Err(SqlError::DuplicateConstraint { name, position: self.at(ident.span) });
             }
-            None => {
-                let parts: Vec<&str> = std::iter::once(table.name.as_str())
-                    .chain(columns.iter().map(|place| table.columns[*place].name.as_str()))
-                    .chain([suffix])
-                    .collect();
-                Ok(free_name(&parts.join("_"), |name| is_constraint(table, name)))
-            }
+            return Ok(name);
         }
+        let parts: Vec<&str> = std::iter::once(table.name.as_str())
+            .chain(columns.iter().map(|place| table.columns[*place].name.as_str()))
+            .chain([suffix])
+            .collect();
+        Ok(free_name(&parts.join("_"), |name| is_constraint(table, name)))
     }
 
     fn foreign_key(

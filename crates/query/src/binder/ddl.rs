@@ -213,24 +213,18 @@ impl<'a> Binder<'a> {
             }
             columns.push(place);
         }
-        let name = match &create.name {
-            Some(name) => {
-                let plain = self.object_name(name)?;
-                if self.relation_exists(&plain) {
-                    if create.if_not_exists {
-                        return Ok(None);
-                    }
-                    return Err(SqlError::DuplicateTable { name: plain, position: self.at(name.span()) });
+        let name = if let Some(name) = &create.name {
+            let plain = self.object_name(name)?;
+            if self.relation_exists(&plain) {
+                if create.if_not_exists {
+                    return Ok(None);
                 }
-                plain
+                return Err(SqlError::DuplicateTable { name: plain, position: self.at(name.span()) });
             }
-            None => {
-                let names: Vec<&str> =
-                    columns.iter().map(|place| table.columns[*place].name.as_str()).collect();
-                free_name(&format!("{}_{}_idx", table.name, names.join("_")), |name| {
-                    self.relation_exists(name)
-                })
-            }
+            plain
+        } else {
+            let names: Vec<&str> = columns.iter().map(|place| table.columns[*place].name.as_str()).collect();
+            free_name(&format!("{}_{}_idx", table.name, names.join("_")), |name| self.relation_exists(name))
         };
         let index = IndexSchema { name, columns, unique: create.unique };
         Ok(Some(CreateIndex { table: table.id, index }))

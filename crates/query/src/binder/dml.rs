@@ -324,10 +324,8 @@ impl<'a> Binder<'a> {
                 };
                 let place = self.table_column(table, ident)?;
                 if bound.iter().any(|(other, _)| *other == place) {
-                    return Err(SqlError::DuplicateColumn {
-                        name: folded(ident),
-                        position: self.at(ident.span),
-                    });
+                    let message = format!("multiple assignments to same column \"{}\"", folded(ident));
+                    return Err(SqlError::Syntax { message, position: self.at(ident.span) });
                 }
                 bound.push((place, self.assigned(table, place, value, "UPDATE", scope)?));
             }

@@ -233,10 +233,16 @@ impl<'a> Binder<'a> {
                 Ok(expr.into())
             }
             ast::Value::Placeholder(name) => self.parameter(name, span),
-            other => match other.clone().into_string() {
-                Some(text) => Ok(Operand::Unknown(Unknown::Text(text), span)),
-                None => Err(self.refuse(&format!("the literal {other}"), None, span)),
-            },
+            ast::Value::SingleQuotedString(text)
+            | ast::Value::EscapedStringLiteral(text)
+            | ast::Value::UnicodeStringLiteral(text)
+            | ast::Value::NationalStringLiteral(text) => {
+                Ok(Operand::Unknown(Unknown::Text(text.clone()), span))
+            }
+            ast::Value::DollarQuotedString(text) => {
+                Ok(Operand::Unknown(Unknown::Text(text.value.clone()), span))
+            }
+            other => Err(self.refuse(&format!("the literal {}", shortened(&other.to_string())), None, span)),
         }
     }
 
@@ -268,7 +274,7 @@ impl<'a> Binder<'a> {
                 }
                 unknown @ Operand::Unknown(..) => self.settle(unknown)?,
             },
-            unknown => self.settle(unknown)?,
+            unknown @ Operand::Unknown(..) => self.settle(unknown)?,
         };
         Ok(negated(truth_node(ExprKind::IsNull(Box::new(expr))), not_null))
     }
@@ -384,13 +390,11 @@ impl<'a> Binder<'a> {
             }
             _ => None,
         };
-        Ok(match literals {
-            Some(list) => truth_node(ExprKind::InList(Box::new(value), list)).into(),
-            None => {
-                let function = if any { Function::ArrayAny(op) } else { Function::ArrayAll(op) };
-                call_node(function, vec![value, array], DataType::Boolean).into()
-            }
-        })
+        if let Some(list) = literals {
+            return Ok(truth_node(ExprKind::InList(Box::new(value), list)).into());
+        }
+        let function = if any { Function::ArrayAny(op) } else { Function::ArrayAll(op) };
+        Ok(call_node(function, vec![value, array], DataType::Boolean).into())
     }
 
     fn cast(&mut self, inner: &'a ast::Expr, to: &DataType, scope: &Scope) -> Result<Operand, SqlError> {

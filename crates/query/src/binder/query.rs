@@ -256,15 +256,12 @@ impl<'a> Binder<'a> {
     ) -> Result<Vec<SortKey>, SqlError> {
         let mut keys = Vec::new();
         for criterion in order {
-            let column = match self.output_reference(&criterion.expr, columns)? {
-                Some(column) => column,
-                None => {
-                    return Err(self.refuse(
-                        "ORDER BY an expression beside UNION or VALUES",
-                        Some("Name a column of the result, or wrap the query: SELECT … FROM (…) AS x."),
-                        criterion.expr.span(),
-                    ));
-                }
+            let Some(column) = self.output_reference(&criterion.expr, columns)? else {
+                return Err(self.refuse(
+                    "ORDER BY an expression beside UNION or VALUES",
+                    Some("Name a column of the result, or wrap the query: SELECT … FROM (…) AS x."),
+                    criterion.expr.span(),
+                ));
             };
             keys.push(self.criterion(column, criterion)?);
         }

@@ -5,7 +5,7 @@ use sqlparser::ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardK
 
 use super::{
     Binder,
-    aggregate::{Aggregates, is_aggregate_place},
+    aggregate::{Aggregates, is_aggregate_place, over_groups},
     coercion::{Context, Operand},
     folded,
     from::is_always,
@@ -78,7 +78,7 @@ impl<'a> Binder<'a> {
             });
             add_dependent_keys(&mut keys, used.chain(ordered), &scope);
             let over = |binder: &Self, expr: &Expr| {
-                binder.over_groups(expr, &keys, &scope).map_err(|error| binder.located(error, select))
+                over_groups(expr, &keys, &scope).map_err(|error| binder.located(error, select))
             };
             for expr in &mut exprs {
                 *expr = over(self, expr)?;
@@ -201,15 +201,12 @@ impl<'a> Binder<'a> {
         };
         let mut order_keys = Vec::new();
         for criterion in order {
-            let key = match self.output_reference(&criterion.expr, &columns)? {
-                Some(column) => {
-                    self.check_unambiguous(&criterion.expr, &columns, &outputs)?;
-                    OrderKey::Output(column)
-                }
-                None => {
-                    let operand = self.expr(&criterion.expr, scope)?;
-                    OrderKey::Expr(self.settle(operand)?)
-                }
+            let key = if let Some(column) = self.output_reference(&criterion.expr, &columns)? {
+                self.check_unambiguous(&criterion.expr, &columns, &outputs)?;
+                OrderKey::Output(column)
+            } else {
+                let operand = self.expr(&criterion.expr, scope)?;
+                OrderKey::Expr(self.settle(operand)?)
             };
             order_keys.push((key, criterion));
         }
@@ -253,12 +250,11 @@ impl<'a> Binder<'a> {
         let input_first = matches!(ast, ast::Expr::Identifier(ident)
             if !matches!(scope.find(None, &folded(ident)), Found::None));
         let output = if input_first { None } else { self.output_reference(ast, columns)? };
-        let key = match output {
-            Some(output) => self.settle(outputs[output].clone())?,
-            None => {
-                let operand = self.without_aggregates("GROUP BY", |binder| binder.expr(ast, scope))?;
-                self.settle(operand)?
-            }
+        let key = if let Some(output) = output {
+            self.settle(outputs[output].clone())?
+        } else {
+            let operand = self.without_aggregates("GROUP BY", |binder| binder.expr(ast, scope))?;
+            self.settle(operand)?
         };
         if key.columns().into_iter().any(is_aggregate_place) {
             return Err(SqlError::AggregateNotAllowed { place: "GROUP BY", position: self.at(ast.span()) });

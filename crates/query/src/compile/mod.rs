@@ -62,7 +62,7 @@ fn boolean(truth: Option<bool>) -> Value {
 enum Code {
     Column(usize, usize),
     Constant(Value),
-    Computed(Box<dyn Fn(&[Row]) -> Result<Value, EvalError> + Send + Sync>),
+    Computed(Box<deltaic_dataflow::Function>),
 }
 
 impl Code {

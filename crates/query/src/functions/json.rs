@@ -126,9 +126,7 @@ fn concatenate(a: &Json, b: &Json) -> Result<Value, EvalError> {
             let kept = left.iter().filter(|(key, _)| b.member(key).is_none());
             object(kept.chain(right).cloned().collect())
         }
-        (Json::Object(_), Json::Array(_)) | (Json::Array(_), _) | (_, Json::Array(_)) => {
-            Value::json(Json::Array([list(a), list(b)].concat()))
-        }
+        (Json::Array(_), _) | (_, Json::Array(_)) => Value::json(Json::Array([list(a), list(b)].concat())),
         (Json::Object(_), _) | (_, Json::Object(_)) => {
             return Err(invalid("||", "invalid concatenation of jsonb objects"));
         }

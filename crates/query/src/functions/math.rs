@@ -39,14 +39,10 @@ pub(super) fn call(function: Function, args: &[Argument<'_>], result: &DataType)
 }
 
 fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
-    let within_one = |name| {
-        if (-1.0..=1.0).contains(&x) || x.is_nan() {
-            Ok(x)
-        } else {
-            Err(invalid(name, "input is out of range"))
-        }
+    let within_one = || {
+        if (-1.0..=1.0).contains(&x) || x.is_nan() { Ok(x) } else { Err(EvalError::DoubleOutOfRange) }
     };
-    let finite = |name| if x.is_infinite() { Err(invalid(name, "input is out of range")) } else { Ok(x) };
+    let finite = || if x.is_infinite() { Err(EvalError::DoubleOutOfRange) } else { Ok(x) };
     let value = match function {
         Function::Abs => x.abs(),
         Function::Ceil => x.ceil(),
@@ -75,12 +71,12 @@ fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
         }
         Function::Degrees => x.to_degrees(),
         Function::Radians => x.to_radians(),
-        Function::Sin => finite("sin")?.sin(),
-        Function::Cos => finite("cos")?.cos(),
-        Function::Tan => finite("tan")?.tan(),
-        Function::Cot => 1.0 / finite("cot")?.tan(),
-        Function::Asin => within_one("asin")?.asin(),
-        Function::Acos => within_one("acos")?.acos(),
+        Function::Sin => finite()?.sin(),
+        Function::Cos => finite()?.cos(),
+        Function::Tan => finite()?.tan(),
+        Function::Cot => 1.0 / finite()?.tan(),
+        Function::Asin => within_one()?.asin(),
+        Function::Acos => within_one()?.acos(),
         Function::Atan => x.atan(),
         Function::Atan2 => x.atan2(y),
         _ => return Err(mistyped()),
@@ -184,13 +180,11 @@ fn numeric_power(base: &Numeric, exponent: &Numeric) -> Result<Numeric, EvalErro
         return Numeric::try_from(value);
     };
     if times.abs() > EXPONENT {
-        let one = base.as_decimal().abs() == BigDecimal::from(1) || *base == zero;
+        let magnitude = Numeric::new(&base.as_decimal().abs())?;
+        let unit = Numeric::from(1_i64);
+        let one = magnitude == unit || *base == zero;
         if !one {
-            return if negative && base.as_decimal().abs() > BigDecimal::from(1) {
-                Ok(zero)
-            } else {
-                Err(EvalError::NumericOutOfRange)
-            };
+            return if negative && magnitude > unit { Ok(zero) } else { Err(EvalError::NumericOutOfRange) };
         }
     }
     let mut result = Numeric::from(1_i64);
@@ -209,15 +203,15 @@ fn numeric_power(base: &Numeric, exponent: &Numeric) -> Result<Numeric, EvalErro
 }
 
 fn divisors(function: Function, a: i64, b: i64, result: &DataType) -> Result<Value, EvalError> {
-    let (mut x, mut y) = (a.unsigned_abs(), b.unsigned_abs());
-    while y != 0 {
-        (x, y) = (y, x % y);
+    let (mut divisor, mut rest) = (a.unsigned_abs(), b.unsigned_abs());
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
     }
     let out = || EvalError::IntegerOutOfRange { type_name: result.name() };
     let n = match function {
-        Function::Lcm if x == 0 => 0,
-        Function::Lcm => (a.unsigned_abs() / x).checked_mul(b.unsigned_abs()).ok_or_else(out)?,
-        _ => x,
+        Function::Lcm if divisor == 0 => 0,
+        Function::Lcm => (a.unsigned_abs() / divisor).checked_mul(b.unsigned_abs()).ok_or_else(out)?,
+        _ => divisor,
     };
     result.fit(Value::Integer(i64::try_from(n).map_err(|_| out())?))
 }
@@ -231,7 +225,7 @@ fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
     if x.is_nan() || !low.is_finite() || !high.is_finite() {
         return Err(invalid("width_bucket", "bounds must be finite and operand must not be NaN"));
     }
-    if low == high {
+    if low.total_cmp(&high).is_eq() {
         return Err(invalid("width_bucket", "lower bound cannot equal upper bound"));
     }
     let (before, after) = if low < high { (x < low, x >= high) } else { (x > low, x <= high) };

@@ -24,6 +24,8 @@ pub(crate) enum Part {
     One,
     /// `%`
     Any,
+    /// An escape at the end of the pattern: an error if there is text left for it.
+    Dangling,
 }
 
 impl Pattern {
@@ -47,7 +49,7 @@ impl Pattern {
                     }
                 };
                 let fold = function == Function::ILike;
-                Ok(Self::Like { parts: like_parts(pattern, escape, fold)?, fold })
+                Ok(Self::Like { parts: like_parts(pattern, escape, fold), fold })
             }
             _ => regex(pattern, function == Function::RegexIMatch).map(Self::Regex),
         }
@@ -57,7 +59,7 @@ impl Pattern {
     pub(crate) fn matches(&self, text: &Value) -> Result<bool, EvalError> {
         let text = text.as_str().ok_or_else(mistyped)?;
         Ok(match self {
-            Self::Like { parts, fold } => like(parts, text, *fold),
+            Self::Like { parts, fold } => return like(parts, text, *fold),
             Self::Regex(regex) => regex.is_match(text),
         })
     }
@@ -72,8 +74,9 @@ pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Regex, EvalError
         .dfa_size_limit(REGEX_BYTES)
         .nest_limit(64)
         .build()
-        .map_err(|_| EvalError::InvalidPattern {
-            reason: "not a regular expression, or one that is too large",
+        .map_err(|_| EvalError::InvalidArgument {
+            function: "regular expression",
+            reason: "it cannot be read, or is too large",
         })
 }
 
@@ -91,15 +94,13 @@ fn fold_case(c: char) -> char {
     }
 }
 
-fn like_parts(pattern: &str, escape: Option<char>, fold: bool) -> Result<Vec<Part>, EvalError> {
+fn like_parts(pattern: &str, escape: Option<char>, fold: bool) -> Vec<Part> {
     let plain = |c: char| Part::Char(if fold { fold_case(c) } else { c });
     let mut parts = Vec::new();
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         parts.push(if Some(c) == escape {
-            plain(chars.next().ok_or(EvalError::InvalidPattern {
-                reason: "LIKE pattern must not end with the escape character",
-            })?)
+            chars.next().map_or(Part::Dangling, plain)
         } else {
             match c {
                 '%' if parts.last() == Some(&Part::Any) => continue,
@@ -109,11 +110,11 @@ fn like_parts(pattern: &str, escape: Option<char>, fold: bool) -> Result<Vec<Par
             }
         });
     }
-    Ok(parts)
+    parts
 }
 
 /// Matches with one point to return to, the last `%`: time is at most text times pattern.
-fn like(parts: &[Part], text: &str, fold: bool) -> bool {
+fn like(parts: &[Part], text: &str, fold: bool) -> Result<bool, EvalError> {
     let mut rest = text.chars();
     let mut at = 0;
     let mut retry: Option<(usize, std::str::Chars)> = None;
@@ -122,17 +123,23 @@ fn like(parts: &[Part], text: &str, fold: bool) -> bool {
             Some(Part::Any) => {
                 at += 1;
                 if at == parts.len() {
-                    return true;
+                    return Ok(true);
                 }
                 retry = Some((at, rest.clone()));
                 continue;
             }
-            None if rest.as_str().is_empty() => return true,
+            None if rest.as_str().is_empty() => return Ok(true),
             Some(part) => {
-                let matched = rest.next().is_some_and(|c| match part {
-                    Part::Char(wanted) => *wanted == if fold { fold_case(c) } else { c },
-                    _ => true,
-                });
+                let matched = match (rest.next(), part) {
+                    (None, _) => false,
+                    (Some(_), Part::Dangling) => {
+                        return Err(EvalError::InvalidPattern {
+                            reason: "LIKE pattern must not end with the escape character",
+                        });
+                    }
+                    (Some(c), Part::Char(wanted)) => *wanted == if fold { fold_case(c) } else { c },
+                    (Some(_), _) => true,
+                };
                 if matched {
                     at += 1;
                     continue;
@@ -140,9 +147,9 @@ fn like(parts: &[Part], text: &str, fold: bool) -> bool {
             }
             None => {}
         }
-        let Some((start, from)) = &mut retry else { return false };
+        let Some((start, from)) = &mut retry else { return Ok(false) };
         if from.next().is_none() {
-            return false;
+            return Ok(false);
         }
         at = *start;
         rest = from.clone();

@@ -195,7 +195,7 @@ impl Lowering<'_> {
     fn path(&mut self, shape: &Shape, conditions: &[Expr], start: usize) -> Path {
         let mut bound = BTreeSet::from([start]);
         let mut open: Vec<usize> = (0..conditions.len()).collect();
-        let mut decided = |bound: &BTreeSet<usize>, open: &mut Vec<usize>| -> Vec<usize> {
+        let decided = |bound: &BTreeSet<usize>, open: &mut Vec<usize>| -> Vec<usize> {
             let (now, later) =
                 open.iter().partition(|place| shape.leaves_of(&conditions[**place]).is_subset(bound));
             *open = later;

@@ -65,7 +65,7 @@ impl Lowering<'_> {
         let right_key: Vec<KeyColumn> =
             shared.iter().map(|(_, right)| KeyColumn::ascending(*right)).collect();
         let prefix: Vec<Scalar> = (0..left.prefix).map(|place| Scalar::column(0, place)).collect();
-        let columns = (0..base).map(|column| place(column)).map(|(side, place)| Scalar::column(side, place));
+        let columns = (0..base).map(place).map(|(side, place)| Scalar::column(side, place));
         let join = LeftJoin {
             left: self.input(&left, left.filter.clone(), &left_key),
             right: self.input(&right, right_filter, &right_key),

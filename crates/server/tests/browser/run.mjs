@@ -49,7 +49,7 @@ function demo(path) {
   const ended = new Promise((done) => child.on("exit", (code) => done(code)));
   const address = new Promise((found, failed) => {
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const match = /console: (http:\S+)/.exec(line);
+      const match = /console\b.*(http:\S+)/.exec(line);
       if (match) found(match[1]);
     });
     ended.then((code) => failed(new Error(`the demo ended with code ${code}`)));

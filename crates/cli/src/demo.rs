@@ -1,0 +1,136 @@
+//! `deltaic demo`: an engine with a week of real flights that depart and arrive before one's eyes.
+//!
+//! The data are in the program. Loading and replaying go through the same SQL as everybody's; a transaction is
+//! what happens to a few flights at one time.
+#![expect(clippy::disallowed_methods, reason = "the replay is paced by the wall clock")]
+
+use std::{
+    io::IsTerminal,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use deltaic_server::{Config, DemoClock, EngineHandle, Server};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value as Json;
+
+use crate::{
+    import,
+    replay::{Event, RESET, Replay},
+};
+
+const SCHEMA: &str = include_str!("../../../examples/flights/schema.sql");
+const AIRLINES: &str = include_str!("../../../examples/flights/airlines.csv");
+const AIRPORTS: &str = include_str!("../../../examples/flights/airports.csv");
+const PLANES: &str = include_str!("../../../examples/flights/planes.csv");
+const WEATHER: &str = include_str!("../../../examples/flights/weather.csv");
+const FLIGHTS: &str = include_str!("../../../examples/flights/flights.csv");
+
+/// How often the replay looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Starts the demo and serves it until Ctrl-C.
+pub(crate) fn run(listen: SocketAddr, data: Option<PathBuf>, speed: u64) -> Result<()> {
+    let temporary = data.is_none();
+    let data =
+        data.unwrap_or_else(|| std::env::temp_dir().join(format!("deltaic-demo-{}", std::process::id())));
+    let clock = Arc::new(DemoClock::new(speed as f64));
+    let server = Server::start(Config { demo: Some(Arc::clone(&clock)), ..Config::new(&data, listen) })?;
+    let engine = server.engine();
+    let replay = Replay::read(FLIGHTS).context("the flights in the program")?;
+    load(&engine, &replay)?;
+    println!("\n  the console is at  http://{}/", server.address());
+    println!(
+        "  a live query:      deltaic watch \"SELECT status, count(*) FROM flights GROUP BY status\" \\"
+    );
+    println!("                       --url http://{}", server.address());
+    println!("\n  {speed} simulated seconds pass in a second; Ctrl-C ends it\n");
+    let player = {
+        let clock = Arc::clone(&clock);
+        std::thread::spawn(move || play(&engine, &replay, &clock))
+    };
+    server.stop_on_signals({
+        let clock = Arc::clone(&clock);
+        move || clock.stop()
+    });
+    let ended = server.wait();
+    clock.stop();
+    let played = player.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the replay stopped")));
+    if temporary {
+        let _ = std::fs::remove_dir_all(&data);
+    }
+    ended?;
+    played
+}
+
+/// Puts the week's schedule into a directory that has none yet.
+fn load(engine: &EngineHandle, replay: &Replay) -> Result<()> {
+    if engine.status()?.tables.iter().any(|table| table.name == "flights") {
+        engine.execute(RESET, Vec::new())?;
+        return Ok(());
+    }
+    engine.execute(SCHEMA, Vec::new())?;
+    let files = [
+        ("airlines", AIRLINES),
+        ("airports", AIRPORTS),
+        ("planes", PLANES),
+        ("weather", WEATHER),
+        ("flights", replay.schedule.as_str()),
+    ];
+    let total: usize = files.iter().map(|(_, text)| text.len()).sum();
+    let on_terminal = std::io::stderr().is_terminal();
+    let bar = if on_terminal { ProgressBar::new(total as u64) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("  {msg:10} {bar:40} {percent}%")?);
+    let mut before = 0;
+    for (table, text) in files {
+        bar.set_message(table);
+        let mut send = |sql: &str, rows: Vec<Json>| Ok(engine.execute(sql, rows).map(|_| ())?);
+        let count =
+            import::load(&mut send, text.as_bytes(), table, "", &|place| bar.set_position(before + place))?;
+        before += text.len() as u64;
+        if !on_terminal {
+            println!("loaded {count} rows into {table}");
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Lets the week happen, again and again, until the clock is stopped.
+fn play(engine: &EngineHandle, replay: &Replay, clock: &DemoClock) -> Result<()> {
+    let mut simulated = 0.0;
+    let mut next = 0;
+    let mut last = Instant::now();
+    while !clock.is_stopped() {
+        clock.pause(TICK);
+        let now = Instant::now();
+        simulated += now.duration_since(last).as_secs_f64() * clock.status().speed;
+        last = now;
+        let due = replay.events[next..].iter().take_while(|event| event.at as f64 <= simulated).count();
+        for group in replay.events[next..next + due].chunk_by(|a, b| a.at == b.at) {
+            if let Err(error) = apply(engine, group) {
+                // An engine that shuts down refuses; anything else is told.
+                return if clock.is_stopped() { Ok(()) } else { Err(error) };
+            }
+        }
+        next += due;
+        clock.set_time(deltaic_types::datetime::timestamp_to_iso(
+            (replay.start + simulated as i64) * 1_000_000,
+        ));
+        if next == replay.events.len() {
+            engine.execute(RESET, Vec::new())?;
+            (next, simulated) = (0, 0.0);
+        }
+    }
+    Ok(())
+}
+
+/// What happens at one time is one transaction.
+fn apply(engine: &EngineHandle, events: &[Event]) -> Result<()> {
+    let statements: Vec<String> = events.iter().map(Event::statement).collect();
+    engine.execute(&statements.join("; "), Vec::new())?;
+    Ok(())
+}

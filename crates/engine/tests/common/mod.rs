@@ -1,0 +1,275 @@
+//! A database for tests: an engine over a store in memory, driven by hand.
+
+use std::sync::Arc;
+
+use deltaic_causality::ActorId;
+use deltaic_engine::{
+    ClientId, Cookie, Effects, Engine, Input, Message, News, Now, Outcome, Request, RequestError, RequestId,
+    Snapshot, Subscribe, SubscriptionId, ViewChange,
+};
+use deltaic_storage::{Identity, MemoryStore, StorageError, Store as _};
+use deltaic_types::{DatabaseId, Row, text_format};
+use serde_json::Value as Json;
+
+/// A second, in the engine's unit of time.
+pub(crate) const SECOND: i64 = 1_000_000;
+
+/// An engine with its store and the messages that nobody has read yet.
+#[derive(Debug)]
+pub(crate) struct Db {
+    pub(crate) engine: Engine,
+    pub(crate) store: MemoryStore,
+    pub(crate) now: i64,
+    next: u64,
+    messages: Vec<Message>,
+}
+
+/// Values as text, a row a string: `1|open|NULL`.
+pub(crate) fn text(row: &[deltaic_types::Value]) -> String {
+    let values: Vec<String> = row
+        .iter()
+        .map(|value| if value.is_null() { "NULL".to_owned() } else { text_format::to_text(value) })
+        .collect();
+    values.join("|")
+}
+
+fn texts(rows: &[Row]) -> Vec<String> {
+    rows.iter().map(|row| text(row)).collect()
+}
+
+impl Db {
+    /// An empty database.
+    pub(crate) fn new() -> Self {
+        Self::over(MemoryStore::new(Identity { database: DatabaseId(7), actor: ActorId(1) }))
+    }
+
+    /// A database after these statements.
+    pub(crate) fn with(sql: &str) -> Self {
+        let mut db = Self::new();
+        db.ok(sql);
+        db
+    }
+
+    pub(crate) fn over(store: MemoryStore) -> Self {
+        let engine = Engine::open(&store).unwrap();
+        Self { engine, store, now: 1_700_000_000 * SECOND, next: 0, messages: Vec::new() }
+    }
+
+    /// The same store under a new engine.
+    pub(crate) fn restart(self) -> Self {
+        let Self { store, now, .. } = self;
+        Self { now, ..Self::over(store) }
+    }
+
+    pub(crate) fn step(&mut self, input: Input) -> Effects {
+        self.now += 1000;
+        let mut effects = self.engine.step(Now(self.now), input, &self.store);
+        self.messages.append(&mut effects.send);
+        effects
+    }
+
+    pub(crate) fn requests<S: AsRef<str>>(&mut self, statements: &[S], parameters: &[Json]) -> Vec<Request> {
+        statements
+            .iter()
+            .map(|sql| {
+                self.next += 1;
+                let (id, sql) = (RequestId(self.next), sql.as_ref().to_owned());
+                Request { id, sql, parameters: parameters.to_vec() }
+            })
+            .collect()
+    }
+
+    /// Runs requests that arrive together; the number of appended commits comes first.
+    pub(crate) fn batch<S: AsRef<str>>(
+        &mut self,
+        statements: &[S],
+    ) -> (usize, Vec<Result<Outcome, RequestError>>) {
+        let requests = self.requests(statements, &[]);
+        self.send(requests)
+    }
+
+    fn send(&mut self, requests: Vec<Request>) -> (usize, Vec<Result<Outcome, RequestError>>) {
+        let effects = self.step(Input::Requests(requests));
+        let commits = effects.append.len();
+        let replies = if commits == 0 {
+            effects.replies
+        } else {
+            assert!(
+                effects.replies.is_empty() && effects.send.is_empty(),
+                "nothing leaves before it is durable"
+            );
+            self.store.append(&effects.append).unwrap();
+            self.step(Input::Appended(Ok(()))).replies
+        };
+        (commits, replies.into_iter().map(|reply| reply.result).collect())
+    }
+
+    /// Runs requests that arrive together while the store refuses every append.
+    pub(crate) fn batch_refused(&mut self, statements: &[&str]) -> Vec<Result<Outcome, RequestError>> {
+        let requests = self.requests(statements, &[]);
+        let effects = self.step(Input::Requests(requests));
+        assert!(!effects.append.is_empty());
+        let replies = self.step(Input::Appended(Err(Arc::new(StorageError::Closed)))).replies;
+        replies.into_iter().map(|reply| reply.result).collect()
+    }
+
+    /// Runs a request with parameters.
+    pub(crate) fn run(&mut self, sql: &str, parameters: &[Json]) -> Result<Outcome, RequestError> {
+        let requests = self.requests(&[sql], parameters);
+        self.send(requests).1.pop().unwrap()
+    }
+
+    /// Runs a request that succeeds.
+    #[track_caller]
+    pub(crate) fn ok(&mut self, sql: &str) -> Outcome {
+        match self.run(sql, &[]) {
+            Ok(outcome) => outcome,
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+
+    /// The rows of a request that succeeds.
+    #[track_caller]
+    pub(crate) fn rows(&mut self, sql: &str) -> Vec<String> {
+        texts(&self.ok(sql).rows)
+    }
+
+    /// The error of a request that fails. It has left no trace: no commit, no row in memory or in the store.
+    #[track_caller]
+    pub(crate) fn fails(&mut self, sql: &str) -> RequestError {
+        let before = (self.store.header().unwrap(), self.engine.status());
+        let error = match self.run(sql, &[]) {
+            Ok(outcome) => panic!("{sql} should fail, gave {outcome:?}"),
+            Err(error) => error,
+        };
+        assert_eq!(
+            (self.store.header().unwrap(), self.engine.status()),
+            before,
+            "{sql}: a failure leaves a trace"
+        );
+        error
+    }
+
+    /// The code and the message of a request that fails.
+    #[track_caller]
+    pub(crate) fn error(&mut self, sql: &str) -> (String, String) {
+        let error = self.fails(sql);
+        (error.sqlstate().to_owned(), error.to_string())
+    }
+
+    /// The code of a request that fails.
+    #[track_caller]
+    pub(crate) fn code(&mut self, sql: &str) -> String {
+        self.error(sql).0
+    }
+
+    /// Subscribes as client 1 and gives the first messages.
+    pub(crate) fn subscribe(&mut self, subscription: u64, sql: &str) -> Vec<Got> {
+        self.subscribe_as(1, subscription, sql, &[], None)
+    }
+
+    pub(crate) fn subscribe_with(&mut self, subscription: u64, sql: &str, parameters: &[Json]) -> Vec<Got> {
+        self.subscribe_as(1, subscription, sql, parameters, None)
+    }
+
+    pub(crate) fn subscribe_as(
+        &mut self,
+        client: u64,
+        subscription: u64,
+        sql: &str,
+        parameters: &[Json],
+        resume: Option<Cookie>,
+    ) -> Vec<Got> {
+        assert!(self.messages.is_empty(), "unread: {:?}", self.messages);
+        self.step(Input::Subscribe(Subscribe {
+            client: ClientId(client),
+            subscription: SubscriptionId(subscription),
+            sql: sql.to_owned(),
+            parameters: parameters.to_vec(),
+            resume,
+        }));
+        self.read().into_iter().map(|(_, got)| got).collect()
+    }
+
+    pub(crate) fn unsubscribe(&mut self, subscription: u64) {
+        self.step(Input::Unsubscribe { client: ClientId(1), subscription: SubscriptionId(subscription) });
+    }
+
+    /// Lets seconds pass.
+    pub(crate) fn pass(&mut self, seconds: i64) {
+        self.now += seconds * SECOND;
+        self.step(Input::Wake);
+    }
+
+    /// The messages since the last reading: subscription and news.
+    pub(crate) fn read(&mut self) -> Vec<(u64, Got)> {
+        self.messages.drain(..).map(|message| (message.subscription.0, Got::of(message.news))).collect()
+    }
+
+    /// The messages as they are.
+    pub(crate) fn messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// The messages since the last reading, as text.
+    pub(crate) fn news(&mut self) -> Vec<String> {
+        self.read().into_iter().map(|(subscription, got)| format!("{subscription}: {}", got.text())).collect()
+    }
+}
+
+/// News, taken apart.
+#[derive(Debug, Clone)]
+pub(crate) enum Got {
+    Snapshot(Arc<Snapshot>),
+    Change(Arc<ViewChange>),
+    Current(Cookie),
+    Error(Arc<RequestError>, Option<Cookie>),
+}
+
+impl Got {
+    fn of(news: News) -> Self {
+        match news {
+            News::Snapshot(snapshot) => Self::Snapshot(snapshot),
+            News::Change(change) => Self::Change(change),
+            News::Current(cookie) => Self::Current(cookie),
+            News::Error { error, cookie } => Self::Error(error, cookie),
+        }
+    }
+
+    /// `[1|a, 2|b]` is a snapshot, `-1|a +2|b` a change.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Snapshot(snapshot) => format!("[{}]", texts(&snapshot.rows).join(", ")),
+            Self::Change(change) => {
+                let rows: Vec<String> = change
+                    .changes
+                    .iter()
+                    .map(|(row, weight)| {
+                        let times =
+                            if weight.abs() == 1 { String::new() } else { format!("{}*", weight.abs()) };
+                        format!("{}{times}{}", if *weight < 0 { '-' } else { '+' }, text(row))
+                    })
+                    .collect();
+                rows.join(" ")
+            }
+            Self::Current(_) => "current".to_owned(),
+            Self::Error(error, _) => format!("error {}", error.sqlstate()),
+        }
+    }
+
+    pub(crate) fn cookie(&self) -> Cookie {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.cookie,
+            Self::Change(change) => change.cookie,
+            Self::Current(cookie) => *cookie,
+            Self::Error(_, cookie) => cookie.unwrap(),
+        }
+    }
+}
+
+/// The only message, as text.
+#[track_caller]
+pub(crate) fn one(got: &[Got]) -> String {
+    assert_eq!(got.len(), 1, "{got:?}");
+    got[0].text()
+}

@@ -1,0 +1,42 @@
+//! Large statements: nothing in them is quadratic. The sizes are such that a quadratic step would be heard.
+
+use std::fmt::Write as _;
+
+use crate::common::{Db, one};
+
+fn values(rows: usize) -> String {
+    let mut sql = String::new();
+    for n in 0..rows {
+        let _ = write!(sql, "{}({n}, {}, 'text {n}')", if n == 0 { "" } else { "," }, n % 100);
+    }
+    sql
+}
+
+#[test]
+fn ten_thousand_rows_a_statement() {
+    let mut db = Db::with(
+        "CREATE TABLE g (id int PRIMARY KEY);
+         CREATE TABLE t (id int PRIMARY KEY, g int REFERENCES g ON DELETE CASCADE ON UPDATE CASCADE, a text UNIQUE CHECK (a <> ''))",
+    );
+    let mut groups = String::new();
+    for n in 0..100 {
+        let _ = write!(groups, "{}({n})", if n == 0 { "" } else { "," });
+    }
+    db.ok(&format!("INSERT INTO g VALUES {groups}"));
+    one(&db.subscribe(1, "SELECT g, count(*) FROM t GROUP BY g ORDER BY g LIMIT 2"));
+    let rows = values(10_000);
+    let affected = |db: &mut Db, sql: &str| match db.run(sql, &[]) {
+        Ok(outcome) => outcome.rows_affected,
+        Err(error) => panic!("{}: {error}", &sql[..sql.len().min(60)]),
+    };
+    assert_eq!(affected(&mut db, &format!("INSERT INTO t VALUES {rows}")), 10_000);
+    assert_eq!(affected(&mut db, &format!("INSERT INTO t VALUES {rows} ON CONFLICT DO NOTHING")), 0);
+    let upsert = format!("INSERT INTO t VALUES {rows} ON CONFLICT (id) DO UPDATE SET a = 'x' || excluded.a");
+    assert_eq!(affected(&mut db, &upsert), 10_000);
+    assert_eq!(affected(&mut db, "UPDATE t SET id = id + 1, a = a || '!'"), 10_000);
+    assert_eq!(affected(&mut db, "UPDATE g SET id = id + 1000"), 100);
+    assert_eq!(affected(&mut db, "DELETE FROM g WHERE id < 1050"), 50);
+    assert_eq!(db.rows("SELECT count(*), min(id), max(g) FROM t"), ["5000|51|1099"]);
+    assert_eq!(affected(&mut db, "DELETE FROM t"), 5_000);
+    assert_eq!(db.news().len(), 4);
+}

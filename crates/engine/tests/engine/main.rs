@@ -1,0 +1,20 @@
+//! The engine driven by hand: each subject of its contract in a module of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in functions that tests share too")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod batch;
+mod cascade;
+mod cold;
+mod conflict;
+mod constraint;
+mod ddl;
+mod dml;
+mod error;
+mod large;
+mod live;
+mod resume;
+mod row_id;
+mod spoiled;

@@ -1,0 +1,281 @@
+//! The simulated world: the engine over redb over a disk that loses, tears and refuses writes.
+//!
+//! A seed gives a schema, transactions, live queries that come and go, and faults: a crash during any
+//! storage operation, a sync that fails, a disk that is full. Checked: after every commit each live result
+//! equals the naive one; after every restart every acknowledged transaction is there, the one in flight is
+//! there wholly or not at all, nothing else is, and the log explains the tables.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use deltaic_engine::RequestError;
+use deltaic_query::parse;
+use deltaic_storage::{FaultPlan, FaultyDisk, RedbStore, StorageError, check};
+
+use crate::{
+    client::{LiveResult, same, sorted},
+    driver::Driver,
+    fuzz::{Tally, identity},
+    generator::{Generator, QueryCase},
+    naive::{self, Database, Failure, Table, V},
+    random::Random,
+};
+
+/// Runs the world of a seed. The error tells what is wrong and what led there.
+pub fn world(seed: u64, tell: bool) -> Result<Tally, String> {
+    let mut world = World::new(seed, tell)?;
+    world.run().map_err(|error| format!("seed {seed}: {error}\n{}", world.history.join(";\n")))?;
+    Ok(world.tally)
+}
+
+struct World {
+    generator: Generator,
+    random: Random,
+    disk: FaultyDisk,
+    driver: Option<Driver<RedbStore>>,
+    database: Database,
+    live: BTreeMap<u64, (QueryCase, LiveResult)>,
+    next: u64,
+    now: i64,
+    history: Vec<String>,
+    tally: Tally,
+    tell: bool,
+}
+
+impl World {
+    fn new(seed: u64, tell: bool) -> Result<Self, String> {
+        let generator = Generator::new(seed);
+        let disk = FaultyDisk::new(seed);
+        let now = 1_700_000_000_000_000;
+        let store = RedbStore::create_with_backend(disk.clone(), identity()).map_err(|e| e.to_string())?;
+        let driver = Driver::open(store, now).map_err(|error| error.to_string())?;
+        Ok(Self {
+            generator,
+            random: Random::new(seed ^ 0x5eed),
+            disk,
+            driver: Some(driver),
+            database: Database::new(),
+            live: BTreeMap::new(),
+            next: 0,
+            now,
+            history: Vec::new(),
+            tally: Tally::default(),
+            tell,
+        })
+    }
+
+    fn note(&mut self, text: String) {
+        if self.tell {
+            println!("{text};");
+        }
+        self.history.push(text);
+    }
+
+    fn driver(&mut self) -> &mut Driver<RedbStore> {
+        self.driver.as_mut().expect("invariant: the engine runs between restarts")
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        for statement in self.generator.schema() {
+            self.note(statement.clone());
+            self.driver().run(&statement).map_err(|error| format!("{statement}: {error}"))?;
+        }
+        for table in &self.generator.tables {
+            let (columns, kinds) = table.columns.iter().cloned().unzip();
+            self.database.insert(table.name.clone(), Table { columns, kinds, key: 1, rows: Vec::new() });
+        }
+        for _ in 0..30 {
+            match self.random.below(8) {
+                0 => self.subscribe()?,
+                1 => self.plan_fault(),
+                2 if self.random.one_in(3) => {
+                    self.note("-- crash".to_owned());
+                    self.restart(None)?;
+                }
+                _ => self.write()?,
+            }
+            self.compare()?;
+        }
+        self.note("-- the end".to_owned());
+        self.restart(None)?;
+        self.compare()
+    }
+
+    /// Something will go wrong soon.
+    fn plan_fault(&mut self) {
+        let soon = 1 + self.random.below(40) as u64;
+        let mut plan = FaultPlan::default();
+        match self.random.below(4) {
+            0 | 1 => plan.crash_at = Some(soon),
+            2 => plan.fail_sync = Some(1 + soon % 3),
+            _ => plan.fail_write = Some(soon),
+        }
+        self.note(format!("-- {plan:?}"));
+        self.disk.set_plan(plan);
+    }
+
+    fn subscribe(&mut self) -> Result<(), String> {
+        let query = self.generator.query();
+        self.next += 1;
+        self.note(format!("-- subscribe {}: {} {:?}", self.next, query.sql, query.parameters));
+        let next = self.next;
+        self.driver().subscribe(next, &query.sql, &query.parameters, None);
+        self.live.insert(self.next, (query, LiveResult::default()));
+        self.tally.queries += 1;
+        self.deliver()
+    }
+
+    fn write(&mut self) -> Result<(), String> {
+        let count = 1 + self.random.below(3);
+        let statements: Vec<String> = (0..count).map(|_| self.generator.statement()).collect();
+        for statement in &statements {
+            self.note(statement.clone());
+        }
+        let mut after = self.database.clone();
+        let mut outcomes = Vec::new();
+        for statement in &statements {
+            let mut trial = after.clone();
+            let parsed = parse(statement).map_err(|error| format!("{statement}: {error}"))?;
+            let outcome = naive::execute(&mut trial, &parsed[0].ast);
+            if outcome.is_ok() {
+                after = trial;
+            }
+            outcomes.push(outcome);
+        }
+        match self.driver().batch(&statements) {
+            Ok(replies) => {
+                for ((statement, reply), outcome) in statements.iter().zip(replies).zip(outcomes) {
+                    match (reply, outcome) {
+                        (Ok(_), Ok(_)) => self.tally.commits += 1,
+                        (
+                            Err(RequestError::Evaluation(_) | RequestError::Constraint(_)),
+                            Err(Failure::Evaluation(_) | Failure::Constraint),
+                        ) => {}
+                        // A read that met the failing disk; the next append will say more.
+                        (Err(RequestError::Storage(error)), _) => return self.failed(&error, after),
+                        (reply, outcome) => {
+                            let reply = reply.map(|o| o.rows_affected).map_err(|e| e.to_string());
+                            return Err(format!("{statement}: {reply:?}, the oracle says {outcome:?}"));
+                        }
+                    }
+                }
+                self.database = after;
+                self.deliver()
+            }
+            Err(error) => self.failed(&error, after),
+        }
+    }
+
+    /// An append failed. Unless the disk was merely full the process ends here.
+    fn failed(&mut self, error: &Arc<StorageError>, after: Database) -> Result<(), String> {
+        self.note(format!("-- {error}"));
+        if matches!(**error, StorageError::DiskFull { .. }) {
+            // Nothing is lost and nothing of the batch is there; the store is opened anew, the engine goes on.
+            self.disk.set_plan(FaultPlan::default());
+            let driver = self.driver.take().expect("invariant: the engine ran");
+            let Driver { engine, store, now, .. } = driver;
+            drop(store);
+            let store = RedbStore::open_with_backend(self.disk.clone()).map_err(|e| e.to_string())?;
+            let mut driver = Driver::open(store, now).map_err(|e| e.to_string())?;
+            driver.engine = engine;
+            self.driver = Some(driver);
+            let tables = self.tables()?;
+            return Self::check_tables(&tables, &self.database);
+        }
+        self.restart(Some(after))
+    }
+
+    /// The machine stops and starts again. `in_flight` is the state if the batch in flight made it.
+    fn restart(&mut self, in_flight: Option<Database>) -> Result<(), String> {
+        if let Some(driver) = self.driver.take() {
+            self.now = driver.now;
+            // What the process would still have written as it ends never happens.
+            self.disk.set_plan(FaultPlan { crash_at: Some(1), ..FaultPlan::default() });
+            self.disk = self.disk.crash(self.random.number());
+            drop(driver);
+        }
+        let store = RedbStore::open_with_backend(self.disk.clone()).map_err(|error| error.to_string())?;
+        let report = check(&store).map_err(|error| error.to_string())?;
+        if !report.is_clean() {
+            return Err(format!("the log does not explain the tables: {report:?}"));
+        }
+        self.driver = Some(Driver::open(store, self.now).map_err(|error| error.to_string())?);
+        let tables = self.tables()?;
+        let acknowledged = Self::check_tables(&tables, &self.database);
+        match (acknowledged, in_flight) {
+            (Ok(()), _) => {}
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(after)) => {
+                Self::check_tables(&tables, &after).map_err(|other| format!("{error}\nnor {other}"))?;
+                self.database = after;
+            }
+        }
+        let queries: Vec<(u64, QueryCase)> =
+            self.live.iter().map(|(id, (query, _))| (*id, query.clone())).collect();
+        for (id, query) in queries {
+            self.driver().subscribe(id, &query.sql, &query.parameters, None);
+            self.live.insert(id, (query, LiveResult::default()));
+        }
+        self.deliver()
+    }
+
+    fn deliver(&mut self) -> Result<(), String> {
+        for message in std::mem::take(&mut self.driver().messages) {
+            if let Some((query, result)) = self.live.get_mut(&message.subscription.0) {
+                result.take(&message.news).map_err(|error| format!("{}: {error}", query.sql))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables' rows, as the engine tells them.
+    fn tables(&mut self) -> Result<BTreeMap<String, Vec<Vec<V>>>, String> {
+        let names: Vec<String> = self.database.keys().cloned().collect();
+        let mut tables = BTreeMap::new();
+        for name in names {
+            let sql = format!("SELECT * FROM {name}");
+            let outcome = self.driver().run(&sql).map_err(|error| format!("{sql}: {error}"))?;
+            let types: Vec<_> = outcome.columns.iter().map(|column| column.data_type.clone()).collect();
+            let rows = outcome
+                .rows
+                .iter()
+                .map(|row| row.iter().zip(&types).map(|(value, t)| V::from_engine(value, t)).collect())
+                .collect();
+            tables.insert(name, sorted(rows));
+        }
+        Ok(tables)
+    }
+
+    fn check_tables(tables: &BTreeMap<String, Vec<Vec<V>>>, database: &Database) -> Result<(), String> {
+        for (name, table) in database {
+            let expected = sorted(table.rows.clone());
+            if !same(&tables[name], &expected) {
+                return Err(format!("table {name}\n  is     {:?}\n  should {expected:?}", tables[name]));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self) -> Result<(), String> {
+        for (id, (query, result)) in &self.live {
+            let statements = parse(&query.sql).map_err(|error| format!("{}: {error}", query.sql))?;
+            let parameters: Vec<V> =
+                query.parameters.iter().map(|value| value.as_i64().map_or(V::Null, V::Int)).collect();
+            let expected = naive::query(&self.database, &statements[0].ast, &parameters);
+            self.tally.comparisons += 1;
+            match (&result.error, expected) {
+                (Some(_), Err(Failure::Evaluation(_))) => self.tally.errors += 1,
+                (None, Ok(expected)) if same(&result.values(), &sorted(expected.clone())) => {}
+                (error, expected) => {
+                    return Err(format!(
+                        "subscription {id}: {} {:?}\n  live  {:?} {error:?}\n  naive {:?}",
+                        query.sql,
+                        query.parameters,
+                        result.values(),
+                        expected.map(sorted)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
