@@ -240,6 +240,7 @@ fn browser_step(context: &Context<'_>) -> Result<Outcome, Failure> {
             Ok(Outcome::Skipped(why.to_owned()))
         };
     };
+    run(&mut cargo(context.root, &["build", "--package", "deltaic"]))?;
     run(Command::new(node).current_dir(context.root).arg(format!("{BROWSER_TESTS}/run.mjs")))?;
     Ok(Outcome::Passed)
 }

@@ -13,7 +13,7 @@ use deltaic_server::{Config, Server};
 use serde_json::{Value as Json, json};
 
 /// A bound on waiting, so that a failing test ends.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A directory of its own for each test.
 pub(crate) struct Directory(pub(crate) PathBuf);
