@@ -12,13 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use deltaic_server::{Config, DemoClock, EngineHandle, Server};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
 use crate::{
     import,
+    output::{complain, tell},
     replay::{Event, RESET, Replay},
 };
 
@@ -29,50 +30,74 @@ const PLANES: &str = include_str!("../../../examples/flights/planes.csv");
 const WEATHER: &str = include_str!("../../../examples/flights/weather.csv");
 const FLIGHTS: &str = include_str!("../../../examples/flights/flights.csv");
 
+/// Loading goes on where it broke off.
+const ROWS: import::Rows<'_> = import::Rows { null: "", skip_existing: true };
+
 /// How often the replay looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Starts the demo and serves it until Ctrl-C.
 pub(crate) fn run(listen: SocketAddr, data: Option<PathBuf>, speed: u64) -> Result<()> {
-    let temporary = data.is_none();
-    let data =
-        data.unwrap_or_else(|| std::env::temp_dir().join(format!("deltaic-demo-{}", std::process::id())));
+    // Named first, so that it goes last.
+    let temporary = data.is_none().then(|| tempfile::Builder::new().prefix("deltaic-demo-").tempdir());
+    let temporary = temporary.transpose().context("no temporary directory; name one with --data")?;
+    let data = data.or_else(|| Some(temporary.as_ref()?.path().to_owned()));
+    let data = data.expect("invariant: one of the two is there");
     let clock = Arc::new(DemoClock::new(speed as f64));
     let server = Server::start(Config { demo: Some(Arc::clone(&clock)), ..Config::new(&data, listen) })?;
-    let engine = server.engine();
-    let replay = Replay::read(FLIGHTS).context("the flights in the program")?;
-    load(&engine, &replay)?;
-    println!("\n  the console is at  http://{}/", server.address());
-    println!(
-        "  a live query:      deltaic watch \"SELECT status, count(*) FROM flights GROUP BY status\" \\"
-    );
-    println!("                       --url http://{}", server.address());
-    println!("\n  {speed} simulated seconds pass in a second; Ctrl-C ends it\n");
-    let player = {
-        let clock = Arc::clone(&clock);
-        std::thread::spawn(move || play(&engine, &replay, &clock))
-    };
     server.stop_on_signals({
         let clock = Arc::clone(&clock);
-        move || clock.stop()
+        move || {
+            clock.stop();
+            tell("\nfinishing what was begun; Ctrl-C again ends at once");
+        }
+    });
+    let engine = server.engine();
+    let replay = Replay::read(FLIGHTS).context("the flights in the program")?;
+    let loaded = load(&engine, &replay, &clock);
+    if loaded.is_err() {
+        server.stop();
+    }
+    let player = (loaded.is_ok() && !clock.is_stopped()).then(|| {
+        welcome(&server, speed);
+        let clock = Arc::clone(&clock);
+        std::thread::spawn(move || match play(&engine, &replay, &clock) {
+            // An engine that shuts down refuses; anything else is told, and the server goes on.
+            Err(error) if !clock.is_stopped() => {
+                complain(format_args!("the replay ended: {error:#}; the next demo begins anew"));
+            }
+            _ => {}
+        })
     });
     let ended = server.wait();
     clock.stop();
-    let played = player.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the replay stopped")));
-    if temporary {
-        let _ = std::fs::remove_dir_all(&data);
+    if let Some(player) = player {
+        player.join().map_err(|_| anyhow::anyhow!("the replay ended by a bug: its message is above"))?;
     }
     ended?;
-    played
+    loaded
 }
 
-/// Puts the week's schedule into a directory that has none yet.
-fn load(engine: &EngineHandle, replay: &Replay) -> Result<()> {
+fn welcome(server: &Server, speed: u64) {
+    let address = server.address();
+    tell(format_args!(
+        "
+  the console is at  http://{address}/
+  a live query:      deltaic watch \"SELECT status, count(*) FROM flights GROUP BY status\" \\
+                       --url http://{address}
+
+  {speed} simulated seconds pass in a second; Ctrl-C ends it
+"
+    ));
+}
+
+/// Puts the week's schedule into a directory that has none yet; gives up, content, when the clock is stopped.
+fn load(engine: &EngineHandle, replay: &Replay, clock: &DemoClock) -> Result<()> {
     if engine.status()?.tables.iter().any(|table| table.name == "flights") {
         engine.execute(RESET, Vec::new())?;
-        return Ok(());
+    } else {
+        engine.execute(SCHEMA, Vec::new())?;
     }
-    engine.execute(SCHEMA, Vec::new())?;
     let files = [
         ("airlines", AIRLINES),
         ("airports", AIRPORTS),
@@ -87,12 +112,20 @@ fn load(engine: &EngineHandle, replay: &Replay) -> Result<()> {
     let mut before = 0;
     for (table, text) in files {
         bar.set_message(table);
-        let mut send = |sql: &str, rows: Vec<Json>| Ok(engine.execute(sql, rows).map(|_| ())?);
-        let count =
-            import::load(&mut send, text.as_bytes(), table, "", &|place| bar.set_position(before + place))?;
+        let mut send = |sql: &str, rows: Vec<Json>| {
+            if clock.is_stopped() {
+                bail!("stopped");
+            }
+            Ok(engine.execute(sql, rows).map(|_| ())?)
+        };
+        let progress = |place| bar.set_position(before + place);
+        let count = match import::load(&mut send, text.as_bytes(), table, ROWS, &progress) {
+            Err(_) if clock.is_stopped() => break,
+            loaded => loaded?,
+        };
         before += text.len() as u64;
         if !on_terminal {
-            println!("loaded {count} rows into {table}");
+            tell(format_args!("loaded {count} rows into {table}"));
         }
     }
     bar.finish_and_clear();
@@ -111,10 +144,7 @@ fn play(engine: &EngineHandle, replay: &Replay, clock: &DemoClock) -> Result<()>
         last = now;
         let due = replay.events[next..].iter().take_while(|event| event.at as f64 <= simulated).count();
         for group in replay.events[next..next + due].chunk_by(|a, b| a.at == b.at) {
-            if let Err(error) = apply(engine, group) {
-                // An engine that shuts down refuses; anything else is told.
-                return if clock.is_stopped() { Ok(()) } else { Err(error) };
-            }
+            apply(engine, group)?;
         }
         next += due;
         clock.set_time(deltaic_types::datetime::timestamp_to_iso(

@@ -9,15 +9,27 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
-use crate::client::{Client, show_error};
+use crate::{
+    client::{Client, show_error},
+    output,
+};
 
 /// The most parameters of a statement.
 const PARAMETERS: usize = deltaic_types::limits::PARAMETERS;
 /// The most rows of a transaction: enough that its fsync is shared by many.
 const BATCH: usize = 500;
 
+/// How rows are read and written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// The text that stands for NULL.
+    pub(crate) null: &'a str,
+    /// Whether a row that is in conflict with one in the table is left out.
+    pub(crate) skip_existing: bool,
+}
+
 /// Inserts the file's rows.
-pub(crate) fn run(file: &Path, table: &str, null: &str, url: &str) -> Result<()> {
+pub(crate) fn run(file: &Path, table: &str, rows: Rows<'_>, url: &str) -> Result<()> {
     let client = Client::new(url);
     let size = std::fs::metadata(file).with_context(|| format!("{}", file.display()))?.len();
     let reader = std::fs::File::open(file).with_context(|| format!("{}", file.display()))?;
@@ -26,10 +38,10 @@ pub(crate) fn run(file: &Path, table: &str, null: &str, url: &str) -> Result<()>
     let mut send = |sql: &str, rows: Vec<Json>| {
         client.sql(sql, rows)?.map(|_| ()).map_err(|error| anyhow::anyhow!(show_error(&error, "")))
     };
-    let count = load(&mut send, reader, table, null, &|place| bar.set_position(place))?;
+    let count = load(&mut send, reader, table, rows, &|place| bar.set_position(place))?;
     bar.finish_and_clear();
-    println!("{count} rows into {table}");
-    Ok(())
+    let of = if rows.skip_existing { " read, those that are new are in " } else { " into " };
+    Ok(output::line(format_args!("{count} rows{of}{table}"))?)
 }
 
 /// Inserts CSV rows through `send`, which runs a statement with its parameters; tells how far it came in bytes.
@@ -37,7 +49,7 @@ pub(crate) fn load(
     send: &mut dyn FnMut(&str, Vec<Json>) -> Result<()>,
     reader: impl std::io::Read,
     table: &str,
-    null: &str,
+    choice: Rows<'_>,
     progress: &dyn Fn(u64),
 ) -> Result<u64> {
     let mut csv = csv::Reader::from_reader(reader);
@@ -54,19 +66,21 @@ pub(crate) fn load(
         let more = csv.read_record(&mut record)?;
         if more {
             rows.extend(
-                record.iter().map(
-                    |field| {
-                        if field == null { Json::Null } else { Json::String(field.to_owned()) }
-                    },
-                ),
+                record.iter().map(|field| {
+                    if field == choice.null { Json::Null } else { Json::String(field.to_owned()) }
+                }),
             );
         }
         let full = rows.len() == batch * columns.len();
         if full || (!more && !rows.is_empty()) {
             let number = rows.len() / columns.len();
-            let sql = insert(table, &columns, number);
+            let mut sql = insert(table, &columns, number);
+            if choice.skip_existing {
+                sql += " ON CONFLICT DO NOTHING";
+            }
             let last = csv.position().line().saturating_sub(1).max(first_line);
-            send(&sql, std::mem::take(&mut rows)).with_context(|| format!("lines {first_line} to {last}"))?;
+            send(&sql, std::mem::take(&mut rows))
+                .with_context(|| format!("lines {first_line} to {last}, of which none was inserted"))?;
             count += number as u64;
             first_line = csv.position().line();
             progress(csv.position().byte());

@@ -1,10 +1,10 @@
 //! The `deltaic` program: one subcommand a file, arguments here.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
 
 mod check;
 mod client;
 mod demo;
 mod import;
+mod output;
 mod replay;
 mod serve;
 mod sql;
@@ -86,6 +86,9 @@ enum Command {
         /// The text that stands for NULL
         #[arg(long, default_value = "")]
         null: String,
+        /// Leave out rows that are there already; an import that broke off goes on with it
+        #[arg(long)]
+        skip_existing: bool,
         /// The server
         #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
         url: String,
@@ -105,13 +108,16 @@ fn main() -> ExitCode {
         }
         Command::Sql { statements, url } => sql::run(&statements, &url),
         Command::Watch { query, params, url } => watch::run(&query, &params, &url),
-        Command::Import { file, table, null, url } => import::run(&file, &table, &null, &url),
+        Command::Import { file, table, null, skip_existing, url } => {
+            import::run(&file, &table, import::Rows { null: &null, skip_existing }, &url)
+        }
         Command::Check { data } => check::run(&data),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("deltaic: {error:#}");
+            output::complain(format_args!("deltaic: {error:#}"));
             ExitCode::FAILURE
         }
     }

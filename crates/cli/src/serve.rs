@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use anyhow::{Context, Result};
-use deltaic_server::{Config, Server};
+use anyhow::{Context, Result, bail};
+use deltaic_server::{Config, Server, SqlFailure};
+
+use crate::{client::show_error, output::tell};
 
 /// Serves the directory; runs the schema if it holds no tables yet.
 pub(crate) fn run(
@@ -18,12 +20,14 @@ pub(crate) fn run(
     let server = Server::start(Config { insecure_no_auth, ..Config::new(data, listen) })?;
     if let Some(schema) = schema {
         if server.engine().status()?.tables.is_empty() {
-            server.engine().execute(&schema, Vec::new()).context("the schema is refused")?;
+            let refused = server.engine().execute(&schema, Vec::new()).err();
+            if let Some(SqlFailure(error)) = refused {
+                bail!("the schema is refused: {}", show_error(&error, &schema));
+            }
         }
     }
-    println!("serving {} at http://{}/", data.display(), server.address());
-    println!("Ctrl-C ends it");
-    server.stop_on_signals(|| println!("\nfinishing what was begun; Ctrl-C again ends at once"));
+    server.stop_on_signals(|| tell("\nfinishing what was begun; Ctrl-C again ends at once"));
+    tell(format_args!("serving {} at http://{}/\nCtrl-C ends it", data.display(), server.address()));
     server.wait()?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use rustyline::{DefaultEditor, error::ReadlineError};
 
 use crate::{
     client::{Client, show_error},
-    table,
+    output, table,
 };
 
 /// Runs the statements and prints what comes back.
@@ -33,10 +33,7 @@ pub(crate) fn run(statements: &[String], url: &str) -> Result<()> {
 
 fn execute(client: &Client, sql: &str) -> Result<()> {
     match client.sql(sql, Vec::new())? {
-        Ok(response) => {
-            print!("{}", show(&response));
-            Ok(())
-        }
+        Ok(response) => Ok(output::line(show(&response).trim_end())?),
         Err(error) => bail!("{}", show_error(&error, sql)),
     }
 }
@@ -59,7 +56,7 @@ fn show(response: &SqlResponse) -> String {
 
 fn prompt(client: &Client) -> Result<()> {
     let mut editor = DefaultEditor::new()?;
-    println!("statements end with a semicolon; Ctrl-D leaves");
+    output::line("statements end with a semicolon; Ctrl-D leaves")?;
     let mut pending = String::new();
     loop {
         let marker = if pending.is_empty() { "deltaic> " } else { "      -> " };
@@ -73,7 +70,7 @@ fn prompt(client: &Client) -> Result<()> {
                     let statement = std::mem::take(&mut pending);
                     let _ = editor.add_history_entry(statement.trim());
                     if let Err(error) = execute(client, &statement) {
-                        eprintln!("{error:#}");
+                        output::complain(format_args!("{error:#}"));
                     }
                 }
             }

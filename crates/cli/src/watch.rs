@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 
 use crate::{
     client::{Client, show_error},
-    table,
+    output, table,
 };
 
 /// A row with the sort key beside it, and whether the last change brought it.
@@ -46,7 +46,7 @@ pub(crate) fn run(query: &str, params: &[String], url: &str) -> Result<()> {
     for line in lines.lines() {
         let Some(event) = reader.line(&line.context("the server ended the stream")?) else { continue };
         if !draws {
-            println!("{} {}", event.name, event.data);
+            output::line(format_args!("{} {}", event.name, event.data))?;
             continue;
         }
         match event.name.as_str() {
@@ -58,7 +58,7 @@ pub(crate) fn run(query: &str, params: &[String], url: &str) -> Result<()> {
             }
             "error" => {
                 let error: ErrorBody = serde_json::from_str(&event.data)?;
-                eprintln!("{}", show_error(&error, query));
+                output::complain(show_error(&error, query));
                 continue;
             }
             _ => {}

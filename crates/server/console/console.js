@@ -124,7 +124,8 @@ function setTheme(theme) {
   else document.documentElement.dataset.theme = theme;
   localStorage.setItem("deltaic.theme", theme);
   const button = byId("theme");
-  setText(button, { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" }[theme]);
+  setText(button, { auto: "◐ System", light: "○ Light", dark: "● Dark" }[theme]);
+  button.setAttribute("aria-label", `Theme: ${theme}`);
   button.onclick = () => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
 }
 setTheme(THEMES.includes(localStorage.getItem("deltaic.theme")) ? localStorage.getItem("deltaic.theme") : "auto");

@@ -130,8 +130,9 @@ impl Server {
         let stop = self.stop.clone();
         self.runtime.spawn(async move {
             signal().await;
-            first();
+            // Before anything that is not ours to trust: `first` may fail, and the end must begin nevertheless.
             stop.send_replace(true);
+            first();
             signal().await;
             // 128 and the number of SIGINT, as a shell expects it.
             std::process::exit(130);

@@ -88,6 +88,18 @@ try {
   page.on("request", (request) => {
     if (!request.url().startsWith(address) && !request.url().startsWith("data:")) errors.push(`asked elsewhere: ${request.url()}`);
   });
+  // The sockets, to close one, and what the last of them heard.
+  await page.addInitScript(() => {
+    window.sockets = [];
+    window.WebSocket = class extends WebSocket {
+      constructor(...given) {
+        super(...given);
+        window.sockets.push(this);
+        const heard = (window.heard = []);
+        this.addEventListener("message", (message) => heard.push(message.data));
+      }
+    };
+  });
   const shot = (name) => page.screenshot({ path: join(kept, `${name}.png`) });
   const sql = page.getByLabel("SQL", { exact: true });
   const cells = () => page.locator("#rows tbody td").allTextContents();
@@ -137,8 +149,14 @@ try {
     await page.locator(".chosen-node:not([hidden])").waitFor();
   });
   await check("the lost connection comes back and the result goes on", async () => {
-    await context.setOffline(true);
-    await context.setOffline(false);
+    const [before, sockets] = await page.evaluate(() => [document.querySelectorAll("#rows tbody tr").length, window.sockets.length]);
+    await page.evaluate(() => window.sockets.at(-1).close());
+    await page.locator("#state.lost").waitFor();
+    await page.locator("#state.connected").waitFor();
+    assert(await page.evaluate(() => window.sockets.length) > sockets, "there is another socket");
+    await page.waitForFunction(() => window.heard.some((text) => /"(change|current)":/.test(text)));
+    assert(!(await page.evaluate(() => window.heard.some((text) => text.includes('"snapshot":')))), "the difference came, not the whole");
+    assert((await page.locator("#rows tbody tr").count()) >= before, "the rows are still there");
     await changes();
   });
   await check("everything is reached by keyboard alone", async () => {

@@ -1,5 +1,5 @@
 //! The server from outside: real sockets, a temporary data directory, port 0.
-#![allow(clippy::unwrap_used, clippy::unused_async, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
 
 mod http;
 mod lifecycle;

@@ -59,7 +59,7 @@ impl Socket {
 }
 
 /// Engine calls block, and a runtime's threads may not.
-async fn execute(setting: &Setting, sql: &str) -> u64 {
+fn execute(setting: &Setting, sql: &str) -> u64 {
     tokio::task::block_in_place(|| setting.execute(sql).lsn)
 }
 
@@ -80,7 +80,7 @@ fn all_that_a_commit_changed_arrives_in_one_poke() {
         {
             assert!(socket.subscribe(id, sql, None).await.snapshot.is_some());
         }
-        let lsn = execute(setting, "UPDATE a SET n = 2; UPDATE b SET n = 2").await;
+        let lsn = execute(setting, "UPDATE a SET n = 2; UPDATE b SET n = 2");
         let poke = socket.poke().await;
         assert_eq!(poke.lsn, lsn);
         let ids: Vec<u64> = poke.changes.iter().map(|news| news.id).collect();
@@ -89,7 +89,7 @@ fn all_that_a_commit_changed_arrives_in_one_poke() {
         socket.say(json!({"unsubscribe": {"id": 1}})).await;
         socket.say(json!({"ping": 7})).await;
         assert_eq!(socket.message().await, ServerMessage::Pong(7));
-        execute(setting, "UPDATE a SET n = 3; UPDATE b SET n = 3").await;
+        execute(setting, "UPDATE a SET n = 3; UPDATE b SET n = 3");
         let ids: Vec<u64> = socket.poke().await.changes.iter().map(|news| news.id).collect();
         assert_eq!(ids, [2]);
     });
@@ -101,7 +101,7 @@ fn a_cookie_resumes_with_the_difference() {
         let mut socket = Socket::open(setting).await;
         let cookie = socket.subscribe(1, "SELECT n FROM a", None).await.cookie.unwrap();
         drop(socket);
-        let lsn = execute(setting, "UPDATE a SET n = 2").await;
+        let lsn = execute(setting, "UPDATE a SET n = 2");
         let mut socket = Socket::open(setting).await;
         let news = socket.subscribe(5, "SELECT n FROM a", Some(&cookie)).await;
         assert_eq!(news.change.unwrap().lsn, lsn);
@@ -184,13 +184,13 @@ fn a_client_that_does_not_read_is_cut_off_and_comes_back_with_its_cookie() {
         let body = "x".repeat(512 << 10);
         let cut = || tokio::task::block_in_place(|| setting.metric("deltaic_clients_cut_off_total") > 0.0);
         for round in 0..400 {
-            execute(setting, &format!("UPDATE t SET body = '{round}{body}'")).await;
+            execute(setting, &format!("UPDATE t SET body = '{round}{body}'"));
             if cut() {
                 break;
             }
         }
         assert!(cut());
-        let lsn = execute(setting, "UPDATE t SET body = 'last'").await;
+        let lsn = execute(setting, "UPDATE t SET body = 'last'");
         // What the system had taken still arrives; then the connection ends.
         while let Some(Ok(message)) = idle.hear().await {
             assert!(!message.to_text().unwrap().contains("\"last\""));
