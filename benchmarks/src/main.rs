@@ -4,21 +4,29 @@
 
 mod engine;
 mod flights;
+mod live;
 mod session;
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// The median and the 99th percentile of the times of many runs, in microseconds.
 fn measure(runs: usize, mut run: impl FnMut(usize)) -> (f64, f64) {
-    let mut times: Vec<f64> = (0..runs)
-        .map(|number| {
-            let start = Instant::now();
-            run(number);
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    (times[runs / 2], times[(runs * 99 / 100).min(runs - 1)])
+    let time = |number| {
+        let start = Instant::now();
+        run(number);
+        start.elapsed()
+    };
+    percentiles((0..runs).map(time).collect())
+}
+
+/// The median and the 99th percentile in microseconds.
+fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
+    times.sort();
+    let at = |place: usize| times[place.min(times.len() - 1)].as_secs_f64() * 1e6;
+    (at(times.len() / 2), at(times.len() * 99 / 100))
 }
 
 fn report(name: &str, (median, p99): (f64, f64)) {
@@ -29,9 +37,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["engine"] => engine::run(),
+        ["live"] => live::run(),
         ["flights", directory] => flights::run(std::path::Path::new(directory)),
         _ => {
-            println!("usage: deltaic-benchmarks engine | flights DIRECTORY");
+            println!("usage: deltaic-benchmarks engine | live | flights DIRECTORY");
             return ExitCode::FAILURE;
         }
     }

@@ -19,7 +19,7 @@ use crate::{Damage, OpenError, StorageError};
 const REDB_MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 
 /// Memory for pages that redb keeps; rows that the engine needs often are in its own memory.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 
 /// Why a closure given to [`Pages::run`] stopped.
 #[derive(Debug)]
