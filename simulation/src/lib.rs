@@ -4,6 +4,7 @@ pub mod client;
 pub mod driver;
 pub mod fuzz;
 pub mod generator;
+pub mod mutation;
 pub mod naive;
 pub mod postgres;
 pub mod random;

@@ -1,13 +1,20 @@
 //! The fuzzer and the simulator from the command line: by time, by count, or one seed told step by step.
 #![expect(clippy::disallowed_methods, reason = "a time limit needs a clock; no result depends on it")]
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    time::Instant,
+};
 
 use deltaic_simulation::{
     fuzz::{self, Tally},
+    mutation,
     postgres::Postgres,
     world::world,
 };
+
+const MODES: [&str; 3] = ["run", "fuzz", "mutate"];
 
 /// What the arguments ask for.
 struct Options {
@@ -35,9 +42,9 @@ fn options(arguments: &[String]) -> Result<Options, String> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = "usage: deltaic-simulation run|fuzz [--seconds S | --seeds N | --seed X] [--first X]";
+    let usage = "usage: deltaic-simulation run|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X]";
     let (mode, options) = match (arguments.first(), options(arguments.get(1..).unwrap_or_default())) {
-        (Some(mode), Ok(options)) if mode == "run" || mode == "fuzz" => (mode.clone(), options),
+        (Some(mode), Ok(options)) if MODES.contains(&mode.as_str()) => (mode.clone(), options),
         (_, Err(error)) => return fail(&format!("{error}; {usage}")),
         _ => return fail(usage),
     };
@@ -59,8 +66,12 @@ fn main() -> ExitCode {
             break;
         }
         let tell = options.seed.is_some();
-        let outcome =
-            if mode == "fuzz" { fuzz::case(seed, postgres.as_mut(), tell) } else { world(seed, tell) };
+        let case = catch_unwind(AssertUnwindSafe(|| match mode.as_str() {
+            "fuzz" => fuzz::case(seed, postgres.as_mut(), tell),
+            "mutate" => mutation::case(seed, tell),
+            _ => world(seed, tell),
+        }));
+        let outcome = case.unwrap_or_else(|_| Err(format!("seed {seed}: a panic, told above")));
         match outcome {
             Ok(counts) => tally.add(counts),
             Err(error) => return fail(&format!("{error}\nagain: {mode} --seed {seed}")),

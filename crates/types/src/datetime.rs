@@ -102,14 +102,13 @@ fn read_clock(text: &str) -> Option<i64> {
     let seconds = fields.next().unwrap_or("0");
     let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
     let second: i64 = whole.parse().ok()?;
-    let mut digits: String = fraction.chars().take(6).collect();
-    while digits.len() < 6 {
-        digits.push('0');
-    }
-    let micros: i64 = digits.parse().ok()?;
-    let valid = fields.next().is_none() && hour < 24 && minute < 60 && second < 60;
-    (valid || (hour == 24 && minute == 0 && second == 0))
-        .then_some(((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
+    // The seventh digit rounds; a sixtieth second is the next minute's first.
+    let digits: String = fraction.chars().chain("0000000".chars()).take(7).collect();
+    let micros = (digits.parse::<i64>().ok()? + 5) / 10;
+    let in_day = hour < 24 && minute < 60 && second <= 60;
+    let is_end = hour == 24 && minute == 0 && second == 0 && micros == 0;
+    let valid = fields.next().is_none() && fraction.bytes().all(|b| b.is_ascii_digit()) && (in_day || is_end);
+    valid.then(|| ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
 }
 
 fn read_zone(text: &str) -> Option<i64> {
@@ -176,10 +175,21 @@ mod tests {
             ("2013-01-01", "2013-01-01T00:00:00Z"),
             ("1969-12-31 23:59:59.5 UTC", "1969-12-31T23:59:59.5Z"),
             ("2024-02-29T24:00:00Z", "2024-03-01T00:00:00Z"),
+            ("2013-12-31 23:59:59.9999996", "2014-01-01T00:00:00Z"),
+            ("2013-01-01 10:00:60.5", "2013-01-01T10:01:00.5Z"),
         ] {
             assert_eq!(timestamp_to_iso(parse_timestamp(text).unwrap()), iso, "{text}");
         }
-        for text in ["", "now", "2013-13-01x", "2013-01-01 25:00", "2013-01-01 10:00 Mars", "2013-01-01 10"] {
+        for text in [
+            "",
+            "now",
+            "2013-13-01x",
+            "2013-01-01 25:00",
+            "2013-01-01 10:00 Mars",
+            "2013-01-01 10",
+            "2013-01-01 24:00:00.1",
+            "2013-01-01 2999999999999999993:59:59",
+        ] {
             assert!(parse_timestamp(text).is_err(), "{text}");
         }
         assert_eq!(parse_timestamp("2013-02-30"), Err(EvalError::DatetimeOutOfRange));
