@@ -188,7 +188,7 @@ impl Case {
     /// A few bytes changed, taken out, put in or moved.
     fn bytes(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             let place = self.random.below(bytes.len() + 1);
             match self.random.below(5) {
                 0 => bytes.truncate(place),
@@ -209,7 +209,7 @@ impl Case {
     /// The same for text: pieces of `pieces` go in, stretches go out.
     fn garbled(&mut self, text: &str, pieces: &[&str]) -> String {
         let mut characters: Vec<char> = text.chars().collect();
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             let place = self.random.below(characters.len() + 1);
             let end = (place + self.random.below(12)).min(characters.len());
             match self.random.below(3) {
@@ -227,7 +227,7 @@ impl Case {
 
     /// Keys and records.
     fn values(&mut self) -> Result<(), String> {
-        let types: Vec<DataType> = (0..1 + self.random.below(4)).map(|_| self.data_type()).collect();
+        let types: Vec<DataType> = (0..=self.random.below(4)).map(|_| self.data_type()).collect();
         let row: Vec<Value> = types.iter().map(|data_type| self.value(data_type)).collect();
         let mut encoded = Vec::new();
         codec::write_row(&mut encoded, &row);

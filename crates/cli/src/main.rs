@@ -11,7 +11,11 @@ mod sql;
 mod table;
 mod watch;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -33,7 +37,7 @@ enum Command {
     /// Show it: a week of real flights, replayed, and the console in the browser
     Demo {
         /// Where to listen; port 0 takes any free one
-        #[arg(long, default_value = DEFAULT_LISTEN)]
+        #[arg(long, default_value = DEFAULT_LISTEN, value_parser = listen_address)]
         listen: SocketAddr,
         /// Keep the data here; otherwise in a temporary directory that goes at the end
         #[arg(long)]
@@ -48,7 +52,7 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
         /// Where to listen; port 0 takes any free one
-        #[arg(long, default_value = DEFAULT_LISTEN)]
+        #[arg(long, default_value = DEFAULT_LISTEN, value_parser = listen_address)]
         listen: SocketAddr,
         /// SQL to run when the directory is new
         #[arg(long)]
@@ -100,7 +104,21 @@ enum Command {
     },
 }
 
+/// Where to listen: an address, or a name that has one, and a port.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |why: &str| format!("{why}: write an address and a port, as in {DEFAULT_LISTEN}");
+    let mut found = text.to_socket_addrs().map_err(|error| wrong(&error.to_string()))?;
+    found.next().ok_or_else(|| wrong("the name has no address"))
+}
+
 fn main() -> ExitCode {
+    // What is caught becomes an error that says more than the panic's own message.
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !deltaic_storage::panic_is_caught() {
+            told(panic);
+        }
+    }));
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, data, speed } => demo::run(listen, data, speed),
         Command::Serve { data, listen, schema, insecure_no_auth } => {

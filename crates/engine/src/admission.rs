@@ -42,10 +42,16 @@ pub(crate) fn run(
     let mut result = StatementResult::default();
     let mut verdict = Verdict::Commit;
     let mut open = false;
+    let mut used = 0;
     for (place, parsed) in statements.iter().enumerate() {
         let context = BindContext { catalog: transaction.tables.catalog(), now: Some(transaction.now.0) };
         let bound = bind(parsed, &context)?;
-        let parameters = parameters(&bound.parameters, &request.parameters, count)?;
+        let parameters = parameters(&bound.parameters, &request.parameters)?;
+        used = used.max(parameters.len());
+        if count == 1 {
+            bound.check_gaps()?;
+            check_count(used, request.parameters.len())?;
+        }
         match bound.statement {
             Statement::Begin if place == 0 => open = true,
             Statement::Begin => return Err(RequestError::Transaction { statement: "BEGIN" }),
@@ -62,6 +68,7 @@ pub(crate) fn run(
     if open {
         return Err(RequestError::Transaction { statement: "BEGIN" });
     }
+    check_count(used, request.parameters.len())?;
     Ok((result, verdict))
 }
 
@@ -95,13 +102,14 @@ fn written(written: dml::Written) -> StatementResult {
     StatementResult { columns: written.columns, rows: written.rows, rows_affected: written.count }
 }
 
-/// The values of a statement's parameters. Several statements share one list; one alone uses all of it.
-pub(crate) fn parameters(
-    types: &[DataType],
-    given: &[Json],
-    statements: usize,
-) -> Result<Vec<Value>, RequestError> {
-    if given.len() < types.len() || (statements == 1 && given.len() > types.len()) {
+/// Every value that is given has its place in some statement.
+fn check_count(expected: usize, given: usize) -> Result<(), RequestError> {
+    if expected == given { Ok(()) } else { Err(RequestError::Parameters { expected, given }) }
+}
+
+/// The values of a statement's parameters; NULL for a number that it does not have.
+fn parameters(types: &[Option<DataType>], given: &[Json]) -> Result<Vec<Value>, RequestError> {
+    if given.len() < types.len() {
         return Err(RequestError::Parameters { expected: types.len(), given: given.len() });
     }
     types
@@ -109,6 +117,7 @@ pub(crate) fn parameters(
         .zip(given)
         .enumerate()
         .map(|(place, (data_type, value))| {
+            let Some(data_type) = data_type else { return Ok(Value::Null) };
             json_format::from_json(value, data_type).map_err(|error| RequestError::Parameter {
                 number: place + 1,
                 type_name: data_type.to_string(),
@@ -126,10 +135,13 @@ pub(crate) fn bind_live(
 ) -> Result<(Query, Vec<DataType>, Vec<Value>), RequestError> {
     let statements = parse(sql)?;
     let [parsed] = &statements[..] else { return Err(RequestError::NotAQuery) };
-    let Bound { statement, parameters: types } = bind(parsed, &BindContext { catalog, now: None })?;
+    let bound = bind(parsed, &BindContext { catalog, now: None })?;
+    bound.check_gaps()?;
+    let Bound { statement, parameters: types } = bound;
     let Statement::Query(query) = statement else { return Err(RequestError::NotAQuery) };
-    let values = parameters(&types, given, 1)?;
-    Ok((query, types, values))
+    let values = parameters(&types, given)?;
+    check_count(values.len(), given.len())?;
+    Ok((query, types.into_iter().flatten().collect(), values))
 }
 
 /// A query with constants in place of its parameters.

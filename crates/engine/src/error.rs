@@ -127,7 +127,7 @@ pub enum RequestError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The wrong number of parameters.
-    #[error("the statement has {expected} parameters, and {given} values were given")]
+    #[error("there are {expected} parameters, and {given} values were given")]
     Parameters {
         /// How many the statement has.
         expected: usize,

@@ -184,13 +184,13 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
-    /// The caller gave too few or too many parameter values.
-    #[error("the statement has {expected} parameters, but {found} values were given")]
-    WrongParameterCount {
-        /// How many it has.
-        expected: usize,
-        /// How many were given.
-        found: usize,
+    /// More statements than a request may have.
+    #[error("more than {limit} statements in one request: send them in several")]
+    TooManyStatements {
+        /// The most.
+        limit: usize,
+        /// Where the first too many is.
+        position: Option<usize>,
     },
     /// A constant that is no value of its type, or cannot be computed.
     #[error("{error}")]
@@ -284,6 +284,7 @@ impl SqlError {
             Self::Syntax { .. } => "42601",
             Self::StatementTooLong { .. } => "54000",
             Self::TooComplex { .. } => "54001",
+            Self::TooManyStatements { .. } => "54000",
             Self::UndefinedTable { .. } => "42P01",
             Self::UndefinedColumn { .. } => "42703",
             Self::UndefinedFunction { .. } | Self::UndefinedOperator { .. } => "42883",
@@ -296,7 +297,6 @@ impl SqlError {
             Self::NotSupported { .. } => "0A000",
             Self::IndeterminateParameter { .. } => "42P18",
             Self::UndefinedParameter { .. } => "42P02",
-            Self::WrongParameterCount { .. } => "08P01",
             Self::InvalidLiteral { error, .. } => error.sqlstate(),
             Self::DuplicateTable { .. } => "42P07",
             Self::DuplicateColumn { .. } => "42701",
@@ -319,9 +319,10 @@ impl SqlError {
     /// The number of the character the error is about, from 1.
     pub fn position(&self) -> Option<usize> {
         match self {
-            Self::StatementTooLong { .. } | Self::WrongParameterCount { .. } => None,
+            Self::StatementTooLong { .. } => None,
             Self::Syntax { position, .. }
             | Self::TooComplex { position, .. }
+            | Self::TooManyStatements { position, .. }
             | Self::UndefinedTable { position, .. }
             | Self::UndefinedColumn { position, .. }
             | Self::UndefinedFunction { position, .. }

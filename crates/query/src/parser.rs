@@ -67,11 +67,16 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         .with_recursion_limit(2 * limits::EXPRESSION_DEPTH)
         .with_tokens_with_locations(tokens);
     let mut statements = Vec::new();
+    let mut cursor = Cursor::new(sql);
     loop {
         while parser.consume_token(&Token::SemiColon) {}
         let start = parser.peek_token();
         if start.token == Token::EOF {
             return Ok(statements);
+        }
+        if statements.len() == limits::STATEMENTS {
+            let position = position(sql, start.span.start);
+            return Err(SqlError::TooManyStatements { limit: limits::STATEMENTS, position });
         }
         let ast = parser.parse_statement().map_err(|error| syntax_error(sql, error))?;
         let end = parser.get_current_token().span.end;
@@ -82,7 +87,8 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
                 position: position(sql, next.span.start),
             });
         }
-        let text = slice(sql, start.span.start, end).trim_end().to_owned();
+        let start = cursor.forward(start.span.start);
+        let text = sql[start..cursor.forward(end)].trim_end().to_owned();
         statements.push(Parsed { ast, text, source: Arc::clone(&source) });
     }
 }
@@ -300,26 +306,38 @@ fn lower_first(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-/// The byte at which a location lies.
-fn offset(sql: &str, location: Location) -> Option<usize> {
-    let (line, column) = (location.line.checked_sub(1)?, location.column.checked_sub(1)?);
-    let mut start = 0;
-    for _ in 0..line {
-        start += sql[start..].find('\n')? + 1;
+/// A way through a text by its tokens' locations. It goes forward only, so all of it together is one walk.
+struct Cursor<'a> {
+    sql: &'a str,
+    at: Location,
+    offset: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(sql: &'a str) -> Self {
+        Self { sql, at: Location { line: 1, column: 1 }, offset: 0 }
     }
-    let rest = &sql[start..];
-    Some(start + rest.char_indices().nth(column as usize).map_or(rest.len(), |(at, _)| at))
+
+    /// The byte at which a location lies, or the text's end.
+    fn forward(&mut self, to: Location) -> usize {
+        let mut rest = self.sql[self.offset..].chars();
+        while self.at < to {
+            let Some(next) = rest.next() else { break };
+            self.offset += next.len_utf8();
+            if next == '\n' {
+                self.at = Location { line: self.at.line + 1, column: 1 };
+            } else {
+                self.at.column += 1;
+            }
+        }
+        self.offset
+    }
 }
 
 fn position(sql: &str, location: Location) -> Option<usize> {
-    offset(sql, location).map(|offset| sql[..offset].chars().count() + 1)
-}
-
-fn slice(sql: &str, start: Location, end: Location) -> &str {
-    match (offset(sql, start), offset(sql, end)) {
-        (Some(start), Some(end)) if start <= end => &sql[start..end],
-        _ => sql,
-    }
+    // Line 0 is how the parser says that it does not know.
+    let offset = (location.line > 0).then(|| Cursor::new(sql).forward(location))?;
+    Some(sql[..offset].chars().count() + 1)
 }
 
 #[cfg(test)]

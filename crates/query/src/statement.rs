@@ -13,17 +13,17 @@ use crate::{
 pub struct Bound {
     /// The statement.
     pub statement: Statement,
-    /// The type of `$1`, `$2`, …
-    pub parameters: Vec<DataType>,
+    /// The type of `$1`, `$2`, …; None for a number that is not in the statement.
+    pub parameters: Vec<Option<DataType>>,
 }
 
 impl Bound {
-    /// Checks that as many values are given as the statement has parameters.
-    pub fn check_parameter_count(&self, given: usize) -> Result<(), SqlError> {
-        if given == self.parameters.len() {
-            return Ok(());
+    /// Refuses a gap in the numbers, where no other statement shares the parameters: nothing says a type there.
+    pub fn check_gaps(&self) -> Result<(), SqlError> {
+        match self.parameters.iter().position(Option::is_none) {
+            Some(place) => Err(SqlError::IndeterminateParameter { number: place + 1, position: None }),
+            None => Ok(()),
         }
-        Err(SqlError::WrongParameterCount { expected: self.parameters.len(), found: given })
     }
 }
 

@@ -78,6 +78,9 @@ fn refused(path: &Path, error: io::Error) -> OpenError {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             OpenError::PermissionDenied { path: path.to_owned() }
         }
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            OpenError::NotADirectory { path: path.to_owned() }
+        }
         _ => classify(error).into(),
     }
 }
@@ -108,6 +111,10 @@ mod tests {
             "no permission to read and write there: run as its owner, or choose another data directory"
         );
         assert!(matches!(refused(io::ErrorKind::ReadOnlyFilesystem), OpenError::PermissionDenied { .. }));
+        for kind in [io::ErrorKind::AlreadyExists, io::ErrorKind::NotADirectory, io::ErrorKind::IsADirectory]
+        {
+            assert!(matches!(refused(kind), OpenError::NotADirectory { .. }));
+        }
         let full = refused(io::ErrorKind::StorageFull);
         assert!(matches!(full, OpenError::Storage(StorageError::DiskFull { .. })));
     }

@@ -13,7 +13,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum StorageError {
     /// Stored bytes are not what was written. Other parts of the store may well be whole.
-    #[error("the stored {part} is damaged ({damage}): run `deltaic check`, then restore from a backup")]
+    #[error(
+        "the stored {part} is damaged ({damage}): put back a copy from before the damage; `deltaic check` lists what is damaged"
+    )]
     Corrupted {
         /// Which part of the store: `meta`, `log`, `hot`, `cold`, or `pages` where redb itself noticed.
         part: &'static str,
@@ -114,6 +116,12 @@ pub enum OpenError {
     #[error("no permission to read and write {}: run as its owner, or choose another data directory", path.display())]
     PermissionDenied {
         /// The file or directory.
+        path: PathBuf,
+    },
+    /// Something that is no directory stands where the directory is to be, or no file where the store is to be.
+    #[error("{} is in the way: the data directory is a directory, and the store a file in it", path.display())]
+    NotADirectory {
+        /// What is in the way, or beneath it.
         path: PathBuf,
     },
     /// Reading what is there, or writing the beginnings, failed.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod caught;
 mod check;
 mod commit;
 mod directory;
@@ -13,6 +14,7 @@ mod redb_store;
 mod store;
 mod watched;
 
+pub use caught::panic_is_caught;
 pub use check::{CheckReport, Difference, check};
 pub use commit::{CellVersion, Change, Commit, StoredRow};
 pub use directory::STORE_FILE;

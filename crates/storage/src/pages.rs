@@ -7,11 +7,11 @@
 //! other ways can make it panic. Such a panic is caught here, where nothing of ours is half done: the closures
 //! given to [`Pages::run`] call redb and decode, and own what they change. What was caught is damage of the file.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
+use crate::caught::caught;
 use crate::watched::{Failures, Watched, classify};
 use crate::{Damage, OpenError, StorageError};
 
@@ -82,7 +82,7 @@ impl Pages {
         let failures = Failures::default();
         let watched = Watched::new(backend, failures.clone());
         let open = || Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(watched);
-        let database = match catch_unwind(AssertUnwindSafe(open)) {
+        let database = match caught(open) {
             Ok(Ok(database)) => database,
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => return Err(OpenError::InUse),
             // Written by a redb before the first that a store of ours was written with.
@@ -101,8 +101,7 @@ impl Pages {
     /// Runs calls of redb.
     pub(crate) fn run<T>(&self, calls: impl FnOnce(&Database) -> Result<T, Stop>) -> Result<T, StorageError> {
         let database = self.database.as_ref().expect("invariant: the database is there until it is dropped");
-        // Unwind safe: a closure changes nothing that outlives it but by redb, which poisons its own locks.
-        match catch_unwind(AssertUnwindSafe(|| calls(database))) {
+        match caught(|| calls(database)) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(stop)) => Err(self.report(stop)),
             Err(_) => Err(pages_damaged(PANICKED.to_owned())),
@@ -114,7 +113,7 @@ impl Pages {
     /// redb mends what it can, so this belongs behind reading the store as it is, never before.
     pub(crate) fn verify(&mut self) -> Result<bool, StorageError> {
         let database = self.database.as_mut().expect("invariant: the database is there until it is dropped");
-        match catch_unwind(AssertUnwindSafe(|| database.check_integrity())) {
+        match caught(|| database.check_integrity()) {
             Ok(Ok(clean)) => Ok(clean),
             Ok(Err(error)) => Err(self.report(Stop::Redb(error.into()))),
             Err(_) => Err(pages_damaged(PANICKED.to_owned())),
@@ -152,6 +151,6 @@ impl Drop for Pages {
     fn drop(&mut self) {
         // Closing writes; after damage that can panic as a read can, and there is nobody to tell.
         let database = self.database.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        let _ = caught(|| drop(database));
     }
 }

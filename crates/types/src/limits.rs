@@ -5,6 +5,8 @@
 /// The longest SQL statement, in bytes. The parser recurses; its depth is bounded by this and by
 /// [`EXPRESSION_DEPTH`].
 pub const STATEMENT_BYTES: usize = 1 << 20;
+/// Statements of a request: each is a syntax tree of some KiB before the first of them runs.
+pub const STATEMENTS: usize = 16_384;
 
 /// The deepest nesting of an expression or a query.
 pub const EXPRESSION_DEPTH: usize = 64;

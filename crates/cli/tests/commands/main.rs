@@ -133,6 +133,30 @@ fn a_data_directory_is_checked() {
 }
 
 #[test]
+fn a_damaged_directory_is_told_without_a_panic() {
+    let directory = Directory::new();
+    let server = Running::serve(&directory, &[]);
+    server.sql(&[TABLE]);
+    for start in (0..20_000).step_by(500) {
+        let rows: Vec<String> = (start..start + 500).map(|id| format!("({id}, 'row {id}', 1)")).collect();
+        server.sql(&[&format!("INSERT INTO t VALUES {}", rows.join(", "))]);
+    }
+    assert_eq!(server.end("-INT"), Some(0));
+    let store = directory.path().join(deltaic_storage::STORE_FILE);
+    let whole = fs::read(&store).unwrap();
+    let mut told = 0;
+    for page in (1..whole.len() / 4096).step_by(97) {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..(page + 1) * 4096].fill(0xa5);
+        fs::write(&store, damaged).unwrap();
+        let ended = run(deltaic("check").arg(directory.path()));
+        assert!(!ended.err.contains("panicked"), "{}", ended.err);
+        told += usize::from(ended.code == Some(1) && ended.err.contains("damaged"));
+    }
+    assert!(told > 0, "no page that was damaged is in use");
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_with_what_to_do() {
     let directory = Directory::new();
     let serve = |directory: &Directory, listen: &str| {
@@ -149,6 +173,16 @@ fn what_cannot_be_served_is_refused_with_what_to_do() {
     let ended = serve(&directory, "127.0.0.1:0");
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("another process"), "{}", ended.err);
+    let ended = serve(&other, "nowhere");
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("write an address and a port"), "{}", ended.err);
+    let file = directory.file("a file", "");
+    let ended = run(deltaic("serve").args(["--listen", "localhost:0", "--data"]).arg(&file));
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("is in the way"), "{}", ended.err);
+    fs::create_dir(other.path().join(deltaic_storage::STORE_FILE)).unwrap();
+    let ended = serve(&other, "localhost:0");
+    assert!(ended.err.contains("is in the way"), "{}", ended.err);
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn of_sql_with_position_and_hint() {
     assert_eq!(db.code(&long), "54000");
     assert_eq!(db.code(&format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000))), "54001");
     assert_eq!(db.code(&format!("SELECT {}1", "- ".repeat(10_000))), "54001");
+    assert_eq!(db.code(&"SELECT 1;".repeat(deltaic_types::limits::STATEMENTS + 1)), "54000");
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn of_parameters() {
     let mut db = Db::with("CREATE TABLE t (a int)");
     let error = db.run("SELECT a FROM t WHERE a = $2 OR a = $1", &[json!(1)]).unwrap_err();
     assert_eq!(error.sqlstate(), "08P01");
-    assert_eq!(error.to_string(), "the statement has 2 parameters, and 1 values were given");
+    assert_eq!(error.to_string(), "there are 2 parameters, and 1 values were given");
     assert_eq!(db.run("SELECT a FROM t", &[json!(1)]).unwrap_err().sqlstate(), "08P01");
     let error = db.run("SELECT a FROM t WHERE a = $1", &[json!("word")]).unwrap_err();
     assert_eq!(error.sqlstate(), "22P02");
@@ -74,6 +75,11 @@ fn of_parameters() {
     let sql = "INSERT INTO t VALUES ($1); INSERT INTO t VALUES ($1 + $2::int); SELECT a FROM t WHERE a > $1";
     assert_eq!(db.run(sql, &[json!(1), json!(2)]).unwrap().rows.len(), 1);
     assert_eq!(db.run("SELECT $2 + 1", &[json!(1), json!(2)]).unwrap_err().sqlstate(), "42P18");
+    // Each takes those that it names, and all of them together take all.
+    let sql = "UPDATE t SET a = $1; UPDATE t SET a = $2 WHERE a = 5; SELECT a FROM t WHERE a = $2";
+    assert_eq!(db.run(sql, &[json!(5), json!(6)]).unwrap().rows.len(), 2);
+    assert_eq!(db.run(sql, &[json!(5), json!(6), json!(7)]).unwrap_err().sqlstate(), "08P01");
+    assert_eq!(db.run("SELECT 1; SELECT $1", &[]).unwrap_err().sqlstate(), "08P01");
 }
 
 #[test]

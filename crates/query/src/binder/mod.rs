@@ -90,17 +90,18 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn finish(self) -> Result<Vec<DataType>, SqlError> {
+    fn finish(self) -> Result<Vec<Option<DataType>>, SqlError> {
         let parsed = self.parsed;
         self.parameters
             .into_iter()
             .enumerate()
             .map(|(index, parameter)| match parameter {
-                Some((Some(data_type), _)) => Ok(data_type),
-                other => Err(SqlError::IndeterminateParameter {
+                Some((None, span)) => Err(SqlError::IndeterminateParameter {
                     number: index + 1,
-                    position: other.and_then(|(_, span)| parsed.position(span)),
+                    position: parsed.position(span),
                 }),
+                Some((known, _)) => Ok(known),
+                None => Ok(None),
             })
             .collect()
     }

@@ -117,6 +117,6 @@ fn damage_names_its_part_and_says_what_to_do() {
     let error = StorageError::Corrupted { part: "cold", damage: Damage::Checksum };
     assert_eq!(
         error.to_string(),
-        "the stored cold is damaged (checksum differs): run `deltaic check`, then restore from a backup"
+        "the stored cold is damaged (checksum differs): put back a copy from before the damage; `deltaic check` lists what is damaged"
     );
 }

@@ -141,12 +141,14 @@ fn parameters_take_their_types_from_their_places() {
         ("SELECT $2 FROM task WHERE prio = $2 AND $1 = 'x'", "text, integer"),
     ] {
         let bound = run(&catalog, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let found: Vec<String> = bound.parameters.iter().map(DataType::to_string).collect();
+        let found: Vec<String> = bound.parameters.iter().flatten().map(DataType::to_string).collect();
         assert_eq!(found.join(", "), types, "{sql}");
     }
     let bound = run(&catalog, "SELECT $1::int, $2::int").unwrap();
-    assert_eq!(bound.check_parameter_count(2), Ok(()));
-    assert_eq!(bound.check_parameter_count(1).unwrap_err().sqlstate(), "08P01");
+    assert_eq!(bound.check_gaps(), Ok(()));
+    let bound = run(&catalog, "SELECT $2::int").unwrap();
+    assert_eq!(bound.parameters, [None, Some(DataType::Integer)]);
+    assert_eq!(bound.check_gaps().unwrap_err().sqlstate(), "42P18");
 }
 
 #[test]
