@@ -2,9 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use anyhow::{Context, Result};
-use deltaic_protocol::{ErrorBody, ErrorResponse, SqlRequest, SqlResponse};
+use anyhow::{Context, Result, bail};
+use deltaic_protocol::{ErrorBody, ErrorResponse, SqlRequest, SqlResponse, Status};
 use serde_json::Value as Json;
+use unicode_width::UnicodeWidthStr;
+
+use crate::table::visible;
 
 /// What came of a request.
 pub(crate) type Answer = Result<SqlResponse, ErrorBody>;
@@ -40,16 +43,34 @@ impl Client {
         Ok(Err(error_of(&text)))
     }
 
-    /// Opens a live query: the lines of its event stream.
-    pub(crate) fn live(&self, sql: &str, params: &Json) -> Result<Result<impl BufRead + use<>, ErrorBody>> {
-        let mut response = self
+    /// What the server holds.
+    pub(crate) fn status(&self) -> Result<Status> {
+        let mut response =
+            self.agent.get(format!("{}/v1/status", self.url)).call().with_context(|| self.nobody())?;
+        let text = response.body_mut().with_config().limit(u64::MAX).read_to_string()?;
+        if !response.status().is_success() {
+            bail!("{}", show_error(&error_of(&text), ""));
+        }
+        serde_json::from_str(&text).context("the server's answer is not understood")
+    }
+
+    /// Opens a live query: the lines of its event stream, behind the event of that id where the server knows it.
+    pub(crate) fn live(
+        &self,
+        sql: &str,
+        params: &Json,
+        last_id: Option<&str>,
+    ) -> Result<Result<impl BufRead + use<>, ErrorBody>> {
+        let mut request = self
             .agent
             .get(format!("{}/v1/live", self.url))
             .query("sql", sql)
             .query("params", params.to_string())
-            .header("accept", "text/event-stream")
-            .call()
-            .with_context(|| self.nobody())?;
+            .header("accept", "text/event-stream");
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let mut response = request.call().with_context(|| self.nobody())?;
         if !response.status().is_success() {
             return Ok(Err(error_of(&response.body_mut().read_to_string()?)));
         }
@@ -71,16 +92,16 @@ fn error_of(text: &str) -> ErrorBody {
 
 /// An error as a terminal shows it: the message, the place in the SQL, the hint.
 pub(crate) fn show_error(error: &ErrorBody, sql: &str) -> String {
-    let mut text = format!("error {}: {}", error.code, error.message);
+    let mut text = format!("error {}: {}", error.code, visible(&error.message));
     if let Some(position) = error.position.filter(|position| *position > 0) {
         let before: String = sql.chars().take(position - 1).collect();
         let line_start = before.rfind('\n').map_or(0, |place| place + 1);
         let line = sql[line_start..].lines().next().unwrap_or_default();
-        let column = before[line_start..].chars().count();
-        text += &format!("\n  {line}\n  {:column$}^", "");
+        let column = visible(&before[line_start..]).width();
+        text += &format!("\n  {}\n  {:column$}^", visible(line), "");
     }
     if let Some(hint) = &error.hint {
-        text += &format!("\nhint: {hint}");
+        text += &format!("\nhint: {}", visible(hint));
     }
     text
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use deltaic_server::{Config, DemoClock, EngineHandle, Server};
+use deltaic_server::{Config, DemoClock, EngineHandle, Server, SqlFailure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
@@ -51,7 +51,7 @@ pub(crate) fn run(listen: SocketAddr, data: Option<PathBuf>, speed: u64) -> Resu
             clock.stop();
             tell("\nfinishing what was begun; Ctrl-C again ends at once");
         }
-    });
+    })?;
     let engine = server.engine();
     let replay = Replay::read(FLIGHTS).context("the flights in the program")?;
     let loaded = load(&engine, &replay, &clock);
@@ -116,7 +116,7 @@ fn load(engine: &EngineHandle, replay: &Replay, clock: &DemoClock) -> Result<()>
             if clock.is_stopped() {
                 bail!("stopped");
             }
-            Ok(engine.execute(sql, rows).map(|_| ())?)
+            Ok(engine.execute(sql, rows).map(|_| ()).map_err(|SqlFailure(error)| error))
         };
         let progress = |place| bar.set_position(before + place);
         let count = match import::load(&mut send, text.as_bytes(), table, ROWS, &progress) {

@@ -1,23 +1,31 @@
 //! `deltaic import`: a CSV file into a table, a batch of rows a transaction.
 //!
-//! Values travel as parameters, so nothing in the file is ever SQL. A row that is refused ends the import
-//! with its line; the batches before it are in the table.
+//! Values travel as parameters, so nothing in the file is ever SQL. A row that is refused ends the import with its
+//! line; the batches before it are in the table, of its own batch nothing is.
 
-use std::{io::IsTerminal, path::Path};
+use std::{
+    cell::Cell,
+    io::{IsTerminal, Read},
+    path::Path,
+    rc::Rc,
+};
 
 use anyhow::{Context, Result, bail};
+use deltaic_protocol::ErrorBody;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
 use crate::{
     client::{Client, show_error},
-    output,
+    output, table,
 };
 
 /// The most parameters of a statement.
 const PARAMETERS: usize = deltaic_types::limits::PARAMETERS;
 /// The most rows of a transaction: enough that its fsync is shared by many.
 const BATCH: usize = 500;
+/// What some programs write before the first column's name.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// How rows are read and written.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +36,9 @@ pub(crate) struct Rows<'a> {
     pub(crate) skip_existing: bool,
 }
 
+/// Runs a statement with its parameters. The outer error is that it could not be asked.
+pub(crate) type Send<'a> = dyn FnMut(&str, Vec<Json>) -> Result<Result<(), ErrorBody>> + 'a;
+
 /// Inserts the file's rows.
 pub(crate) fn run(file: &Path, table: &str, rows: Rows<'_>, url: &str) -> Result<()> {
     let client = Client::new(url);
@@ -35,54 +46,47 @@ pub(crate) fn run(file: &Path, table: &str, rows: Rows<'_>, url: &str) -> Result
     let reader = std::fs::File::open(file).with_context(|| format!("{}", file.display()))?;
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(size) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}")?);
-    let mut send = |sql: &str, rows: Vec<Json>| {
-        client.sql(sql, rows)?.map(|_| ()).map_err(|error| anyhow::anyhow!(show_error(&error, "")))
-    };
+    let mut send = |sql: &str, rows: Vec<Json>| Ok(client.sql(sql, rows)?.map(|_| ()));
     let count = load(&mut send, reader, table, rows, &|place| bar.set_position(place))?;
     bar.finish_and_clear();
-    let of = if rows.skip_existing { " read, those that are new are in " } else { " into " };
-    Ok(output::line(format_args!("{count} rows{of}{table}"))?)
+    let of = if rows.skip_existing { " read; those that were not there are now in" } else { " into" };
+    Ok(output::line(format_args!("{}{of} {table}", table::rows(count)))?)
 }
 
-/// Inserts CSV rows through `send`, which runs a statement with its parameters; tells how far it came in bytes.
+/// Inserts CSV rows through `send`; tells how far it came in bytes.
 pub(crate) fn load(
-    send: &mut dyn FnMut(&str, Vec<Json>) -> Result<()>,
-    reader: impl std::io::Read,
+    send: &mut Send<'_>,
+    reader: impl Read,
     table: &str,
     choice: Rows<'_>,
     progress: &dyn Fn(u64),
 ) -> Result<u64> {
-    let mut csv = csv::Reader::from_reader(reader);
-    let columns: Vec<String> = csv.headers()?.iter().map(quote).collect();
-    if columns.is_empty() || columns.len() > PARAMETERS {
-        bail!("the first line names {} columns; it must name 1 to {PARAMETERS}", columns.len());
+    let quotes = Rc::new(Cell::new(0));
+    let mut csv = csv::Reader::from_reader(Counted { reader, quotes: Rc::clone(&quotes) });
+    let mut names: Vec<String> = csv.headers()?.iter().map(str::to_owned).collect();
+    if let Some(first) = names.first_mut() {
+        *first = first.trim_start_matches(BYTE_ORDER_MARK).to_owned();
     }
-    let batch = (PARAMETERS / columns.len()).min(BATCH);
-    let mut rows: Vec<Json> = Vec::new();
-    let mut first_line = 2;
+    if names.is_empty() || names.len() > PARAMETERS {
+        bail!("the first line names {} columns; it must name 1 to {PARAMETERS}", names.len());
+    }
+    let size = (PARAMETERS / names.len()).min(BATCH);
+    let mut batch = Batch { table, names, skip_existing: choice.skip_existing, rows: Vec::new() };
     let mut count = 0;
     let mut record = csv::StringRecord::new();
     loop {
-        let more = csv.read_record(&mut record)?;
+        let line = csv.position().line();
+        let more = csv.read_record(&mut record).with_context(|| partly(count))?;
         if more {
-            rows.extend(
-                record.iter().map(|field| {
-                    if field == choice.null { Json::Null } else { Json::String(field.to_owned()) }
-                }),
-            );
+            let value = |field: &str| if field == choice.null { Json::Null } else { field.into() };
+            batch.rows.push((line, record.iter().map(value).collect()));
+        } else if quotes.get() % 2 == 1 {
+            bail!("a quote is opened and never closed, so the rows cannot be told; {}", partly(count));
         }
-        let full = rows.len() == batch * columns.len();
-        if full || (!more && !rows.is_empty()) {
-            let number = rows.len() / columns.len();
-            let mut sql = insert(table, &columns, number);
-            if choice.skip_existing {
-                sql += " ON CONFLICT DO NOTHING";
-            }
-            let last = csv.position().line().saturating_sub(1).max(first_line);
-            send(&sql, std::mem::take(&mut rows))
-                .with_context(|| format!("lines {first_line} to {last}, of which none was inserted"))?;
-            count += number as u64;
-            first_line = csv.position().line();
+        if batch.rows.len() == size || (!more && !batch.rows.is_empty()) {
+            batch.send(send).with_context(|| partly(count))?;
+            count += batch.rows.len() as u64;
+            batch.rows.clear();
             progress(csv.position().byte());
         }
         if !more {
@@ -91,21 +95,92 @@ pub(crate) fn load(
     }
 }
 
-fn insert(table: &str, columns: &[String], rows: usize) -> String {
-    let mut sql = format!("INSERT INTO {} ({}) VALUES ", quote(table), columns.join(", "));
-    for row in 0..rows {
-        let values: Vec<String> =
-            (1..=columns.len()).map(|column| format!("${}", row * columns.len() + column)).collect();
-        sql += if row == 0 { "(" } else { ", (" };
-        sql += &values.join(", ");
-        sql.push(')');
+/// What is in the table when an import ends early.
+fn partly(count: u64) -> String {
+    match count {
+        0 => "nothing was inserted".to_owned(),
+        count => format!("{} were inserted before; --skip-existing goes on behind them", table::rows(count)),
     }
-    sql
+}
+
+/// Rows of one transaction, each with its line.
+struct Batch<'a> {
+    table: &'a str,
+    names: Vec<String>,
+    skip_existing: bool,
+    rows: Vec<(u64, Vec<Json>)>,
+}
+
+impl Batch<'_> {
+    fn send(&self, send: &mut Send<'_>) -> Result<()> {
+        match send(&self.insert(self.rows.len()), self.values(self.rows.len()))? {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refused(send, error)?),
+        }
+    }
+
+    fn values(&self, rows: usize) -> Vec<Json> {
+        self.rows[..rows].iter().flat_map(|(_, values)| values).cloned().collect()
+    }
+
+    fn insert(&self, rows: usize) -> String {
+        let columns: Vec<String> = self.names.iter().map(|name| quote(name)).collect();
+        let mut sql = format!("INSERT INTO {} ({}) VALUES ", quote(self.table), columns.join(", "));
+        for row in 0..rows {
+            let values: Vec<String> =
+                (1..=columns.len()).map(|column| format!("${}", row * columns.len() + column)).collect();
+            sql += if row == 0 { "(" } else { ", (" };
+            sql += &values.join(", ");
+            sql.push(')');
+        }
+        if self.skip_existing {
+            sql += " ON CONFLICT DO NOTHING";
+        }
+        sql
+    }
+
+    /// Finds the first row with which the batch is refused: the fewest rows that are, tried and taken back.
+    fn refused(&self, send: &mut Send<'_>, whole: ErrorBody) -> Result<anyhow::Error> {
+        let (mut good, mut bad, mut error) = (0, self.rows.len(), whole);
+        while good + 1 < bad {
+            let middle = usize::midpoint(good, bad);
+            let sql = format!("BEGIN; {}; ROLLBACK", self.insert(middle));
+            match send(&sql, self.values(middle))? {
+                Ok(()) => good = middle,
+                Err(found) => (bad, error) = (middle, found),
+            }
+        }
+        // The row is the last of the statement, so a parameter of it is a column.
+        let number = error.message.strip_prefix("parameter $").map(|rest| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            (digits.parse::<usize>().unwrap_or_default(), rest[digits.len()..].to_owned())
+        });
+        if let Some((number, rest)) = number.filter(|(number, _)| *number > good * self.names.len()) {
+            error.message = format!("column {}{rest}", self.names[(number - 1) % self.names.len()]);
+        }
+        error.position = None;
+        Ok(anyhow::anyhow!("line {}: {}", self.rows[bad - 1].0, show_error(&error, "")))
+    }
 }
 
 /// A name in quotes.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A reader that counts quotes: a file in which each is closed has an even number of them.
+struct Counted<R> {
+    reader: R,
+    quotes: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        let quotes = buffer[..count].iter().filter(|byte| **byte == b'"').count();
+        self.quotes.set(self.quotes.get() + quotes);
+        Ok(count)
+    }
 }
 
 #[cfg(test)]
@@ -114,10 +189,38 @@ mod tests {
 
     #[test]
     fn names_are_quoted_and_parameters_numbered() {
-        let columns = [quote("id"), quote("a \"b\"")];
+        let names = vec!["id".to_owned(), "a \"b\"".to_owned()];
+        let batch = Batch { table: "t", names, skip_existing: true, rows: Vec::new() };
         assert_eq!(
-            insert("t", &columns, 2),
-            "INSERT INTO \"t\" (\"id\", \"a \"\"b\"\"\") VALUES ($1, $2), ($3, $4)"
+            batch.insert(2),
+            "INSERT INTO \"t\" (\"id\", \"a \"\"b\"\"\") VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
         );
+    }
+
+    #[test]
+    fn the_refused_row_is_found() {
+        for bad in 1..40_usize {
+            let mut send = |sql: &str, values: Vec<Json>| {
+                assert_eq!(sql.matches('(').count() - 1, values.len());
+                let found = values.iter().position(|value| value == "bad").map(|place| place + 1);
+                let message = |place| ErrorBody::new("22P02", format!("parameter ${place} is no integer"));
+                Ok(found.map_or(Ok(()), |place| Err(message(place))))
+            };
+            let rows: Vec<String> =
+                (1..40).map(|row| if row >= bad { "bad".to_owned() } else { row.to_string() }).collect();
+            let text = format!("\u{feff}id\n{}\n", rows.join("\n"));
+            let choice = Rows { null: "", skip_existing: false };
+            let error = load(&mut send, text.as_bytes(), "t", choice, &|_| ()).unwrap_err();
+            let message = format!("line {}: error 22P02: column id is no integer", bad + 1);
+            assert_eq!(format!("{error:#}"), format!("nothing was inserted: {message}"));
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_an_error_before_its_row_is_sent() {
+        let mut send = |_: &str, _: Vec<Json>| -> Result<Result<(), ErrorBody>> { panic!("nothing is sent") };
+        let choice = Rows { null: "", skip_existing: false };
+        let error = load(&mut send, &b"id\n1\n\"2\n3\n"[..], "t", choice, &|_| ()).unwrap_err();
+        assert!(error.to_string().contains("never closed"), "{error}");
     }
 }

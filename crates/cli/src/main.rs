@@ -5,11 +5,13 @@ mod client;
 mod demo;
 mod import;
 mod output;
+mod prompt;
 mod replay;
 mod serve;
 mod sql;
 mod table;
 mod watch;
+mod watched;
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},

@@ -26,7 +26,7 @@ pub(crate) fn run(
             }
         }
     }
-    server.stop_on_signals(|| tell("\nfinishing what was begun; Ctrl-C again ends at once"));
+    server.stop_on_signals(|| tell("\nfinishing what was begun; Ctrl-C again ends at once"))?;
     tell(format_args!("serving {} at http://{}/\nCtrl-C ends it", data.display(), server.address()));
     server.wait()?;
     Ok(())

@@ -1,206 +1,182 @@
 //! `deltaic watch`: a query's result in the terminal, kept up to date.
 //!
-//! On a terminal it is a table that is drawn anew with each change and marks the rows that came with it;
-//! elsewhere the snapshot and each change are lines of JSON, for other programs to read.
+//! On a terminal it is a table that is drawn over itself with each change and marks the rows that came with it; a
+//! lost connection is taken up again where it broke off. Elsewhere the snapshot and each change are lines of JSON,
+//! for other programs to read, and the end of the stream is the end.
 
 use std::{
-    cmp::Ordering,
     io::{BufRead, IsTerminal, Write},
+    sync::mpsc::{self, Sender},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
-use crossterm::{cursor, queue, style::Stylize, terminal};
-use deltaic_protocol::{Change, ErrorBody, EventReader, Snapshot};
+use crossterm::{cursor, event, queue, terminal};
+use deltaic_protocol::{ErrorBody, Event, EventReader};
 use serde_json::Value as Json;
 
 use crate::{
     client::{Client, show_error},
-    output, table,
+    output,
+    watched::Watched,
 };
 
-/// A row with the sort key beside it, and whether the last change brought it.
-struct Entry {
-    row: Vec<Json>,
-    key: Vec<Json>,
-    fresh: bool,
-}
+/// How long to wait before a lost connection is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// The result as it is known here.
-struct Watched {
-    snapshot: Snapshot,
-    entries: Vec<Entry>,
-    lsn: u64,
+/// What happens while a result is watched.
+enum Happening {
+    Event(Event),
+    /// The stream broke off: what it said last.
+    Lost(String),
+    /// The server refuses the query.
+    Refused(ErrorBody),
+    Resized,
 }
 
 /// Shows a query's result until the server ends it.
 pub(crate) fn run(query: &str, params: &[String], url: &str) -> Result<()> {
     let params: Result<Vec<Json>, _> = params.iter().map(|text| serde_json::from_str(text)).collect();
     let params = Json::Array(params.context("a parameter is JSON: 7, \"text\", null")?);
-    let lines = match Client::new(url).live(query, &params)? {
+    let client = Client::new(url);
+    let lines = match client.live(query, &params, None)? {
         Ok(lines) => lines,
         Err(error) => bail!("{}", show_error(&error, query)),
     };
-    let draws = std::io::stdout().is_terminal();
+    if !std::io::stdout().is_terminal() {
+        return print(lines);
+    }
+    let (happenings, happened) = mpsc::channel();
+    watch_size(happenings.clone());
+    let text = query.to_owned();
+    thread::spawn(move || follow(lines, &client, &text, &params, &happenings));
+    let mut screen = Screen { query, note: String::new(), watched: None };
+    screen.clear()?;
+    for happening in happened {
+        match happening {
+            Happening::Event(event) => screen.take(&event)?,
+            Happening::Lost(why) => screen.note = format!(", connection lost ({why}): trying again"),
+            Happening::Refused(error) => bail!("{}", show_error(&error, query)),
+            Happening::Resized => screen.clear()?,
+        }
+        screen.draw()?;
+    }
+    Ok(())
+}
+
+/// Events as lines for other programs.
+fn print(lines: impl BufRead) -> Result<()> {
     let mut reader = EventReader::default();
-    let mut watched: Option<Watched> = None;
     for line in lines.lines() {
-        let Some(event) = reader.line(&line.context("the server ended the stream")?) else { continue };
-        if !draws {
+        if let Some(event) = reader.line(&line.context("the server ended the stream")?) {
             output::line(format_args!("{} {}", event.name, event.data))?;
-            continue;
-        }
-        match event.name.as_str() {
-            "snapshot" => watched = Some(Watched::new(serde_json::from_str(&event.data)?)),
-            "change" => {
-                if let Some(watched) = &mut watched {
-                    watched.apply(&serde_json::from_str(&event.data)?);
-                }
-            }
-            "error" => {
-                let error: ErrorBody = serde_json::from_str(&event.data)?;
-                output::complain(show_error(&error, query));
-                continue;
-            }
-            _ => {}
-        }
-        if let Some(watched) = &watched {
-            watched.draw(query)?;
         }
     }
     bail!("the server ended the stream")
 }
 
-impl Watched {
-    fn new(mut snapshot: Snapshot) -> Self {
-        let rows = std::mem::take(&mut snapshot.rows);
-        let mut keys = std::mem::take(&mut snapshot.keys).into_iter();
-        let entries = rows
-            .into_iter()
-            .map(|row| Entry { row, key: keys.next().unwrap_or_default(), fresh: false })
-            .collect();
-        Self { lsn: snapshot.lsn, snapshot, entries }
-    }
-
-    fn apply(&mut self, change: &Change) {
-        self.lsn = change.lsn;
-        for entry in &mut self.entries {
-            entry.fresh = false;
+/// Reads events, and connects again when they end, with the id of the last one.
+#[expect(clippy::disallowed_methods, reason = "a server that is away is not asked again at once")]
+fn follow(first: impl BufRead, client: &Client, query: &str, params: &Json, to: &Sender<Happening>) {
+    let mut last_id = None;
+    let mut why = read(first, to, &mut last_id);
+    loop {
+        if to.send(Happening::Lost(why)).is_err() {
+            return;
         }
-        for change in &change.changes {
-            for _ in 0..change.weight.unsigned_abs() {
-                if change.weight > 0 {
-                    let (row, key) = (change.row.clone(), change.key.clone());
-                    let fresh = Entry { row, key, fresh: true };
-                    let place = self.entries.partition_point(|entry| self.order(entry, &fresh).is_le());
-                    self.entries.insert(place, fresh);
-                } else {
-                    let gone = self
-                        .entries
-                        .iter()
-                        .position(|entry| entry.row == change.row && entry.key == change.key);
-                    if let Some(place) = gone {
-                        self.entries.remove(place);
-                    }
+        thread::sleep(RETRY);
+        why = match client.live(query, params, last_id.as_deref()) {
+            Ok(Ok(lines)) => read(lines, to, &mut last_id),
+            Ok(Err(error)) if error.http_status() < 500 => {
+                let _ = to.send(Happening::Refused(error));
+                return;
+            }
+            Ok(Err(error)) => error.message,
+            Err(error) => error.root_cause().to_string(),
+        };
+    }
+}
+
+/// Reads events to the end of the stream; says why it ended.
+fn read(lines: impl BufRead, to: &Sender<Happening>, last_id: &mut Option<String>) -> String {
+    let mut reader = EventReader::default();
+    for line in lines.lines() {
+        match line {
+            Ok(line) => {
+                let Some(event) = reader.line(&line) else { continue };
+                if event.id.is_some() {
+                    last_id.clone_from(&event.id);
                 }
+                let _ = to.send(Happening::Event(event));
+            }
+            Err(error) => return error.to_string(),
+        }
+    }
+    "the server closed it".to_owned()
+}
+
+/// Says when the terminal has another size, where it can be known.
+fn watch_size(to: Sender<Happening>) {
+    thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if matches!(event, event::Event::Resize(..)) && to.send(Happening::Resized).is_err() {
+                return;
             }
         }
-    }
+    });
+}
 
-    /// The query's order: of the row's columns, then of those beside it.
-    fn order(&self, a: &Entry, b: &Entry) -> Ordering {
-        let width = self.snapshot.columns.len();
-        for key in &self.snapshot.order {
-            let at = |entry: &Entry| -> Json {
-                let place = key.column;
-                let value = if place < width { entry.row.get(place) } else { entry.key.get(place - width) };
-                value.cloned().unwrap_or(Json::Null)
-            };
-            let order = match (at(a), at(b)) {
-                (Json::Null, Json::Null) => Ordering::Equal,
-                (Json::Null, _) => {
-                    if key.nulls_first {
-                        Ordering::Less
-                    } else {
-                        Ordering::Greater
-                    }
+/// What is on the terminal.
+struct Screen<'a> {
+    query: &'a str,
+    note: String,
+    watched: Option<Watched>,
+}
+
+impl Screen<'_> {
+    fn take(&mut self, event: &Event) -> Result<()> {
+        self.note.clear();
+        match event.name.as_str() {
+            "snapshot" => self.watched = Some(Watched::new(serde_json::from_str(&event.data)?)),
+            "change" => {
+                if let Some(watched) = &mut self.watched {
+                    watched.apply(&serde_json::from_str(&event.data)?);
                 }
-                (_, Json::Null) => {
-                    if key.nulls_first {
-                        Ordering::Greater
-                    } else {
-                        Ordering::Less
-                    }
-                }
-                (a, b) if key.descending => compare(&b, &a),
-                (a, b) => compare(&a, &b),
-            };
-            if order != Ordering::Equal {
-                return order;
             }
+            "error" => {
+                let error: ErrorBody = serde_json::from_str(&event.data)?;
+                if event.id.is_none() {
+                    bail!("{}", show_error(&error, self.query));
+                }
+                self.note = format!(" — not up to date: {}", error.message);
+            }
+            _ => {}
         }
-        Ordering::Equal
-    }
-
-    fn draw(&self, query: &str) -> Result<()> {
-        let (width, height) = terminal::size().unwrap_or((80, 24));
-        let room = usize::from(height).saturating_sub(5);
-        let columns = &self.snapshot.columns;
-        let limit = usize::from(width).saturating_sub(columns.len() * 3) / columns.len().max(1);
-        let shown = self.entries.iter().take(room);
-        let widths = table::widths(columns, shown.clone().map(|entry| &entry.row), limit.max(8));
-        let mut out = std::io::stdout().lock();
-        queue!(out, cursor::MoveTo(0, 0), terminal::Clear(terminal::ClearType::All))?;
-        let title: String = query.split_whitespace().collect::<Vec<_>>().join(" ");
-        writeln!(out, "{}", title.chars().take(usize::from(width)).collect::<String>().dim())?;
-        let [names, rule] = table::header(columns, &widths);
-        writeln!(out, "{}\n{rule}", names.bold())?;
-        for entry in shown {
-            let line = table::line(&entry.row, columns, &widths);
-            if entry.fresh { writeln!(out, "{}", line.reverse())? } else { writeln!(out, "{line}")? }
-        }
-        let hidden = self.entries.len().saturating_sub(room);
-        let more = if hidden > 0 { format!(", {hidden} not shown") } else { String::new() };
-        writeln!(out, "{}", format!("{} rows{more}, lsn {}", self.entries.len(), self.lsn).dim())?;
-        out.flush()?;
         Ok(())
     }
-}
 
-/// The order of two values of one type in the encoding of values in JSON.
-fn compare(a: &Json, b: &Json) -> Ordering {
-    let number = |value: &Json| match value {
-        Json::Number(n) => n.as_str().parse::<f64>().ok(),
-        Json::String(text) => text.parse::<f64>().ok(),
-        _ => None,
-    };
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => table::cell(a).cmp(&table::cell(b)),
+    fn clear(&self) -> Result<()> {
+        Ok(queue!(std::io::stdout(), terminal::Clear(terminal::ClearType::All))?)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn changes_keep_the_order_and_mark_what_came() {
-        let snapshot = json!({
-            "columns": [{"name": "n", "type": "integer"}], "rows": [[3], [1], [null]], "lsn": 1,
-            "order": [{"column": 0, "descending": true, "nulls_first": false}],
-        });
-        let mut watched = Watched::new(serde_json::from_value(snapshot).unwrap());
-        let change = json!({"lsn": 2, "changes": [
-            {"weight": -1, "row": [3]}, {"weight": 1, "row": [2]}, {"weight": 2, "row": [1]},
-        ]});
-        watched.apply(&serde_json::from_value(change).unwrap());
-        let rows: Vec<(Json, bool)> =
-            watched.entries.iter().map(|entry| (entry.row[0].clone(), entry.fresh)).collect();
-        assert_eq!(
-            rows,
-            [(json!(2), true), (json!(1), false), (json!(1), true), (json!(1), true), (Json::Null, false)]
-        );
+    fn draw(&self) -> Result<()> {
+        let (width, height) = terminal::size().unwrap_or((80, 24));
+        // The last place is left free: a full line would wrap.
+        let size = (usize::from(width).saturating_sub(1), usize::from(height));
+        let lines = match &self.watched {
+            Some(watched) => watched.frame(self.query, &self.note, size),
+            None => vec![self.note.clone()],
+        };
+        let mut out = std::io::stdout().lock();
+        queue!(out, cursor::MoveTo(0, 0))?;
+        for line in lines {
+            write!(out, "{line}")?;
+            // What the line before left stays neither beside nor below.
+            queue!(out, terminal::Clear(terminal::ClearType::UntilNewLine))?;
+            writeln!(out)?;
+        }
+        queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
+        Ok(out.flush()?)
     }
 }

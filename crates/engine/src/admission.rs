@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
     Rollback,
 }
 
-/// Runs a request's statements. The result is that of the last one that is not COMMIT.
+/// Runs a request's statements. The result is that of the last one that is not COMMIT; after ROLLBACK there is none.
 pub(crate) fn run(
     transaction: &mut Transaction<'_>,
     request: &Request,
@@ -60,6 +60,7 @@ pub(crate) fn run(
             Statement::Rollback if open && place + 1 == count => {
                 open = false;
                 verdict = Verdict::Rollback;
+                result = StatementResult::default();
             }
             Statement::Rollback => return Err(RequestError::Transaction { statement: "ROLLBACK" }),
             _ => result = execute(transaction, bind_statement(bound, &parameters))?,

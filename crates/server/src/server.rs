@@ -125,18 +125,24 @@ impl Server {
         Stopper(self.stop.clone())
     }
 
-    /// Begins the end at the first Ctrl-C or SIGTERM, calling `first`; a second one ends the process at once.
-    pub fn stop_on_signals(&self, first: impl FnOnce() + Send + 'static) {
+    /// Begins the end at the first Ctrl-C or SIGTERM, calling `first`; a second one ends the process at once. From
+    /// its return on, a signal is heard.
+    pub fn stop_on_signals(&self, first: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let stop = self.stop.clone();
+        let mut signals = {
+            let _context = self.runtime.enter();
+            Signals::new()?
+        };
         self.runtime.spawn(async move {
-            signal().await;
+            signals.next().await;
             // Before anything that is not ours to trust: `first` may fail, and the end must begin nevertheless.
             stop.send_replace(true);
             first();
-            signal().await;
+            signals.next().await;
             // 128 and the number of SIGINT, as a shell expects it.
             std::process::exit(130);
         });
+        Ok(())
     }
 
     /// Waits for the end. The directory is consistent after it, whatever it returns.
@@ -191,20 +197,41 @@ async fn serve(
         .await
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn signal() {
-    #[cfg(unix)]
-    {
+/// What asks a program to end: Ctrl-C and SIGTERM.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// What asks a program to end: Ctrl-C.
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        self.0.recv().await;
+    }
 }
 
 fn listen_error(config: &Config, source: io::Error) -> ServeError {
