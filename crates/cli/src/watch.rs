@@ -52,13 +52,13 @@ pub(crate) fn run(query: &str, params: &[String], url: &str) -> Result<()> {
     let text = query.to_owned();
     thread::spawn(move || follow(lines, &client, &text, &params, &happenings));
     let mut screen = Screen { query, note: String::new(), watched: None };
-    screen.clear()?;
+    clear()?;
     for happening in happened {
         match happening {
             Happening::Event(event) => screen.take(&event)?,
             Happening::Lost(why) => screen.note = format!(", connection lost ({why}): trying again"),
             Happening::Refused(error) => bail!("{}", show_error(&error, query)),
-            Happening::Resized => screen.clear()?,
+            Happening::Resized => clear()?,
         }
         screen.draw()?;
     }
@@ -127,6 +127,10 @@ fn watch_size(to: Sender<Happening>) {
     });
 }
 
+fn clear() -> Result<()> {
+    Ok(queue!(std::io::stdout(), terminal::Clear(terminal::ClearType::All))?)
+}
+
 /// What is on the terminal.
 struct Screen<'a> {
     query: &'a str,
@@ -154,10 +158,6 @@ impl Screen<'_> {
             _ => {}
         }
         Ok(())
-    }
-
-    fn clear(&self) -> Result<()> {
-        Ok(queue!(std::io::stdout(), terminal::Clear(terminal::ClearType::All))?)
     }
 
     fn draw(&self) -> Result<()> {
