@@ -32,7 +32,8 @@ pub(crate) enum Verdict {
     Rollback,
 }
 
-/// Runs a request's statements. The result is that of the last one that is not COMMIT; after ROLLBACK there is none.
+/// Runs a request's statements. The result is that of the last one that ends no transaction; what
+/// was taken back counts no rows.
 pub(crate) fn run(
     transaction: &mut Transaction<'_>,
     request: &Request,
@@ -60,7 +61,9 @@ pub(crate) fn run(
             Statement::Rollback if open && place + 1 == count => {
                 open = false;
                 verdict = Verdict::Rollback;
-                result = StatementResult::default();
+                if result.columns.is_empty() {
+                    result.rows_affected = 0;
+                }
             }
             Statement::Rollback => return Err(RequestError::Transaction { statement: "ROLLBACK" }),
             _ => result = execute(transaction, bind_statement(bound, &parameters))?,

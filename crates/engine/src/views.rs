@@ -21,7 +21,7 @@ use deltaic_query::{
     template::lift,
 };
 use deltaic_storage::Store;
-use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value};
+use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
 use rustc_hash::FxHasher;
 
 use crate::{
@@ -471,10 +471,10 @@ impl Views {
         }
     }
 
-    /// Drops the views whose time is over.
+    /// Drops the views whose time is over, and the oldest of too many.
     pub(crate) fn expire(&mut self, now: Now, tables: &mut Tables) {
         while let Some((at, view)) = self.expiring.first().copied() {
-            if at > now {
+            if at > now && self.expiring.len() <= limits::IDLE_VIEWS {
                 break;
             }
             self.expiring.pop_first();

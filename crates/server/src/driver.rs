@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     delivery::{Encoder, Wire, error_body},
-    engine::{Command, SqlReply},
+    engine::{Command, Refused, SqlReply},
     latency::Latency,
     mailbox::Mailbox,
     metrics::Metrics,
@@ -264,18 +264,21 @@ impl Driver {
         self.step(Input::Subscribe(anew))
     }
 
-    /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own.
-    fn subscribed(&mut self, effects: &Effects, reply: oneshot::Sender<Result<(), ErrorBody>>) {
+    /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own, and
+    /// one that leaves an earlier subscription as it is must not look like its end.
+    fn subscribed(&mut self, effects: &Effects, reply: oneshot::Sender<Result<(), Refused>>) {
         let refusal = effects.send.iter().find_map(|message| match &message.news {
-            News::Error { error, cookie: None } => Some((message.client, error_body(error))),
+            News::Error { error, cookie: None } => Some((message.client, error)),
             _ => None,
         });
         let events = |client: &ClientId| self.clients.get(client).is_some_and(|c| c.wire == Wire::Events);
         let outcome = match refusal {
-            Some((client, error)) if events(&client) => Err(error),
-            Some((_, error)) => {
-                self.deliver(&effects.send, &BTreeMap::new());
-                Err(error)
+            Some((client, error)) => {
+                let is_told = !events(&client) && !matches!(**error, RequestError::SubscriptionExists);
+                if is_told {
+                    self.deliver(&effects.send, &BTreeMap::new());
+                }
+                Err(Refused { error: error_body(error), is_told })
             }
             None => {
                 self.deliver(&effects.send, &BTreeMap::new());

@@ -22,12 +22,25 @@ use crate::{
 /// The outcome of a request.
 pub(crate) type SqlReply = oneshot::Sender<Result<Outcome, RequestError>>;
 
+/// Why there is no new subscription, and whether the client has it in its mailbox already.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: ErrorBody,
+    pub(crate) is_told: bool,
+}
+
+impl From<ErrorBody> for Refused {
+    fn from(error: ErrorBody) -> Self {
+        Self { error, is_told: false }
+    }
+}
+
 /// What the engine's thread is asked.
 #[derive(Debug)]
 pub(crate) enum Command {
     Sql { sql: String, parameters: Vec<Json>, reply: SqlReply, permit: Option<OwnedSemaphorePermit> },
     Connect { client: ClientId, wire: Wire, mailbox: Arc<Mailbox> },
-    Subscribe { subscribe: Subscribe, reply: oneshot::Sender<Result<(), ErrorBody>> },
+    Subscribe { subscribe: Subscribe, reply: oneshot::Sender<Result<(), Refused>> },
     Unsubscribe { client: ClientId, subscription: u64 },
     Disconnect(ClientId),
     Status(oneshot::Sender<Result<Status, ErrorBody>>),
@@ -95,9 +108,8 @@ impl EngineHandle {
         Ok(Client { engine: self.clone(), id: client })
     }
 
-    /// Subscribes. The first news are in the mailbox when it returns, but for a refusal over server-sent events,
-    /// which is returned.
-    pub(crate) async fn subscribe(&self, subscribe: Subscribe) -> Result<(), ErrorBody> {
+    /// Subscribes. The first news are in the mailbox when it returns.
+    pub(crate) async fn subscribe(&self, subscribe: Subscribe) -> Result<(), Refused> {
         let (reply, outcome) = oneshot::channel();
         self.send(Command::Subscribe { subscribe, reply })?;
         outcome.await.map_err(|_| stopping())?

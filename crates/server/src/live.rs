@@ -71,7 +71,8 @@ pub(crate) async fn live(
     let mailbox = Arc::new(Mailbox::new(severance, Arc::clone(&app.metrics)));
     let client = app.engine.connect(Wire::Events, &mailbox)?;
     let subscription = SubscriptionId(0);
-    app.engine.subscribe(Subscribe { client: client.id, subscription, sql, parameters, resume }).await?;
+    let subscribe = Subscribe { client: client.id, subscription, sql, parameters, resume };
+    app.engine.subscribe(subscribe).await.map_err(|refused| refused.error)?;
     let events = Events { mailbox, draining: app.draining.clone(), _client: client };
     let body = Body::from_stream(stream::unfold(events, |mut events| async {
         let text = events.next().await?;

@@ -1,7 +1,7 @@
 //! Who may ask: pages of this server, and programs that are no browser.
 //!
-//! A browser sends any page's requests to any address, a loopback one included. Two checks keep other pages out:
-//! an `Origin` must be the host that was asked, and where only this machine may connect, that host must be a name
+//! A browser sends any page's requests to any address, a loopback one included. Three checks keep other pages out:
+//! an `Origin` must be the host that was asked, a `Sec-Fetch-Site` no other site, and where only this machine may connect, that host must be a name
 //! of this machine (a page may have its own name point here).
 
 use std::net::IpAddr;
@@ -16,6 +16,13 @@ pub(crate) fn check(headers: &HeaderMap, loopback: bool) -> Result<(), ErrorBody
     if loopback && !is_local(&host) {
         let message = format!("\"{host}\" is not a name of this machine: ask for localhost");
         return Err(ErrorBody::new("28000", message));
+    }
+    // A page may ask without an origin, for an image say; the browser tells. A link that somebody followed is fine.
+    let told = |name: &str| headers.get(name).map(text).unwrap_or_default();
+    if matches!(told("sec-fetch-site").as_str(), "cross-site" | "same-site")
+        && told("sec-fetch-dest") != "document"
+    {
+        return Err(ErrorBody::new("28000", "pages of other sites may not use this server"));
     }
     match headers.get(header::ORIGIN).map(text) {
         Some(origin) if origin.split_once("://").is_none_or(|(_, origin)| origin != host) => {
@@ -71,6 +78,19 @@ mod tests {
             ("127.0.0.1.evil.example", None),
         ] {
             assert!(check(&headers(host, origin), true).is_err(), "{host} {origin:?}");
+        }
+        for (site, destination, passes) in [
+            ("cross-site", "image", false),
+            ("same-site", "empty", false),
+            ("cross-site", "iframe", false),
+            ("cross-site", "document", true),
+            ("same-origin", "empty", true),
+            ("none", "document", true),
+        ] {
+            let mut headers = headers("localhost:7400", None);
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            headers.insert("sec-fetch-dest", HeaderValue::from_static(destination));
+            assert_eq!(check(&headers, true).is_ok(), passes, "{site} {destination}");
         }
     }
 }

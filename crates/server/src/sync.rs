@@ -127,10 +127,13 @@ impl Connection {
             parameters: subscribe.params,
             resume,
         });
-        // A refusal is in the mailbox already, as news.
-        if outcome.await.is_ok() {
-            self.subscriptions.insert(id);
-        }
+        match outcome.await {
+            Ok(()) => self.subscriptions.insert(id),
+            Err(refused) if !refused.is_told => {
+                return self.answer(&ServerMessage::Error(refused.error)).await;
+            }
+            Err(_) => self.subscriptions.remove(&id),
+        };
         Ok(())
     }
 

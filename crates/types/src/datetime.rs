@@ -40,11 +40,11 @@ pub fn add_interval(micros: i64, interval: Interval) -> Result<i64, EvalError> {
         micros
     } else {
         let (date, of_day) = civil_instant(micros)?;
-        let span = jiff::Span::new()
-            .try_months(interval.months)
-            .and_then(|span| span.try_days(interval.days))
-            .map_err(out_of_range)?;
-        instant_of(date.checked_add(span).map_err(out_of_range)?, of_day)
+        let months = jiff::Span::new().try_months(interval.months).map_err(out_of_range)?;
+        let days = jiff::Span::new().try_days(interval.days).map_err(out_of_range)?;
+        // Two steps: one span of both would have one sign.
+        let date = date.checked_add(months).and_then(|date| date.checked_add(days)).map_err(out_of_range)?;
+        instant_of(date, of_day)
     };
     let moved = moved.checked_add(interval.micros).ok_or(EvalError::DatetimeOutOfRange)?;
     civil_instant(moved)?;

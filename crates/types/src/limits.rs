@@ -47,6 +47,9 @@ pub const FRAME_BYTES: usize = 4 << 20;
 /// The longest cookie: two numbers in hexadecimal and a decimal between them, with room.
 pub const COOKIE_BYTES: usize = 128;
 
+/// Live queries without subscribers that are kept for those who come back; beyond it the oldest go.
+pub const IDLE_VIEWS: usize = 1_000;
+
 /// The most live queries of one connection.
 pub const SUBSCRIPTIONS: usize = 1_000;
 

@@ -40,6 +40,22 @@ fn a_snapshot_comes_first_and_then_what_each_commit_changed() {
 }
 
 #[test]
+fn views_that_nobody_watches_are_bounded() {
+    let mut db = db();
+    let bound = deltaic_types::limits::IDLE_VIEWS;
+    for number in 0..bound + 20 {
+        db.subscribe(1, &format!("SELECT id FROM t WHERE a = {number}"));
+        db.unsubscribe(1);
+        db.subscribe(2, &format!("SELECT id + {number} FROM t"));
+        db.unsubscribe(2);
+    }
+    assert_eq!(db.engine.status().views.len(), bound);
+    // The last to go is there for who comes back; one that is watched does not count.
+    db.subscribe(1, "SELECT id FROM t WHERE a = 20");
+    assert_eq!(db.engine.status().views.len(), bound + 1);
+}
+
+#[test]
 fn the_news_of_a_commit_for_a_client_stand_together() {
     let mut db = db();
     for (client, subscription, sql) in [

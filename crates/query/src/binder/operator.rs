@@ -353,7 +353,32 @@ impl<'a> Binder<'a> {
     }
 
     /// NOT, `-x`, `+x` and the others before their operand.
+    ///
+    /// A sign binds tighter than `^`: `-2 ^ 2` is 4, though the syntax tree has the power below the sign.
     pub(super) fn unary(
+        &mut self,
+        op: UnaryOperator,
+        inner: &'a ast::Expr,
+        scope: &Scope,
+    ) -> Result<Operand, SqlError> {
+        let is_sign = matches!(op, UnaryOperator::Minus | UnaryOperator::Plus);
+        let mut exponents = Vec::new();
+        let mut base = inner;
+        while let ast::Expr::BinaryOp { left, op: power @ BinaryOperator::PGExp, right } = base
+            && is_sign
+        {
+            exponents.push((power, &**right));
+            base = left;
+        }
+        let mut value = self.unary_of(op, base, scope)?;
+        while let Some((power, right)) = exponents.pop() {
+            let exponent = self.expr(right, scope)?;
+            value = self.binary(power, value, exponent, base.span(), right.span())?;
+        }
+        Ok(value)
+    }
+
+    fn unary_of(
         &mut self,
         op: UnaryOperator,
         inner: &'a ast::Expr,

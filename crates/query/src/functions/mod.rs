@@ -121,7 +121,10 @@ pub enum Function {
     Overlay,
     QuoteLiteral,
     QuoteIdent,
+    /// `to_hex` of 32 bits.
     ToHex,
+    /// `to_hex` of 64 bits.
+    ToHexBigint,
     RegexpReplace,
     StringToArray,
     DateTrunc,

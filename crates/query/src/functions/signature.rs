@@ -162,7 +162,7 @@ pub static SIGNATURES: &[Signature] = &[
     fixed("quote_literal", &[Text], Text, Function::QuoteLiteral),
     fixed("quote_ident", &[Text], Text, Function::QuoteIdent),
     fixed("to_hex", &[Integer], Text, Function::ToHex),
-    fixed("to_hex", &[Bigint], Text, Function::ToHex),
+    fixed("to_hex", &[Bigint], Text, Function::ToHexBigint),
     fixed("regexp_replace", &[Text, Text, Text], Text, Function::RegexpReplace),
     fixed("regexp_replace", &[Text, Text, Text, Text], Text, Function::RegexpReplace),
     fixed("string_to_array", &[Text, Text], TextArray, Function::StringToArray),

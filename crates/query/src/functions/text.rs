@@ -24,7 +24,8 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
             };
         }
         Function::Chr => return chr(integer_argument(args, 0)?),
-        Function::ToHex => return Ok(Value::from(to_hex(integer_argument(args, 0)?))),
+        Function::ToHex => return Ok(Value::from(format!("{:x}", integer_argument(args, 0)? as i32))),
+        Function::ToHexBigint => return Ok(Value::from(format!("{:x}", integer_argument(args, 0)?))),
         _ => {}
     }
     let text = text_argument(args, 0)?;
@@ -173,10 +174,6 @@ fn chr(n: i64) -> Result<Value, EvalError> {
 }
 
 /// Two's complement of the width that holds the number: 32 bits, else 64.
-fn to_hex(n: i64) -> String {
-    i32::try_from(n).map_or_else(|_| format!("{n:x}"), |n| format!("{n:x}"))
-}
-
 /// One character for one, so that the length stays.
 fn lower(c: char) -> char {
     let mut folded = c.to_lowercase();

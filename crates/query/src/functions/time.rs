@@ -290,10 +290,9 @@ fn age(later: i64, earlier: i64) -> Result<Interval, EvalError> {
         micros += DAY_MICROS;
         days -= 1;
     }
-    if days < 0 {
-        // Days are borrowed from the earlier date's month, or, going back, from the later one's.
-        let lender = if negative { to } else { from };
-        days += i32::from(lender.days_in_month());
+    while days < 0 {
+        // Days are borrowed from the earlier date's month, which may be too short for one loan.
+        days += i32::from(from.days_in_month());
         months -= 1;
     }
     let interval = Interval { months, days, micros };
