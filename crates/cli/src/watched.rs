@@ -2,18 +2,16 @@
 //!
 //! Invariant: the entries are in the query's order, and rows that the last change brought are marked.
 
-use std::cmp::Ordering;
-
 use crossterm::style::Stylize;
 use deltaic_protocol::{Change, Snapshot};
 use serde_json::Value as Json;
 
 use crate::table::{self, cut, visible};
 
-/// A row with the sort key beside it, and whether the last change brought it.
+/// A row with its sort key (empty where there is no order), and whether the last change brought it.
 struct Entry {
     row: Vec<Json>,
-    key: Vec<Json>,
+    key: String,
     fresh: bool,
 }
 
@@ -41,47 +39,21 @@ impl Watched {
             entry.fresh = false;
         }
         for change in &change.changes {
+            let key = change.key.as_deref().unwrap_or_default();
             for _ in 0..change.weight.unsigned_abs() {
                 if change.weight > 0 {
-                    let (row, key) = (change.row.clone(), change.key.clone());
-                    let fresh = Entry { row, key, fresh: true };
-                    let place = self.entries.partition_point(|entry| self.order(entry, &fresh).is_le());
-                    self.entries.insert(place, fresh);
+                    let (row, key) = (change.row.clone(), key.to_owned());
+                    let place = self.entries.partition_point(|entry| entry.key <= key);
+                    self.entries.insert(place, Entry { row, key, fresh: true });
                 } else {
-                    let gone = self
-                        .entries
-                        .iter()
-                        .position(|entry| entry.row == change.row && entry.key == change.key);
+                    let gone =
+                        self.entries.iter().position(|entry| entry.row == change.row && entry.key == key);
                     if let Some(place) = gone {
                         self.entries.remove(place);
                     }
                 }
             }
         }
-    }
-
-    /// The query's order: of the row's columns, then of those beside it.
-    fn order(&self, a: &Entry, b: &Entry) -> Ordering {
-        let width = self.snapshot.columns.len();
-        for key in &self.snapshot.order {
-            let at = |entry: &Entry| -> Json {
-                let place = key.column;
-                let value = if place < width { entry.row.get(place) } else { entry.key.get(place - width) };
-                value.cloned().unwrap_or(Json::Null)
-            };
-            let nulls = if key.nulls_first { Ordering::Less } else { Ordering::Greater };
-            let order = match (at(a), at(b)) {
-                (Json::Null, Json::Null) => Ordering::Equal,
-                (Json::Null, _) => nulls,
-                (_, Json::Null) => nulls.reverse(),
-                (a, b) if key.descending => compare(&b, &a),
-                (a, b) => compare(&a, &b),
-            };
-            if order != Ordering::Equal {
-                return order;
-            }
-        }
-        Ordering::Equal
     }
 
     /// The lines of a terminal of a size: the query, the table, how many rows there are and what else is to say.
@@ -110,19 +82,6 @@ impl Watched {
     }
 }
 
-/// The order of two values of one type in the encoding of values in JSON.
-fn compare(a: &Json, b: &Json) -> Ordering {
-    let number = |value: &Json| match value {
-        Json::Number(n) => n.as_str().parse::<f64>().ok(),
-        Json::String(text) => text.parse::<f64>().ok(),
-        _ => None,
-    };
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => table::cell(a).cmp(&table::cell(b)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -132,7 +91,7 @@ mod tests {
     fn watched() -> Watched {
         let snapshot = json!({
             "columns": [{"name": "n", "type": "integer"}], "rows": [[3], [1], [null]], "lsn": 1,
-            "order": [{"column": 0, "descending": true, "nulls_first": false}],
+            "keys": ["A", "C", "D"],
         });
         Watched::new(serde_json::from_value(snapshot).unwrap())
     }
@@ -141,7 +100,8 @@ mod tests {
     fn changes_keep_the_order_and_mark_what_came() {
         let mut watched = watched();
         let change = json!({"lsn": 2, "changes": [
-            {"weight": -1, "row": [3]}, {"weight": 1, "row": [2]}, {"weight": 2, "row": [1]},
+            {"weight": -1, "row": [3], "key": "A"}, {"weight": 1, "row": [2], "key": "B"},
+            {"weight": 2, "row": [1], "key": "C"},
         ]});
         watched.apply(&serde_json::from_value(change).unwrap());
         let rows: Vec<(Json, bool)> =

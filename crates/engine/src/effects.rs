@@ -88,7 +88,7 @@ pub enum News {
 pub struct Snapshot {
     /// Its columns.
     pub columns: Vec<ResultColumn>,
-    /// The order: places in a row, or behind it in its sort key.
+    /// The order: places in a row, or among the hidden columns behind it.
     pub order: Vec<KeyColumn>,
     /// The rows, in order; behind a row's columns stand hidden ones that only the order uses.
     pub rows: Vec<Row>,
@@ -101,6 +101,8 @@ pub struct Snapshot {
 pub struct ViewChange {
     /// The columns of a row; hidden ones for the order follow.
     pub columns: Vec<ResultColumn>,
+    /// The order: places in a row, or among the hidden columns behind it.
+    pub order: Vec<KeyColumn>,
     /// Rows (with hidden columns) and how often each came or, negative, went.
     pub changes: Vec<(Row, i64)>,
     /// Where the result stands now.

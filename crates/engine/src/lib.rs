@@ -18,6 +18,7 @@ mod transaction;
 mod views;
 
 pub use cookie::{Cookie, CookieError};
+pub use deltaic_dataflow::KeyColumn;
 pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};
 pub use engine::{CircuitNode, Engine, Status, TableStatus};
 pub use error::{ConstraintError, RequestError};

@@ -436,7 +436,12 @@ impl Views {
         }
         let mut changes: Vec<(Row, Weight)> = net.into_iter().collect();
         changes.sort_by_key(|(_, weight)| *weight > 0);
-        let change = Arc::new(ViewChange { columns: view.columns.clone(), changes, cookie });
+        let change = Arc::new(ViewChange {
+            columns: view.columns.clone(),
+            order: view.order.clone(),
+            changes,
+            cookie,
+        });
         view.remember(Arc::clone(&change));
         view.tell(id, &News::Change(change), |subscriber| subscriber.has_result, messages);
         if view.subscribers.values().any(|subscriber| !subscriber.has_result) {

@@ -10,8 +10,8 @@ mod sync;
 
 pub use error::{DecodeError, ErrorBody, ErrorResponse};
 pub use events::{Event, EventReader, event_text};
-pub use live::{Change, Column, Current, OrderColumn, RowChange, Snapshot};
-pub use row::{encode_key, encode_row};
+pub use live::{Change, Column, Current, RowChange, Snapshot};
+pub use row::encode_row;
 pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
     CircuitNode, CircuitStatus, ColumnStatus, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,

@@ -15,17 +15,6 @@ pub struct Column {
     pub data_type: String,
 }
 
-/// One column of the order that a query asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderColumn {
-    /// The place in a row; from the number of columns on, the place in its key behind them.
-    pub column: usize,
-    /// Greatest first.
-    pub descending: bool,
-    /// NULLs first.
-    pub nulls_first: bool,
-}
-
 /// The whole result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -35,12 +24,9 @@ pub struct Snapshot {
     pub rows: Vec<Vec<Json>>,
     /// The last commit that it reflects.
     pub lsn: u64,
-    /// The order, where the query asks for one.
+    /// For each row its sort key, where the query has an order: compared by code points it is that order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub order: Vec<OrderColumn>,
-    /// For each row the values that only the order uses, where there are any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<Vec<Json>>,
+    pub keys: Vec<String>,
 }
 
 /// What a commit changed.
@@ -59,9 +45,9 @@ pub struct RowChange {
     pub weight: i64,
     /// The row.
     pub row: Vec<Json>,
-    /// The values that only the order uses.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub key: Vec<Json>,
+    /// Its sort key, where the query has an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// The client has the result already.

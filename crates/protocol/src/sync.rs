@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_poke_of_parts_reads_as_a_poke() {
-        let change = RowChange { weight: -1, row: vec![json!("12.50"), json!(1e300)], key: vec![json!(3)] };
+        let change =
+            RowChange { weight: -1, row: vec![json!("12.50"), json!(1e300)], key: Some("-Az".to_owned()) };
         let change = Change { lsn: 9, changes: vec![change] };
         let error = ErrorBody::new("22012", "division by zero");
         let mut text = PokeText::new(9);

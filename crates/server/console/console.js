@@ -51,6 +51,7 @@ function live() {
     if (turn !== ran) return;
     if (news.error) {
       if (!news.cookie) stop();
+      result.fail(!news.cookie);
       return showError(news.error, sql);
     }
     byId("error").hidden = true;

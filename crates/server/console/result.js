@@ -1,15 +1,23 @@
 // The result: rows of a finished query, or a live one whose changed cells are marked for a while.
 
 import { byId, count, h, plural, setText } from "./dom.js";
-import { compareBy, isNumber } from "./order.js";
 
 /** More rows than anyone reads; the rest is counted. */
 const SHOWN = 1000;
 const MARKED = 2000;
+/** Up to so many rows that went, each that came is compared with all of them. */
+const COMPARED = 100;
+
+const NUMBERS = /^(smallint|integer|bigint|real|double precision|numeric)/;
+const isNumber = (type) => NUMBERS.test(type) && !type.endsWith("[]");
+
+/** Sort keys are made so that comparing them as text is the query's order. */
+const byKey = (a, b) => (a.key < b.key ? -1 : Number(a.key > b.key));
+const textOf = (row, key) => JSON.stringify([row, key ?? null]);
 
 export class Result {
   #columns = [];
-  #compare = null;
+  #isOrdered = false;
   #entries = [];
   #body = null;
   #isLive = false;
@@ -24,47 +32,61 @@ export class Result {
   show(response) {
     this.#isLive = false;
     this.#lsn = response.lsn;
-    this.#begin(response.columns, response.rows.map((row) => ({ row })), null);
+    this.#begin(response.columns, response.rows.map((row) => ({ row })), false);
     const { columns, rows_affected: affected } = response;
     if (columns.length === 0) this.#note(`done, ${plural(affected, "row")} written, commit ${count(response.lsn)}`);
   }
 
   /** The first message of a live query, or the one that replaces what was missed. */
-  snapshot({ columns, rows, keys = [], order = [], lsn }) {
+  snapshot({ columns, rows, keys = [], lsn }) {
     this.#isLive = true;
     this.#lsn = lsn;
-    const compare = order.length > 0 ? compareBy(order, columns) : null;
-    this.#begin(columns, rows.map((row, at) => ({ row, key: keys[at] })), compare);
+    this.#begin(columns, rows.map((row, at) => ({ row, key: keys[at] })), keys.length > 0);
   }
 
   /** What a commit changed: a row that went and one like it that came are one row that changed. */
   change({ lsn, changes }) {
     this.#lsn = lsn;
-    const gone = [];
+    const places = new Map();
+    this.#entries.forEach((entry, at) => {
+      entry.text ??= textOf(entry.row, entry.key);
+      if (!places.has(entry.text)) places.set(entry.text, []);
+      places.get(entry.text).push(at);
+    });
+    const gone = new Gone();
     for (const { weight, row, key } of changes) {
-      const wanted = JSON.stringify([row, key ?? []]);
+      // A result that was empty has no keys, and what comes may have.
+      this.#isOrdered ||= key !== undefined;
       for (let times = weight; times < 0; times++) {
-        const at = this.#entries.findIndex((entry) => JSON.stringify([entry.row, entry.key ?? []]) === wanted);
-        if (at >= 0) gone.push({ at, entry: this.#entries[at] });
-        if (at >= 0) this.#entries[at] = { row: [], taken: true };
+        const at = places.get(textOf(row, key))?.pop();
+        if (at !== undefined) gone.push({ at, entry: this.#entries[at] });
+        if (at !== undefined) this.#entries[at] = { row: [], taken: true };
       }
       for (let times = 0; times < weight; times++) this.#came(row, key, gone);
     }
     this.#entries = this.#entries.filter((entry) => !entry.taken);
-    if (this.#compare) this.#entries.sort(this.#compare);
+    if (this.#isOrdered) this.#entries.sort(byKey);
+    byId("rows").hidden = false;
     this.#draw();
+  }
+
+  /** The result cannot be told, or is told no more. */
+  fail(isOver) {
+    byId("rows").hidden = true;
+    this.#isLive &&= !isOver;
+    this.#note(isOver ? "not live any more" : "live, and in error for now");
   }
 
   #came(row, key, gone) {
     const until = performance.now() + MARKED;
-    const alike = nearest(row, gone);
-    const entry = { row, key, element: null, marks: new Map(), cells: null };
-    if (alike < 0) {
+    const alike = gone.takeNearest(row);
+    const entry = { row, key, element: null, marks: new Map() };
+    if (!alike) {
       row.forEach((_, place) => entry.marks.set(place, until));
       this.#entries.push(entry);
       return;
     }
-    const [{ at, entry: old }] = gone.splice(alike, 1);
+    const { at, entry: old } = alike;
     // The element stays, so that the eye, a selection and a screen reader stay with the row.
     Object.assign(entry, { element: old.element, marks: old.marks ?? new Map(), stale: true });
     row.forEach((value, place) => {
@@ -74,10 +96,10 @@ export class Result {
     else this.#entries.push(entry);
   }
 
-  #begin(columns, entries, compare) {
+  #begin(columns, entries, isOrdered) {
     this.#columns = columns;
     this.#entries = entries;
-    this.#compare = compare;
+    this.#isOrdered = isOrdered;
     const cells = columns.map(({ name, type }) =>
       h("th", { scope: "col", class: isNumber(type) && "number" }, name, h("small", {}, type)));
     this.#body = h("tbody");
@@ -146,15 +168,34 @@ export class Result {
 
 const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
-/** The place of the row that went and has most in common with one that came; -1 where none has anything. */
-function nearest(row, gone) {
-  let [best, most] = [-1, 0];
-  gone.forEach(({ entry }, place) => {
-    // What stands to the left names a row more often than what stands to the right.
-    const common = row.reduce((sum, value, at) => sum + (same(value, entry.row[at]) ? row.length - at : 0), 0);
-    if (common > most) [best, most] = [place, common];
-  });
-  return best;
+/** Rows that went, to find the one that a row which came was before. */
+class Gone {
+  #rows = [];
+  #byFirst = null;
+
+  push(gone) {
+    this.#rows.push(gone);
+  }
+
+  /** Takes out the row that has most in common with this one. Among many the first cell decides. */
+  takeNearest(row) {
+    if (this.#rows.length <= COMPARED && !this.#byFirst) {
+      const at = this.#nearest(row);
+      return at < 0 ? null : this.#rows.splice(at, 1)[0];
+    }
+    this.#byFirst ??= Map.groupBy(this.#rows, ({ entry }) => JSON.stringify(entry.row[0]));
+    return this.#byFirst.get(JSON.stringify(row[0]))?.pop() ?? null;
+  }
+
+  #nearest(row) {
+    let [best, most] = [-1, 0];
+    this.#rows.forEach(({ entry }, place) => {
+      // What stands to the left names a row more often than what stands to the right.
+      const common = row.reduce((sum, value, at) => sum + (same(value, entry.row[at]) ? row.length - at : 0), 0);
+      if (common > most) [best, most] = [place, common];
+    });
+    return best;
+  }
 }
 
 function cell(value) {

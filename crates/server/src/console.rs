@@ -6,7 +6,7 @@ use axum::{
 };
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 12] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("", "text/html; charset=utf-8", include_str!("../console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("../console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("../console/icon.svg")),
@@ -18,7 +18,6 @@ const FILES: [(&str, &str, &str); 12] = [
     ("panes.js", JAVASCRIPT, include_str!("../console/panes.js")),
     ("result.js", JAVASCRIPT, include_str!("../console/result.js")),
     ("sync.js", JAVASCRIPT, include_str!("../console/sync.js")),
-    ("order.js", JAVASCRIPT, include_str!("../console/order.js")),
 ];
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";

@@ -5,15 +5,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use deltaic_engine::{Message, News, Outcome, RequestError, Snapshot, ViewChange};
+use deltaic_engine::{KeyColumn, Message, News, Outcome, RequestError, Snapshot, ViewChange};
 use deltaic_protocol::{
-    Change, Column, Current, ErrorBody, OrderColumn, PokeText, RowChange, SqlResponse, encode_key,
-    encode_row, event_text,
+    Change, Column, Current, ErrorBody, PokeText, RowChange, SqlResponse, encode_row, event_text,
 };
 use deltaic_storage::StorageError;
-use deltaic_types::{DataType, Row};
+use deltaic_types::{
+    DataType, Row,
+    order_key::{Sorted, order_key},
+};
 use serde::Serialize;
-use serde_json::Value as Json;
 
 /// How a client is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,21 +58,19 @@ fn column(name: &str, data_type: &DataType) -> Column {
     Column { name: name.to_owned(), data_type: data_type.to_string() }
 }
 
-/// The values behind a row's columns.
-fn key(row: &Row, columns: usize) -> Vec<Json> {
-    encode_key(row.get(columns..).unwrap_or_default())
+/// The sort key of a row, if there is an order.
+fn key(row: &Row, order: &[KeyColumn]) -> Option<String> {
+    let sorted = order.iter().map(|key| Sorted {
+        value: &row[key.column],
+        descending: key.descending,
+        nulls_first: key.nulls_first,
+    });
+    (!order.is_empty()).then(|| order_key(sorted))
 }
 
 fn snapshot(snapshot: &Snapshot) -> deltaic_protocol::Snapshot {
     let types: Vec<DataType> = snapshot.columns.iter().map(|column| column.data_type.clone()).collect();
-    let count = types.len();
-    let order = snapshot.order.iter().map(|order| OrderColumn {
-        column: order.column,
-        descending: order.descending,
-        nulls_first: order.nulls_first,
-    });
-    let hidden = snapshot.order.iter().any(|order| order.column >= count);
-    let keys = snapshot.rows.iter().filter(|_| hidden).map(|row| key(row, count));
+    let keys = snapshot.rows.iter().filter_map(|row| key(row, &snapshot.order));
     deltaic_protocol::Snapshot {
         columns: snapshot
             .columns
@@ -80,7 +79,6 @@ fn snapshot(snapshot: &Snapshot) -> deltaic_protocol::Snapshot {
             .collect(),
         rows: snapshot.rows.iter().map(|row| encode_row(row, &types)).collect(),
         lsn: snapshot.cookie.lsn.0,
-        order: order.collect(),
         keys: keys.collect(),
     }
 }
@@ -90,7 +88,7 @@ fn change(change: &ViewChange) -> Change {
     let changes = change.changes.iter().map(|(row, weight)| RowChange {
         weight: *weight,
         row: encode_row(row, &types),
-        key: key(row, types.len()),
+        key: key(row, &change.order),
     });
     Change { lsn: change.cookie.lsn.0, changes: changes.collect() }
 }

@@ -115,6 +115,14 @@ pub(crate) fn typed_value() -> impl Strategy<Value = (DataType, Value)> {
     })
 }
 
+/// Two rows of the same types.
+pub(crate) fn row_pair() -> impl Strategy<Value = (Row, Row)> {
+    proptest::collection::vec(data_type(false), 1..4).prop_flat_map(|types| {
+        let row = || types.iter().map(key_value).collect::<Vec<_>>().prop_map(Row::from);
+        (row(), row())
+    })
+}
+
 /// Two keys of the same types.
 pub(crate) fn key_pair() -> impl Strategy<Value = (Row, Row)> {
     proptest::collection::vec(data_type(true), 1..3).prop_flat_map(|types| {

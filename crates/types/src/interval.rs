@@ -96,7 +96,8 @@ impl Interval {
         self.checked_add(part)
     }
 
-    fn total_micros(self) -> i128 {
+    /// The length in microseconds, a month counting as 30 days and a day as 24 hours.
+    pub(crate) fn total_micros(self) -> i128 {
         (i128::from(self.months) * 30 + i128::from(self.days)) * i128::from(DAY_MICROS)
             + i128::from(self.micros)
     }

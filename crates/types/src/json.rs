@@ -121,7 +121,7 @@ impl Json {
     }
 
     /// PostgreSQL's order of kinds: Object > Array > Boolean > Number > String > Null.
-    fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         match self {
             Self::Null => 0,
             Self::String(_) => 1,
@@ -137,24 +137,36 @@ fn key_order(a: &Text, b: &Text) -> Ordering {
     a.as_bytes().len().cmp(&b.as_bytes().len()).then_with(|| a.cmp(b))
 }
 
-impl Ord for Json {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Boolean(a), Self::Boolean(b)) => a.cmp(b),
-            (Self::Number(a), Self::Number(b)) => a.cmp(b),
-            (Self::String(a), Self::String(b)) => a.cmp(b),
-            (Self::Array(a), Self::Array(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
-            (Self::Object(a), Self::Object(b)) => a.len().cmp(&b.len()).then_with(|| {
-                for ((key_a, value_a), (key_b, value_b)) in a.iter().zip(b) {
-                    let order = key_order(key_a, key_b).then_with(|| value_a.cmp(value_b));
-                    if order != Ordering::Equal {
-                        return order;
-                    }
-                }
-                Ordering::Equal
-            }),
-            _ => self.kind().cmp(&other.kind()),
+/// The order of documents within others.
+fn compare_nested(a: &Json, b: &Json) -> Ordering {
+    match (a, b) {
+        (Json::Boolean(a), Json::Boolean(b)) => a.cmp(b),
+        (Json::Number(a), Json::Number(b)) => a.cmp(b),
+        (Json::String(a), Json::String(b)) => a.cmp(b),
+        (Json::Array(a), Json::Array(b)) => {
+            let items = || a.iter().zip(b).map(|(a, b)| compare_nested(a, b));
+            a.len().cmp(&b.len()).then_with(|| items().find(|order| order.is_ne()).unwrap_or(Ordering::Equal))
         }
+        (Json::Object(a), Json::Object(b)) => {
+            // Members stand in the order of their keys' lengths, but a key is compared as any text.
+            let members = || {
+                a.iter().zip(b).map(|((key_a, value_a), (key_b, value_b))| {
+                    key_a.cmp(key_b).then_with(|| compare_nested(value_a, value_b))
+                })
+            };
+            a.len()
+                .cmp(&b.len())
+                .then_with(|| members().find(|order| order.is_ne()).unwrap_or(Ordering::Equal))
+        }
+        _ => a.kind().cmp(&b.kind()),
+    }
+}
+
+impl Ord for Json {
+    /// PostgreSQL's order, of which an empty array that is the whole document is the least.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let is_empty = |json: &Self| matches!(json, Self::Array(items) if items.is_empty());
+        is_empty(other).cmp(&is_empty(self)).then_with(|| compare_nested(self, other))
     }
 }
 
@@ -213,7 +225,20 @@ mod tests {
 
     #[test]
     fn kinds_are_ordered_as_in_postgresql() {
-        let sorted = ["null", "\"z\"", "9", "false", "true", "[1]", "[0, 0]", "{}", r#"{"a": 1}"#];
+        let sorted = [
+            "[]",
+            "null",
+            "\"z\"",
+            "9",
+            "false",
+            "true",
+            "[null]",
+            "[[]]",
+            "[0, 0]",
+            "{}",
+            r#"{"bb": 1}"#,
+            r#"{"c": 1}"#,
+        ];
         for pair in sorted.windows(2) {
             assert!(Json::parse(pair[0]).unwrap() < Json::parse(pair[1]).unwrap(), "{pair:?}");
         }

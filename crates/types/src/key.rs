@@ -42,7 +42,7 @@ pub fn encode(values: &[Value]) -> Vec<u8> {
     bytes
 }
 
-fn encode_value(bytes: &mut Vec<u8>, value: &Value) {
+pub(crate) fn encode_value(bytes: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Boolean(b) => bytes.push(if *b { TRUE } else { FALSE }),
         Value::Integer(n) => {
@@ -94,7 +94,7 @@ fn flip(n: i64) -> [u8; 8] {
 }
 
 /// Bytes with 0x00 as 0x00 0xff, closed by 0x00 0x00: order is kept, and the end is found.
-fn encode_escaped(bytes: &mut Vec<u8>, content: &[u8]) {
+pub(crate) fn encode_escaped(bytes: &mut Vec<u8>, content: &[u8]) {
     for &byte in content {
         bytes.push(byte);
         if byte == 0 {
@@ -105,7 +105,7 @@ fn encode_escaped(bytes: &mut Vec<u8>, content: &[u8]) {
 }
 
 /// Sign, then the decimal exponent, then the digits; all turned round for negative numbers.
-fn encode_numeric(bytes: &mut Vec<u8>, n: &Numeric) {
+pub(crate) fn encode_numeric(bytes: &mut Vec<u8>, n: &Numeric) {
     let (digits, scale) = n.as_decimal().as_bigint_and_exponent();
     let text = digits.magnitude().to_string();
     if text == "0" {

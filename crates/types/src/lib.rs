@@ -13,6 +13,7 @@ pub mod json_format;
 pub mod key;
 pub mod limits;
 mod numeric;
+pub mod order_key;
 mod row;
 mod schema;
 mod text;

@@ -159,6 +159,40 @@ try {
     assert((await page.locator("#rows tbody tr").count()) >= before, "the rows are still there");
     await changes();
   });
+  const execute = (statements) => page.evaluate(async (sql) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch("v1/sql", { method: "POST", headers, body: JSON.stringify({ sql }) });
+    if (!answer.ok) throw new Error(await answer.text());
+  }, statements);
+  const firstColumn = (pattern) => page.waitForFunction((source) => {
+    const cells = [...document.querySelectorAll("#rows tbody td:first-child")];
+    return new RegExp(source).test(cells.map((cell) => cell.textContent).join());
+  }, pattern.source);
+  await check("rows come where the order puts them", async () => {
+    await execute("CREATE TABLE spans (span interval, n integer); INSERT INTO spans VALUES ('1 day', 8), ('1 month', 4), (NULL, 2)");
+    await sql.fill("SELECT n FROM spans ORDER BY span DESC NULLS LAST");
+    await page.getByRole("button", { name: "Live", exact: true }).click();
+    await firstColumn(/^4,8,2$/);
+    await execute("INSERT INTO spans VALUES ('25 hours', 6), ('31 days', 5), (NULL, 3)");
+    await firstColumn(/^5,4,6,8,(2,3|3,2)$/);
+    await execute("UPDATE spans SET span = '40 days' WHERE n = 8");
+    await firstColumn(/^8,5,4,6,/);
+  });
+  await check("a live error goes away with its row", async () => {
+    await sql.fill("SELECT 60 / n FROM spans ORDER BY n");
+    await page.getByRole("button", { name: "Live", exact: true }).click();
+    await firstColumn(/^30,20,15,12,10,7$/);
+    await execute("INSERT INTO spans VALUES (NULL, 0)");
+    await page.locator("#error:not([hidden])").waitFor();
+    assert(!(await page.locator("#rows").isVisible()), "no result is shown beside the error");
+    await execute("DELETE FROM spans WHERE n IN (0, 3)");
+    await page.locator("#error").waitFor({ state: "hidden" });
+    await firstColumn(/^30,15,12,10,7$/);
+    assert(await page.locator("#rows").isVisible(), "the result is shown again");
+    await execute("DROP TABLE spans");
+    await page.locator("#error:not([hidden])").waitFor();
+    assert(/not live/.test(await page.locator("#result-note").textContent()), "the note says that it is over");
+  });
   await check("everything is reached by keyboard alone", async () => {
     await page.goto(address);
     await page.locator(".examples button").first().waitFor();
