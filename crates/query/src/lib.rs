@@ -6,6 +6,7 @@ pub mod error;
 pub mod expression;
 mod fallible;
 pub mod functions;
+mod lexical;
 pub mod lower;
 pub mod optimise;
 mod parser;

@@ -16,7 +16,7 @@ use sqlparser::{
     tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer},
 };
 
-use crate::error::SqlError;
+use crate::{error::SqlError, lexical::as_postgresql};
 
 /// The most operators on one path through an expression, AND and OR aside.
 pub const CHAIN: usize = 200;
@@ -60,7 +60,10 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| {
         SqlError::Syntax { message: lower_first(&error.message), position: position(sql, error.location) }
     })?;
-    let tokens = split_signs(tokens);
+    let tokens = as_postgresql(tokens).map_err(|location| SqlError::Syntax {
+        message: "two strings side by side: put || between them".to_owned(),
+        position: position(sql, location),
+    })?;
     check_chains(sql, &tokens)?;
     check_statements(sql, &tokens)?;
     let source: Arc<str> = Arc::from(sql);
@@ -92,35 +95,6 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         let text = sql[start..cursor.forward(end)].trim_end().to_owned();
         statements.push(Parsed { ast, text, source: Arc::clone(&source) });
     }
-}
-
-/// Takes signs off the ends of operators, as PostgreSQL's lexer does: `a>-1` is `a > -1`. An operator with one of
-/// some characters keeps its sign.
-fn split_signs(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let keeps_sign = |c: char| "~!@#%^&|`?".contains(c);
-    let mut split = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        let Token::CustomBinaryOperator(text) = &token.token else {
-            split.push(token);
-            continue;
-        };
-        let end =
-            if text.contains(keeps_sign) { text.len() } else { text.trim_end_matches(['+', '-']).len() };
-        // An operator of signs alone is its first.
-        let (head, signs) = text.split_at(end.max(1));
-        let head = match Tokenizer::new(&PostgreSqlDialect {}, head).tokenize() {
-            Ok(found) if found.len() == 1 => found,
-            _ => vec![Token::CustomBinaryOperator(head.to_owned())],
-        };
-        let signs = signs.chars().map(|sign| if sign == '-' { Token::Minus } else { Token::Plus });
-        let mut start = token.span.start;
-        for part in head.into_iter().chain(signs) {
-            let end = Location { column: start.column + part.to_string().len() as u64, ..start };
-            split.push(TokenWithSpan { token: part, span: Span { start, end } });
-            start = end;
-        }
-    }
-    split
 }
 
 /// Parses one expression, as it is stored in a schema.
@@ -394,7 +368,7 @@ mod tests {
         for (sql, position) in [
             ("SELEC 1", Some(1)),
             ("SELECT 1\nFROM t WHERE", Some(22)),
-            ("SELECT 'ü' 'x' FROM", Some(20)),
+            ("SELECT 'ü' 'x' FROM", Some(12)),
             ("SELECT (1", Some(10)),
             ("SELECT 1 2", Some(10)),
             ("SELECT 'open", Some(8)),

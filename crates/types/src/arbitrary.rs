@@ -38,7 +38,9 @@ pub(crate) fn number() -> impl Strategy<Value = Value> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof!["[ab\u{0}]{0,3}", ".{0,20}", "[a-z\" ,{}\\\\]{0,30}"]
+    let text = prop_oneof!["[ab\u{1}]{0,3}", ".{0,20}", "[a-z\" ,{}\\\\]{0,30}"];
+    // The one character that no text may hold.
+    text.prop_map(|text| text.replace('\0', "\u{1}"))
 }
 
 fn json() -> impl Strategy<Value = Json> {

@@ -38,6 +38,9 @@ pub enum EvalError {
         /// What was given, cut to 64 characters.
         text: Text,
     },
+    /// Text, or a document, with the character that no text may hold.
+    #[error("text cannot hold the character \\u0000")]
+    NulCharacter,
     /// A function's argument lies outside its domain.
     #[error("{function}: {reason}")]
     InvalidArgument {
@@ -80,6 +83,7 @@ impl EvalError {
             Self::IntegerOutOfRange { .. } | Self::DoubleOutOfRange | Self::NumericOutOfRange => "22003",
             Self::DatetimeOutOfRange => "22008",
             Self::InvalidText { .. } => "22P02",
+            Self::NulCharacter => "22021",
             Self::InvalidArgument { function, .. } => match *function {
                 "sqrt" | "power" => "2201F",
                 "ln" => "2201E",

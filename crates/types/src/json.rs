@@ -45,14 +45,14 @@ impl Json {
             serde_json::Value::Null => Self::Null,
             serde_json::Value::Bool(b) => Self::Boolean(*b),
             serde_json::Value::Number(n) => Self::Number(n.as_str().parse()?),
-            serde_json::Value::String(text) => Self::String(Text::from(text.as_str())),
+            serde_json::Value::String(text) => Self::String(without_nul(text)?),
             serde_json::Value::Array(items) => Self::Array(
                 items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?,
             ),
             serde_json::Value::Object(members) => {
                 let mut converted = members
                     .iter()
-                    .map(|(key, value)| Ok((Text::from(key.as_str()), Self::convert(value, depth + 1)?)))
+                    .map(|(key, value)| Ok((without_nul(key)?, Self::convert(value, depth + 1)?)))
                     .collect::<Result<Vec<_>, EvalError>>()?;
                 converted.sort_by(|(a, _), (b, _)| key_order(a, b));
                 Self::Object(converted)
@@ -86,14 +86,15 @@ impl Json {
         }
     }
 
-    /// The element of an array; a negative place counts from the end.
+    /// The element of an array; a negative place counts from the end. A scalar counts as an array of one.
     pub fn element(&self, place: i64) -> Option<&Self> {
         match self {
+            Self::Object(_) => None,
             Self::Array(items) => {
                 let place = if place < 0 { place.checked_add(items.len() as i64)? } else { place };
                 items.get(usize::try_from(place).ok()?)
             }
-            _ => None,
+            scalar => matches!(place, 0 | -1).then_some(scalar),
         }
     }
 
@@ -131,6 +132,10 @@ impl Json {
             Self::Object(_) => 5,
         }
     }
+}
+
+fn without_nul(text: &str) -> Result<Text, EvalError> {
+    if text.contains('\0') { Err(EvalError::NulCharacter) } else { Ok(Text::from(text)) }
 }
 
 fn key_order(a: &Text, b: &Text) -> Ordering {

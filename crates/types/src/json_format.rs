@@ -105,6 +105,9 @@ mod tests {
             (json!({}), DataType::Text),
             (json!([1]), DataType::Integer),
             (json!(1), DataType::Integer.array()),
+            (json!("a\u{0}"), DataType::Text),
+            (json!({"a": ["\u{0}"]}), DataType::Jsonb),
+            (json!({"\u{0}": 1}), DataType::Jsonb),
         ] {
             assert!(from_json(&wire, &data_type).is_err(), "{wire} as {data_type}");
         }

@@ -238,6 +238,13 @@ mod tests {
         }
 
         #[test]
+        fn any_bytes_of_text_are_ordered(a in "[a\u{0}\u{1}]{0,4}", b in "[a\u{0}\u{1}]{0,4}") {
+            let key = |text: &str| encode(&[Value::from(text), Value::Integer(1)]);
+            prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
+            prop_assert_eq!(&decode(&key(&a)).unwrap()[0], &Value::from(a));
+        }
+
+        #[test]
         fn a_key_reads_back((a, _) in key_pair()) {
             prop_assert_eq!(decode(&encode(&a)).unwrap(), a);
         }

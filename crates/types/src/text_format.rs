@@ -86,6 +86,7 @@ pub fn parse_text(text: &str, data_type: &DataType) -> Result<Value, EvalError> 
         ),
         DataType::Double => Value::double(parse_double(trimmed).ok_or_else(wrong)??),
         DataType::Numeric(_) => Value::numeric(trimmed.parse()?),
+        DataType::Text if text.contains('\0') => return Err(EvalError::NulCharacter),
         DataType::Text => Value::from(text),
         DataType::Uuid => Value::uuid(uuid::Uuid::try_parse(trimmed).map_err(|_| wrong())?),
         DataType::Date => Value::Date(datetime::parse_date(trimmed)?),
@@ -184,16 +185,34 @@ impl ArrayReader<'_> {
                 }
             }
         }
-        let end = self.rest.find([',', '}'])?;
-        let plain = self.rest[..end].trim();
+        // The length that spaces at the end do not count in, unless they are escaped.
+        let mut length = 0;
+        let mut escaped = false;
+        let mut chars = self.rest.char_indices();
+        let end = loop {
+            match chars.next()? {
+                (at, ',' | '}') => break at,
+                (_, '{' | '"') => return None,
+                (_, '\\') => {
+                    text.push(chars.next()?.1);
+                    escaped = true;
+                    length = text.len();
+                }
+                (_, c) => {
+                    text.push(c);
+                    length = if c.is_whitespace() { length } else { text.len() };
+                }
+            }
+        };
         self.rest = &self.rest[end..];
-        if plain.is_empty() || plain.contains(['{', '"']) {
+        text.truncate(length);
+        if text.is_empty() {
             return None;
         }
-        if plain.eq_ignore_ascii_case("null") {
+        if !escaped && text.eq_ignore_ascii_case("null") {
             return Some(Ok(Value::Null));
         }
-        Some(parse_text(plain, item))
+        Some(parse_text(&text, item))
     }
 }
 

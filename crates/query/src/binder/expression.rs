@@ -471,6 +471,7 @@ impl<'a> Binder<'a> {
         let items = array.elem.iter().map(|item| self.expr(item, scope)).collect::<Result<Vec<_>, _>>()?;
         let items = self.unify(items, "ARRAY", span)?;
         let element = items.first().map_or(DataType::Text, |item| item.data_type.clone());
+        self.refuse_nested(&element, span)?;
         Ok(call_node(Function::ArrayMake, items, element.array()).into())
     }
 

@@ -186,6 +186,10 @@ impl<'a> Binder<'a> {
     /// A name that is to be given to something.
     fn folded_within_limit(&self, ident: &Ident) -> Result<String, SqlError> {
         let name = folded(ident);
+        if name.is_empty() {
+            let message = "a name in quotes has at least one character".to_owned();
+            return Err(SqlError::Syntax { message, position: self.at(ident.span) });
+        }
         if name.len() > limits::NAME_BYTES {
             return Err(SqlError::NameTooLong {
                 name,

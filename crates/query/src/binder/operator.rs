@@ -57,11 +57,34 @@ impl<'a> Binder<'a> {
         }
         let start = current.span();
         let mut value = self.expr(current, scope)?;
+        let mut left = current;
         while let Some((op, right)) = pending.pop() {
+            self.refuse_other_precedence(left, op, right)?;
+            left = right;
             let operand = self.expr(right, scope)?;
             value = self.binary(op, value, operand, start, right.span())?;
         }
         Ok(value)
+    }
+
+    /// PostgreSQL gives all operators that are not arithmetic or comparisons one precedence, below arithmetic; the
+    /// parser does not. Where that makes a difference, brackets must say what is meant.
+    fn refuse_other_precedence(
+        &self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+    ) -> Result<(), SqlError> {
+        let prefix = if is_arithmetic(op) { prefix_operator(left) } else { None };
+        let (first, then) = match (prefix, right) {
+            (Some(prefix), _) => (prefix.to_string(), op),
+            (None, ast::Expr::BinaryOp { op: inner, .. }) if is_match(op) && !is_arithmetic(inner) => {
+                (op.to_string(), inner)
+            }
+            _ => return Ok(()),
+        };
+        let what = format!("{first} followed by {then} without brackets");
+        Err(self.refuse(&what, Some("Put brackets around what belongs together."), right.span()))
     }
 
     fn binary(
@@ -361,16 +384,28 @@ impl<'a> Binder<'a> {
         inner: &'a ast::Expr,
         scope: &Scope,
     ) -> Result<Operand, SqlError> {
-        let is_sign = matches!(op, UnaryOperator::Minus | UnaryOperator::Plus);
-        let mut exponents = Vec::new();
+        let is_sign = |op: UnaryOperator| matches!(op, UnaryOperator::Minus | UnaryOperator::Plus);
+        let mut signs = vec![op];
         let mut base = inner;
+        while let ast::Expr::UnaryOp { op: next, expr } = base
+            && is_sign(op)
+            && is_sign(*next)
+        {
+            signs.push(*next);
+            base = expr;
+        }
+        let mut exponents = Vec::new();
         while let ast::Expr::BinaryOp { left, op: power @ BinaryOperator::PGExp, right } = base
-            && is_sign
+            && is_sign(op)
         {
             exponents.push((power, &**right));
             base = left;
         }
-        let mut value = self.unary_of(op, base, scope)?;
+        // The one next to the operand first.
+        let mut value = self.unary_of(signs.pop().unwrap_or(op), base, scope)?;
+        while let Some(sign) = signs.pop() {
+            value = self.prefixed(sign, value, base.span())?;
+        }
         while let Some((power, right)) = exponents.pop() {
             let exponent = self.expr(right, scope)?;
             value = self.binary(power, value, exponent, base.span(), right.span())?;
@@ -396,6 +431,11 @@ impl<'a> Binder<'a> {
         if op == UnaryOperator::Not {
             return Ok(not(self.condition(operand, "argument of NOT", span)?).into());
         }
+        self.prefixed(op, operand, span)
+    }
+
+    /// An operator before an operand, NOT aside.
+    fn prefixed(&mut self, op: UnaryOperator, operand: Operand, span: Span) -> Result<Operand, SqlError> {
         let operand = match operand {
             // PostgreSQL reads a quoted literal after a sign as a double.
             unknown @ Operand::Unknown(Unknown::Text(_), _) => {
@@ -432,6 +472,38 @@ impl<'a> Binder<'a> {
             }
             _ => Err(none(&operand)),
         }
+    }
+}
+
+fn is_arithmetic(op: &BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(op, B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo | B::PGExp)
+}
+
+/// Operators that the parser has below `||`, `->` and the like, with which PostgreSQL has them on one level.
+fn is_match(op: &BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(
+        op,
+        B::PGRegexMatch
+            | B::PGRegexIMatch
+            | B::PGRegexNotMatch
+            | B::PGRegexNotIMatch
+            | B::PGLikeMatch
+            | B::PGILikeMatch
+            | B::PGNotLikeMatch
+            | B::PGNotILikeMatch
+    )
+}
+
+/// The operator before the last operand of an expression, if it is one that PostgreSQL has below arithmetic.
+fn prefix_operator(expr: &ast::Expr) -> Option<&UnaryOperator> {
+    match expr {
+        ast::Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => prefix_operator(expr),
+        ast::Expr::UnaryOp { op: UnaryOperator::Not, .. } => None,
+        ast::Expr::UnaryOp { op, .. } => Some(op),
+        ast::Expr::BinaryOp { right, .. } => prefix_operator(right),
+        _ => None,
     }
 }
 

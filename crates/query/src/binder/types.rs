@@ -78,9 +78,18 @@ impl Binder<'_> {
     }
 
     fn array_type(&self, item: &ast::DataType, span: Span) -> Result<DataType, SqlError> {
-        // The parser bounds the brackets, so this recursion is bounded. As in PostgreSQL `int[][]` is `int[]`
-        // of one more dimension; here dimensions are types.
-        Ok(self.data_type(item, span)?.array())
+        // The parser bounds the brackets, so this recursion is bounded.
+        let item = self.data_type(item, span)?;
+        self.refuse_nested(&item, span)?;
+        Ok(item.array())
+    }
+
+    /// PostgreSQL's arrays of more dimensions are no arrays of arrays: half of the functions would differ.
+    pub(super) fn refuse_nested(&self, item: &DataType, span: Span) -> Result<(), SqlError> {
+        if matches!(item, DataType::Array(_)) {
+            return Err(self.refuse("an array of more than one dimension", Some("Use jsonb."), span));
+        }
+        Ok(())
     }
 
     fn numeric(&self, info: ExactNumberInfo, span: Span) -> Result<DataType, SqlError> {

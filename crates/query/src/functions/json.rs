@@ -41,7 +41,7 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
         Function::JsonConcatenate => {
             let other = document(args, 1)?;
             check_length(json.heap_bytes() + other.heap_bytes())?;
-            concatenate(json, other)?
+            concatenate(json, other)
         }
         Function::JsonDelete => delete(json, args)?,
         Function::JsonTypeof => Value::from(match json {
@@ -116,22 +116,18 @@ fn contains(whole: &Json, part: &Json, top: bool) -> bool {
     }
 }
 
-fn concatenate(a: &Json, b: &Json) -> Result<Value, EvalError> {
+fn concatenate(a: &Json, b: &Json) -> Value {
     let list = |json: &Json| match json {
         Json::Array(items) => items.clone(),
         other => vec![other.clone()],
     };
-    Ok(match (a, b) {
+    match (a, b) {
         (Json::Object(left), Json::Object(right)) => {
             let kept = left.iter().filter(|(key, _)| b.member(key).is_none());
             object(kept.chain(right).cloned().collect())
         }
-        (Json::Array(_), _) | (_, Json::Array(_)) => Value::json(Json::Array([list(a), list(b)].concat())),
-        (Json::Object(_), _) | (_, Json::Object(_)) => {
-            return Err(invalid("||", "invalid concatenation of jsonb objects"));
-        }
-        _ => Value::json(Json::Array(vec![a.clone(), b.clone()])),
-    })
+        _ => Value::json(Json::Array([list(a), list(b)].concat())),
+    }
 }
 
 /// An object in its canonical order; of members with one key the last is kept.
