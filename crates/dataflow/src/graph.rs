@@ -16,6 +16,7 @@ use deltaic_types::Row;
 
 use crate::{
     aggregate::Groups,
+    budget::{Budget, Exhausted},
     index::{Index, KeyColumn},
     join::Join,
     operator::{NodeId, Operator},
@@ -30,6 +31,7 @@ pub struct Graph {
     by_operator: BTreeMap<Operator, NodeId>,
     next: u32,
     probes: Cell<u64>,
+    budget: Budget,
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +110,11 @@ impl<'a> Integrals<'a> {
             }
             _ => unreachable!("invariant: a join reads inputs and arrangements"),
         }
+    }
+
+    /// Takes a row of the budget; false ends the join, whose output nobody will use.
+    pub(crate) fn spend(&self) -> bool {
+        self.graph.budget.spend()
     }
 
     pub(crate) fn count_probe(&self) {
@@ -270,6 +277,12 @@ impl Graph {
     ///
     /// The relations must have the indexes that [`Graph::required_indexes`] names.
     pub fn hydrate(&mut self, relations: &Relations) {
+        self.hydrate_within(relations, u64::MAX).expect("invariant: this budget is never used up");
+    }
+
+    /// The same, if the joins visit so many rows at most. Otherwise the new nodes are of no use: remove them.
+    pub fn hydrate_within(&mut self, relations: &Relations, limit: u64) -> Result<(), Exhausted> {
+        self.budget.begin(limit);
         let fresh: Vec<NodeId> =
             self.nodes.iter().filter(|(_, node)| !node.hydrated).map(|(id, _)| *id).collect();
         for id in fresh {
@@ -299,11 +312,17 @@ impl Graph {
                 }
                 _ => Vec::new(),
             };
+            let exhausted = self.budget.is_exhausted();
             let node = self.node_mut(id);
             node.state = state;
             node.errors.add(&errors);
             node.hydrated = true;
+            if exhausted {
+                return Err(Exhausted { limit });
+            }
         }
+        self.budget = Budget::default();
+        Ok(())
     }
 
     /// The whole collection of a node, computed from the relations and from states that are there.
@@ -385,6 +404,21 @@ impl Graph {
         changes: impl IntoIterator<Item = (RelationId, ZSet)>,
         watched: &BTreeSet<NodeId>,
     ) -> BTreeMap<NodeId, Batch> {
+        let limit = u64::MAX;
+        let outputs = self.step_within(before, after, changes, watched, limit);
+        outputs.expect("invariant: this budget is never used up")
+    }
+
+    /// The same, if the joins visit so many rows at most. Otherwise all nodes are as they were.
+    pub fn step_within(
+        &mut self,
+        before: &Relations,
+        after: &Relations,
+        changes: impl IntoIterator<Item = (RelationId, ZSet)>,
+        watched: &BTreeSet<NodeId>,
+        limit: u64,
+    ) -> Result<BTreeMap<NodeId, Batch>, Exhausted> {
+        self.budget.begin(limit);
         let mut deltas: BTreeMap<NodeId, Batch> = BTreeMap::new();
         let mut pending: BTreeSet<NodeId> = BTreeSet::new();
         let mut arranged: Vec<NodeId> = Vec::new();
@@ -399,8 +433,19 @@ impl Graph {
                 }
             }
         }
+        // States are copy-on-write: keeping one costs nothing until it is changed.
+        let mut kept: Vec<(NodeId, State, Errors)> = Vec::new();
+        let mut outcome = Ok(());
         while let Some(id) = pending.pop_first() {
+            if limit < u64::MAX {
+                let node = &self.nodes[&id];
+                kept.push((id, node.state.clone(), node.errors.clone()));
+            }
             let (output, rows_in) = self.run(id, &deltas, before, after, &mut arranged);
+            if self.budget.is_exhausted() {
+                outcome = Err(Exhausted { limit });
+                break;
+            }
             let node = self.node_mut(id);
             node.work.steps += 1;
             node.work.rows_in += rows_in as u64;
@@ -410,13 +455,20 @@ impl Graph {
                 deltas.insert(id, output);
             }
         }
+        if outcome.is_err() {
+            for (id, state, errors) in kept {
+                let node = self.node_mut(id);
+                (node.state, node.errors) = (state, errors);
+            }
+        }
         for id in arranged {
             if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
                 arrangement.before = None;
             }
         }
+        self.budget = Budget::default();
         deltas.retain(|id, _| watched.contains(id));
-        deltas
+        outcome.map(|()| deltas)
     }
 
     fn run(

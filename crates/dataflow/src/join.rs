@@ -150,6 +150,9 @@ impl Walk<'_> {
         let index = self.integrals.index(probe.integral, &probe.index, side);
         self.integrals.count_probe();
         for (row, row_weight) in index.probe(&key) {
+            if !self.integrals.spend() {
+                return;
+            }
             if input.admits(row) {
                 self.tuple[probe.input] = row.clone();
                 self.bound(depth + 1, &probe.conditions, weight * row_weight, failure.as_ref());
@@ -237,6 +240,9 @@ impl LeftJoin {
                 integrals.count_probe();
                 let index = integrals.index(self.right.source, &self.right_key, Side::After);
                 for (right, right_weight) in index.probe(&key) {
+                    if !integrals.spend() {
+                        return;
+                    }
                     if self.right.admits(right) {
                         tuple[1] = right.clone();
                         matched |= self.pair(&tuple, weight * right_weight, output);
@@ -264,6 +270,9 @@ impl LeftJoin {
             integrals.count_probe();
             let lefts = integrals.index(self.left.source, &self.left_key, Side::Before);
             for (left, left_weight) in lefts.probe(key) {
+                if !integrals.spend() {
+                    return;
+                }
                 if !self.left.admits(left) {
                     continue;
                 }

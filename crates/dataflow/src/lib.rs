@@ -2,6 +2,7 @@
 
 mod accumulator;
 mod aggregate;
+mod budget;
 mod cow_tree;
 mod exact_sum;
 mod graph;
@@ -16,6 +17,7 @@ mod zset;
 
 pub use accumulator::AggregateFunction;
 pub use aggregate::{Aggregate, AggregateCall};
+pub use budget::Exhausted;
 pub use cow_tree::{CowTree, Iter};
 pub use exact_sum::ExactSum;
 pub use graph::{Description, Graph, Work};

@@ -1,5 +1,6 @@
 //! [`RequestError`]: why a request or a subscription was refused.
 
+use deltaic_dataflow::Exhausted;
 use deltaic_query::{SqlError, lower::LowerError};
 use deltaic_storage::StorageError;
 use deltaic_types::{CatalogError, EvalError};
@@ -164,6 +165,9 @@ pub enum RequestError {
         /// The most that is allowed.
         limit: usize,
     },
+    /// A query would combine too many rows.
+    #[error("{0}: join the tables by a condition that says which rows belong together")]
+    TooMuchWork(#[from] Exhausted),
     /// A row is too long.
     #[error("a row of table \"{table}\" has {bytes} bytes, over the limit of {limit}")]
     RowTooLong {
@@ -203,7 +207,7 @@ impl RequestError {
             Self::NotAQuery => "42809",
             Self::SubscriptionExists => "42710",
             Self::Transaction { .. } => "25P01",
-            Self::TooManyRows { .. } | Self::RowTooLong { .. } => "54000",
+            Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",
             Self::Clock(_) => "57P03",
             Self::Storage(error) => match **error {

@@ -10,7 +10,7 @@ use deltaic_query::{
     plan::{Plan, Query},
     template::lift,
 };
-use deltaic_types::{Row, Value};
+use deltaic_types::{Row, Value, limits};
 
 use crate::{error::RequestError, transaction::Transaction};
 
@@ -63,7 +63,7 @@ pub(crate) fn install(
             relation.ensure_index(&key);
         }
     }
-    graph.hydrate(&relations);
+    graph.hydrate_within(&relations, limits::JOINED_ROWS)?;
     Ok((graph, circuit, tuple))
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use deltaic_dataflow::{
-    Batch, Description, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
+    Batch, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
 };
 use deltaic_query::{
     lower::{Circuit, LowerError, lower},
@@ -173,7 +173,11 @@ impl Views {
         if let Some(view) = self.templates[&template].views.get(&tuple) {
             return Ok(*view);
         }
-        Ok(self.open_view(template, tuple, &query, subscribe, tables, place.lsn))
+        let opened = self.open_view(template, tuple, &query, subscribe, tables, place.lsn);
+        if opened.is_err() && self.templates[&template].views.is_empty() {
+            self.close_template(template, tables);
+        }
+        opened
     }
 
     /// The template of a query, and the tuple that the query is in it.
@@ -210,7 +214,11 @@ impl Views {
                 relation.ensure_index(&key);
             }
         }
-        self.graph.hydrate(&tables.relations);
+        if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limits::JOINED_ROWS) {
+            self.graph.release(circuit.root);
+            tables.relations.remove(relation);
+            return Err(exhausted.into());
+        }
         self.roots.insert(circuit.root);
         self.by_root.entry(circuit.root).or_default().push(id);
         self.by_key.insert(key.clone(), id);
@@ -233,9 +241,9 @@ impl Views {
         subscribe: &Subscribe,
         tables: &mut Tables,
         lsn: Lsn,
-    ) -> ViewId {
+    ) -> Result<ViewId, RequestError> {
         if let Some(relation) = self.templates[&template].parameters {
-            self.change_parameters(relation, &tuple, 1, &mut tables.relations);
+            self.add_parameters(relation, &tuple, &mut tables.relations)?;
         }
         let view = ViewId(self.next);
         self.next += 1;
@@ -270,25 +278,33 @@ impl Views {
                 updates: 0,
             },
         );
-        view
+        Ok(view)
     }
 
-    /// Inserts or removes a tuple of a parameter relation: the circuits of its template run, and no others.
-    fn change_parameters(
+    /// Inserts a tuple of a parameter relation: the circuits of its template run, and no others.
+    fn add_parameters(
         &mut self,
         relation: RelationId,
         tuple: &Row,
-        weight: Weight,
         relations: &mut Relations,
-    ) {
+    ) -> Result<(), Exhausted> {
         let before = relations.clone();
-        let parameters = relations.get_mut(relation).expect("invariant: a template has its relation");
-        if weight > 0 {
-            parameters.insert(tuple);
-        } else {
-            parameters.remove(tuple);
-        }
-        let change = ZSet::from_iter([(tuple.clone(), weight)]);
+        parameters_of(relation, relations).insert(tuple);
+        let change = ZSet::from_iter([(tuple.clone(), 1)]);
+        let limit = limits::JOINED_ROWS;
+        let changes = [(relation, change)];
+        self.graph.step_within(&before, relations, changes, &BTreeSet::new(), limit).map(drop).inspect_err(
+            |_| {
+                parameters_of(relation, relations).remove(tuple);
+            },
+        )
+    }
+
+    /// Removes one.
+    fn remove_parameters(&mut self, relation: RelationId, tuple: &Row, relations: &mut Relations) {
+        let before = relations.clone();
+        parameters_of(relation, relations).remove(tuple);
+        let change = ZSet::from_iter([(tuple.clone(), -1)]);
         self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());
     }
 
@@ -500,7 +516,7 @@ impl Views {
         if is_last {
             self.close_template(view.template, tables);
         } else if let Some(relation) = parameters {
-            self.change_parameters(relation, &view.tuple, -1, &mut tables.relations);
+            self.remove_parameters(relation, &view.tuple, &mut tables.relations);
         }
     }
 
@@ -591,6 +607,10 @@ impl Views {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_id.is_empty() && self.templates.is_empty() && self.graph.is_empty()
     }
+}
+
+fn parameters_of(relation: RelationId, relations: &mut Relations) -> &mut Relation {
+    relations.get_mut(relation).expect("invariant: a template has its relation")
 }
 
 /// The cookie of a client that has been told of an error and nothing else: no change can be added to what it

@@ -11,6 +11,7 @@ pub mod lower;
 pub mod optimise;
 mod parser;
 pub mod plan;
+mod position;
 pub mod statement;
 mod suggestion;
 pub mod template;

@@ -16,7 +16,11 @@ use sqlparser::{
     tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer},
 };
 
-use crate::{error::SqlError, lexical::as_postgresql};
+use crate::{
+    error::SqlError,
+    lexical::as_postgresql,
+    position::{Cursor, Lines},
+};
 
 /// The most operators on one path through an expression, AND and OR aside.
 pub const CHAIN: usize = 200;
@@ -34,14 +38,14 @@ pub struct Parsed {
     pub ast: Statement,
     /// The statement's own text, without the semicolon.
     pub text: String,
-    /// The whole text it was parsed from, to which positions refer.
-    source: Arc<str>,
+    /// The lines of the whole text it was parsed from, to which positions refer.
+    lines: Arc<Lines>,
 }
 
 impl Parsed {
-    /// The number of the character (from 1, in the parsed text) at which a part of the tree starts.
+    /// The number of the character (from 1, in the parsed text) at which a part of the tree starts. Cost: constant.
     pub fn position(&self, span: Span) -> Option<usize> {
-        position(&self.source, span.start)
+        self.lines.position(span.start)
     }
 }
 
@@ -57,16 +61,18 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         });
     }
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| {
-        SqlError::Syntax { message: lower_first(&error.message), position: position(sql, error.location) }
-    })?;
+    let tokens =
+        Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| SqlError::Syntax {
+            message: lower_first(&error.message),
+            position: Lines::of(sql).position(error.location),
+        })?;
     let tokens = as_postgresql(tokens).map_err(|location| SqlError::Syntax {
         message: "two strings side by side: put || between them".to_owned(),
-        position: position(sql, location),
+        position: Lines::of(sql).position(location),
     })?;
     check_chains(sql, &tokens)?;
     check_statements(sql, &tokens)?;
-    let source: Arc<str> = Arc::from(sql);
+    let lines = Arc::new(Lines::of(sql));
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(2 * limits::EXPRESSION_DEPTH)
         .with_tokens_with_locations(tokens);
@@ -79,7 +85,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
             return Ok(statements);
         }
         if statements.len() == limits::STATEMENTS {
-            let position = position(sql, start.span.start);
+            let position = Lines::of(sql).position(start.span.start);
             return Err(SqlError::TooManyStatements { limit: limits::STATEMENTS, position });
         }
         let ast = parser.parse_statement().map_err(|error| syntax_error(sql, error))?;
@@ -88,12 +94,12 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
             return Err(SqlError::Syntax {
                 message: format!("expected the end of the statement, found \"{}\"", next.token),
-                position: position(sql, next.span.start),
+                position: Lines::of(sql).position(next.span.start),
             });
         }
         let start = cursor.forward(start.span.start);
         let text = sql[start..cursor.forward(end)].trim_end().to_owned();
-        statements.push(Parsed { ast, text, source: Arc::clone(&source) });
+        statements.push(Parsed { ast, text, lines: Arc::clone(&lines) });
     }
 }
 
@@ -209,7 +215,7 @@ fn check_chains(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
         } else {
             continue;
         };
-        return Err(SqlError::TooComplex { what, position: position(sql, token.span.start) });
+        return Err(SqlError::TooComplex { what, position: Lines::of(sql).position(token.span.start) });
     }
     Ok(())
 }
@@ -261,7 +267,7 @@ fn check_statements(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError>
         if offered {
             continue;
         }
-        let position = position(sql, first.span.start);
+        let position = Lines::of(sql).position(first.span.start);
         if keyword(start) == Keyword::NoKeyword {
             let found = format!("expected a statement, found \"{}\"", first.token);
             return Err(SqlError::Syntax { message: found, position });
@@ -294,7 +300,7 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
                 None => lower_first(text),
             };
             let end = || message.ends_with("the end of the text").then(|| sql.chars().count() + 1);
-            SqlError::Syntax { position: at.and_then(|at| position(sql, at)).or_else(end), message }
+            SqlError::Syntax { position: at.and_then(|at| Lines::of(sql).position(at)).or_else(end), message }
         }
     }
 }
@@ -308,40 +314,6 @@ fn read_location(text: &str) -> Option<Location> {
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
-/// A way through a text by its tokens' locations. It goes forward only, so all of it together is one walk.
-struct Cursor<'a> {
-    sql: &'a str,
-    at: Location,
-    offset: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(sql: &'a str) -> Self {
-        Self { sql, at: Location { line: 1, column: 1 }, offset: 0 }
-    }
-
-    /// The byte at which a location lies, or the text's end.
-    fn forward(&mut self, to: Location) -> usize {
-        let mut rest = self.sql[self.offset..].chars();
-        while self.at < to {
-            let Some(next) = rest.next() else { break };
-            self.offset += next.len_utf8();
-            if next == '\n' {
-                self.at = Location { line: self.at.line + 1, column: 1 };
-            } else {
-                self.at.column += 1;
-            }
-        }
-        self.offset
-    }
-}
-
-fn position(sql: &str, location: Location) -> Option<usize> {
-    // Line 0 is how the parser says that it does not know.
-    let offset = (location.line > 0).then(|| Cursor::new(sql).forward(location))?;
-    Some(sql[..offset].chars().count() + 1)
 }
 
 #[cfg(test)]

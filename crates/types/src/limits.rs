@@ -47,6 +47,10 @@ pub const FRAME_BYTES: usize = 4 << 20;
 /// The longest cookie: two numbers in hexadecimal and a decimal between them, with room.
 pub const COOKIE_BYTES: usize = 128;
 
+/// The rows that the joins of one query may visit when it is first computed, so that a join without a condition
+/// between large tables is refused and not computed.
+pub const JOINED_ROWS: u64 = 5_000_000;
+
 /// Live queries without subscribers that are kept for those who come back; beyond it the oldest go.
 pub const IDLE_VIEWS: usize = 1_000;
 

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::common::{Db, one};
+use serde_json::json;
+
+use crate::common::{Db, Got, one};
 
 fn values(rows: usize) -> String {
     let mut sql = String::new();
@@ -39,4 +41,29 @@ fn ten_thousand_rows_a_statement() {
     assert_eq!(db.rows("SELECT count(*), min(id), max(g) FROM t"), ["5000|51|1099"]);
     assert_eq!(affected(&mut db, "DELETE FROM t"), 5_000);
     assert_eq!(db.news().len(), 4);
+}
+
+#[test]
+fn a_join_without_end_is_refused_and_leaves_no_trace() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY, k int)");
+    for start in [0, 1_250] {
+        let rows: Vec<String> =
+            (start..start + 1_250).map(|id| format!("({id}, {})", u8::from(id >= 2_490))).collect();
+        db.ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    }
+    assert_eq!(db.code("SELECT count(*) FROM t a, t b"), "54000");
+    let refused = |got: &[Got]| matches!(got, [Got::Error(error, None)] if error.sqlstate() == "54000");
+    assert!(refused(&db.subscribe(1, "SELECT a.id FROM t a, t b")));
+    // A template: with one value it is too much, with another it is not.
+    let template = "SELECT b.k, count(*) FROM t a, t b WHERE a.k = $1 GROUP BY b.k";
+    assert!(refused(&db.subscribe_with(1, template, &[json!(0)])));
+    db.pass(60);
+    assert!(db.engine.is_idle());
+    assert_eq!(db.subscribe_with(1, template, &[json!(1)])[0].text(), "[0|24900, 1|100]");
+    assert!(refused(&db.subscribe_with(2, template, &[json!(0)])));
+    db.ok("DELETE FROM t WHERE id = 2499");
+    assert_eq!(db.news(), ["1: -0|24900 -1|100 +0|22410 +1|81"]);
+    db.unsubscribe(1);
+    db.pass(60);
+    assert!(db.engine.is_idle());
 }

@@ -1,7 +1,10 @@
 //! SELECT: the select list, groups, DISTINCT, and the order that may need hidden columns.
 
-use deltaic_types::DataType;
-use sqlparser::ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
+use deltaic_types::{DataType, limits};
+use sqlparser::{
+    ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind, Spanned},
+    tokenizer::Span,
+};
 
 use super::{
     Binder,
@@ -154,6 +157,14 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// Refuses a list that is too long before any of it is bound, since each is compared with the others.
+    fn check_columns(&self, count: usize, span: Span) -> Result<(), SqlError> {
+        if count <= limits::COLUMNS {
+            return Ok(());
+        }
+        Err(SqlError::TooManyColumns { limit: limits::COLUMNS, position: self.at(span) })
+    }
+
     /// Everything of a SELECT that is an expression over its FROM.
     fn select_parts(
         &mut self,
@@ -161,6 +172,8 @@ impl<'a> Binder<'a> {
         order: &'a [ast::OrderByExpr],
         scope: &Scope,
     ) -> Result<Parts<'a>, SqlError> {
+        self.check_columns(select.projection.len(), select.span())?;
+        self.check_columns(order.len(), select.span())?;
         let mut names = Vec::new();
         let mut outputs = Vec::new();
         let mut sources = Vec::new();
@@ -185,6 +198,7 @@ impl<'a> Binder<'a> {
         if !modifiers.is_empty() {
             return Err(self.refuse("GROUP BY with modifiers", None, select.span()));
         }
+        self.check_columns(group_by.len(), select.span())?;
         let mut keys: Vec<Expr> = Vec::new();
         for ast in group_by {
             let key = self.group_key(ast, &columns, &outputs, scope)?;
