@@ -1,12 +1,12 @@
 -- One week of departures from New York's three airports, with airlines, airports, planes and hourly weather.
 -- Columns are in the order of the CSV files. `README.md` says where the rows come from.
 
-CREATE TABLE airlines (
+CREATE TABLE IF NOT EXISTS airlines (
   carrier text PRIMARY KEY,
   name text NOT NULL
 );
 
-CREATE TABLE airports (
+CREATE TABLE IF NOT EXISTS airports (
   faa text PRIMARY KEY,
   name text NOT NULL,
   lat double precision,
@@ -17,7 +17,7 @@ CREATE TABLE airports (
   tzone text
 );
 
-CREATE TABLE planes (
+CREATE TABLE IF NOT EXISTS planes (
   tailnum text PRIMARY KEY,
   year integer,
   type text,
@@ -29,7 +29,7 @@ CREATE TABLE planes (
   engine text
 );
 
-CREATE TABLE weather (
+CREATE TABLE IF NOT EXISTS weather (
   origin text,
   year integer,
   month integer,
@@ -49,7 +49,7 @@ CREATE TABLE weather (
 );
 
 -- Only `carrier` is a foreign key: some destinations and tail numbers are not in the source's other tables.
-CREATE TABLE flights (
+CREATE TABLE IF NOT EXISTS flights (
   id integer PRIMARY KEY,
   year integer NOT NULL,
   month integer NOT NULL,
@@ -74,6 +74,6 @@ CREATE TABLE flights (
   status text NOT NULL DEFAULT 'scheduled' CHECK (status IN ('scheduled', 'departed', 'arrived', 'cancelled'))
 );
 
-CREATE INDEX flights_dest ON flights (dest);
-CREATE INDEX flights_carrier ON flights (carrier);
-CREATE INDEX flights_tailnum ON flights (tailnum);
+CREATE INDEX IF NOT EXISTS flights_dest ON flights (dest);
+CREATE INDEX IF NOT EXISTS flights_carrier ON flights (carrier);
+CREATE INDEX IF NOT EXISTS flights_tailnum ON flights (tailnum);

@@ -22,7 +22,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
-        Self { agent: config.into(), url: url.trim_end_matches('/').to_owned() }
+        let scheme = if url.contains("://") { "" } else { "http://" };
+        Self { agent: config.into(), url: format!("{scheme}{}", url.trim_end_matches('/')) }
     }
 
     /// Runs statements as one transaction. The outer error is that there is no server.

@@ -44,8 +44,8 @@ enum Command {
         /// Keep the data here; otherwise in a temporary directory that goes at the end
         #[arg(long)]
         data: Option<PathBuf>,
-        /// Simulated seconds that pass in a second; 0 stands still
-        #[arg(long, default_value_t = 600)]
+        /// Simulated seconds that pass in a second, at most 10080; 0 stands still
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=10_080))]
         speed: u64,
     },
     /// Serve a data directory

@@ -128,7 +128,7 @@ pub enum RequestError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The wrong number of parameters.
-    #[error("there are {expected} parameters, and {given} values were given")]
+    #[error("{given} values were given for {expected} parameters")]
     Parameters {
         /// How many the statement has.
         expected: usize,

@@ -15,9 +15,13 @@ use crate::{
 pub struct SqlRequest {
     /// One or more statements.
     pub sql: String,
-    /// The values of `$1`, `$2`, …
-    #[serde(default)]
+    /// The values of `$1`, `$2`, …; null is none.
+    #[serde(default, deserialize_with = "null_is_none")]
     pub params: Vec<Json>,
+}
+
+fn null_is_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Json>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl SqlRequest {
@@ -57,6 +61,7 @@ mod tests {
     fn a_request_is_read_and_a_wrong_one_refused_with_its_reason() {
         let request = SqlRequest::decode(br#"{"sql":"SELECT 1"}"#).unwrap();
         assert_eq!(request, SqlRequest { sql: "SELECT 1".into(), params: vec![] });
+        assert_eq!(SqlRequest::decode(br#"{"sql":"SELECT 1","params":null}"#).unwrap(), request);
         let error = SqlRequest::decode(br#"{"query":"SELECT 1"}"#).unwrap_err().to_string();
         assert!(error.contains("unknown field `query`"), "{error}");
         let many = serde_json::json!({"sql": "", "params": vec![0; limits::PARAMETERS + 1]}).to_string();

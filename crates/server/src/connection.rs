@@ -14,10 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
+use axum::serve::Listener;
 use deltaic_types::limits;
 use futures_util::task::AtomicWaker;
 use tokio::{
@@ -84,6 +81,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// What handlers may know of it.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer(Arc::clone(&self.severance))
+    }
+
     /// The stream, unless it was severed; and if it is later, the task is woken.
     fn open(&mut self, context: &Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
         self.severance.waker.register(context.waker());
@@ -137,9 +139,3 @@ impl AsyncWrite for Connection {
 /// What a handler knows of its connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer(pub(crate) Arc<Severance>);
-
-impl Connected<IncomingStream<'_, Connections>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
-        Self(Arc::clone(&stream.io().severance))
-    }
-}

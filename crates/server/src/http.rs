@@ -1,6 +1,6 @@
 //! The routes, and those that answer at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -20,6 +20,9 @@ use crate::{console, demo::DemoClock, engine::EngineHandle, live, metrics::Metri
 
 /// The bytes of request bodies that are held at once, in units of 1,024; one more body waits.
 const BODIES_KIB: usize = 256 << 10;
+
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(60);
 
 /// What every handler has.
 #[derive(Debug, Clone)]
@@ -53,6 +56,10 @@ impl App {
             .route("/status", get(status))
             .route("/circuit/{view}", get(circuit))
             .route("/demo", post(set_demo))
+            .fallback(async || nothing_here(StatusCode::NOT_FOUND, "there is nothing at this address"))
+            .method_not_allowed_fallback(async || {
+                nothing_here(StatusCode::METHOD_NOT_ALLOWED, "the address does not take this method")
+            })
             .layer(from_fn_with_state(self.clone(), admit));
         Router::new()
             .nest("/v1", versioned)
@@ -64,6 +71,12 @@ impl App {
             .layer(from_fn_with_state(self.clone(), own_pages_only))
             .with_state(self)
     }
+}
+
+/// The answer at an address or to a method that the protocol does not have.
+fn nothing_here(status: StatusCode, why: &str) -> Response {
+    let error = ErrorBody::new("08P01", format!("{why}: docs/protocol.md lists what there is"));
+    (status, Json(ErrorResponse { error })).into_response()
 }
 
 /// An error as a response.
@@ -113,7 +126,10 @@ async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, R
     let permits = u32::try_from(announced.div_ceil(1_024)).unwrap_or(u32::MAX);
     let held = app.bodies.acquire_many(permits).await.expect("invariant: it is never closed");
     let body: Body = request.into_body();
-    let bytes = to_bytes(body, limit).await.map_err(|error| {
+    let bytes = tokio::time::timeout(BODY, to_bytes(body, limit)).await.map_err(|_| {
+        ErrorBody::new("08P01", format!("the body did not arrive within {} seconds", BODY.as_secs()))
+    })?;
+    let bytes = bytes.map_err(|error| {
         let broken = std::error::Error::source(&error)
             .is_none_or(|source| !source.to_string().contains("length limit"));
         if broken {

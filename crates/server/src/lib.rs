@@ -14,6 +14,7 @@ mod mailbox;
 mod metrics;
 mod origin;
 mod server;
+mod serving;
 mod status;
 mod sync;
 

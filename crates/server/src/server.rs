@@ -24,12 +24,13 @@ use tokio::{
 
 use crate::{
     config::{Config, ServeError},
-    connection::{Connections, Peer},
+    connection::Connections,
     driver::{Driver, DriverError, Opener},
     engine::{Command, EngineHandle},
     http::App,
     live::drained,
     metrics::Metrics,
+    serving,
 };
 
 /// How long clients may take to receive what they were promised when the server ends.
@@ -41,7 +42,7 @@ pub struct Server {
     engine: EngineHandle,
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    served: oneshot::Receiver<io::Result<()>>,
+    served: oneshot::Receiver<()>,
     driver: oneshot::Receiver<Result<(), DriverError>>,
     thread: thread::JoinHandle<()>,
     runtime: Runtime,
@@ -99,8 +100,8 @@ impl Server {
             tokio::net::TcpListener::from_std(listener)?
         };
         runtime.spawn(async move {
-            let outcome = serve(app, listener, stopping).await;
-            let _ = finished.send(outcome);
+            serving::serve(app.router(), Connections::new(listener), stopping).await;
+            let _ = finished.send(());
         });
         Ok(Self { engine, address, stop, served, driver, thread, runtime })
     }
@@ -184,31 +185,25 @@ impl Stopper {
     }
 }
 
-async fn serve(
-    app: App,
-    listener: tokio::net::TcpListener,
-    mut stopping: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let service = app.router().into_make_service_with_connect_info::<Peer>();
-    axum::serve(Connections::new(listener), service)
-        .with_graceful_shutdown(async move {
-            drained(&mut stopping).await;
-        })
-        .await
-}
-
 /// What asks a program to end: Ctrl-C and SIGTERM.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// A file beyond the allowed size. Heard, so that the write fails as one on a full disk, which ends nothing.
+    _file_size: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            // SIGXFSZ has this number on every Unix that Rust knows of but for a few MIPS machines.
+            _file_size: signal(SignalKind::from_raw(25))?,
+        })
     }
 
     async fn next(&mut self) {

@@ -57,7 +57,9 @@ impl Failures {
 /// An error that is not of a sync.
 pub(crate) fn classify(source: io::Error) -> StorageError {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::DiskFull { source },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StorageError::DiskFull { source }
+        }
         // Pages are looked for where the file has none, or are not what redb can read.
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             let damage = Damage::Pages { message: source.to_string() };

@@ -59,7 +59,7 @@ fn of_parameters() {
     let mut db = Db::with("CREATE TABLE t (a int)");
     let error = db.run("SELECT a FROM t WHERE a = $2 OR a = $1", &[json!(1)]).unwrap_err();
     assert_eq!(error.sqlstate(), "08P01");
-    assert_eq!(error.to_string(), "there are 2 parameters, and 1 values were given");
+    assert_eq!(error.to_string(), "1 values were given for 2 parameters");
     assert_eq!(db.run("SELECT a FROM t", &[json!(1)]).unwrap_err().sqlstate(), "08P01");
     let error = db.run("SELECT a FROM t WHERE a = $1", &[json!("word")]).unwrap_err();
     assert_eq!(error.sqlstate(), "22P02");
