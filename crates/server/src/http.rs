@@ -22,7 +22,7 @@ use crate::{console, demo::DemoClock, engine::EngineHandle, live, metrics::Metri
 const BODIES_KIB: usize = 256 << 10;
 
 /// How long a body may take to arrive.
-const BODY: Duration = Duration::from_secs(60);
+const BODY: Duration = Duration::from_mins(1);
 
 /// What every handler has.
 #[derive(Debug, Clone)]
