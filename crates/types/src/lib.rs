@@ -17,6 +17,7 @@ mod row;
 mod schema;
 mod text;
 pub mod text_format;
+mod transcendental;
 mod value;
 
 pub use data_type::{DataType, Precision, TypeMismatch};

@@ -5,9 +5,6 @@ use deltaic_types::{DataType, EvalError, Numeric, Value};
 
 use super::{Argument, Function, argument, double_argument, integer_argument, mistyped};
 
-/// The most that a numeric may be raised to: the digits of the result are bounded beyond it anyway.
-const EXPONENT: i64 = 100_000;
-
 fn invalid(function: &'static str, reason: &'static str) -> EvalError {
     EvalError::InvalidArgument { function, reason }
 }
@@ -61,14 +58,6 @@ fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
         Function::Power => power(x, y)?,
         Function::Ln => logarithm(x)?.ln(),
         Function::Log10 => logarithm(x)?.log10(),
-        Function::Log => {
-            let base = logarithm(x)?.ln();
-            let number = logarithm(y)?.ln();
-            if base == 0.0 {
-                return Err(EvalError::DivisionByZero);
-            }
-            number / base
-        }
         Function::Degrees => x.to_degrees(),
         Function::Radians => x.to_radians(),
         Function::Sin => finite()?.sin(),
@@ -141,7 +130,11 @@ fn numeric(function: Function, n: &Numeric, args: &[Argument<'_>]) -> Result<Num
             let (whole, exact) = (n.sub(&rest)?, divisor);
             whole.div(exact)?.round(0)
         }
-        Function::Power => numeric_power(n, second()?),
+        Function::Power => n.power(second()?),
+        Function::Exp => n.exp(),
+        Function::Ln => n.ln(),
+        Function::Log10 => n.log(&Numeric::from(10_i64)),
+        Function::Log => second()?.log(n),
         _ => Err(mistyped()),
     }
 }
@@ -166,40 +159,6 @@ fn square_root(n: &BigDecimal) -> Result<Numeric, EvalError> {
     let exponent = u32::try_from(shift.unsigned_abs()).map_err(|_| EvalError::NumericOutOfRange)?;
     let scaled = if shift >= 0 { digits * ten.pow(exponent) } else { digits / ten.pow(exponent) };
     Numeric::new(&BigDecimal::new(scaled.sqrt(), shown + 1))?.round(shown)
-}
-
-/// Whole exponents are exact up to the digits that PostgreSQL shows; others go through doubles.
-fn numeric_power(base: &Numeric, exponent: &Numeric) -> Result<Numeric, EvalError> {
-    let zero = Numeric::from(0_i64);
-    let negative = exponent < &zero;
-    if *base == zero && negative {
-        return Err(invalid("power", "zero raised to a negative power is undefined"));
-    }
-    let Some(times) = exponent.to_i64_exact() else {
-        let value = power(base.to_f64(), exponent.to_f64())?;
-        return Numeric::try_from(value);
-    };
-    if times.abs() > EXPONENT {
-        let magnitude = Numeric::new(&base.as_decimal().abs())?;
-        let unit = Numeric::from(1_i64);
-        let one = magnitude == unit || *base == zero;
-        if !one {
-            return if negative && magnitude > unit { Ok(zero) } else { Err(EvalError::NumericOutOfRange) };
-        }
-    }
-    let mut result = Numeric::from(1_i64);
-    let mut square = base.clone();
-    let mut rest = times.unsigned_abs();
-    while rest > 0 {
-        if rest & 1 == 1 {
-            result = result.mul(&square)?;
-        }
-        rest >>= 1;
-        if rest > 0 {
-            square = square.mul(&square)?;
-        }
-    }
-    if negative { Numeric::from(1_i64).div(&result) } else { result.round(1_000) }
 }
 
 fn divisors(function: Function, a: i64, b: i64, result: &DataType) -> Result<Value, EvalError> {
