@@ -88,9 +88,9 @@ pub fn parse_text(text: &str, data_type: &DataType) -> Result<Value, EvalError> 
         DataType::Numeric(_) => Value::numeric(trimmed.parse()?),
         DataType::Text => Value::from(text),
         DataType::Uuid => Value::uuid(uuid::Uuid::try_parse(trimmed).map_err(|_| wrong())?),
-        DataType::Date => Value::Date(datetime::parse_date(trimmed)?),
-        DataType::Timestamptz => Value::Timestamp(datetime::parse_timestamp(trimmed)?),
-        DataType::Interval => Value::interval(Interval::parse(trimmed)?),
+        DataType::Date => Value::Date(datetime::parse_date(text)?),
+        DataType::Timestamptz => Value::Timestamp(datetime::parse_timestamp(text)?),
+        DataType::Interval => Value::interval(Interval::parse(text)?),
         DataType::Jsonb => Value::json(Json::parse(text)?),
         DataType::Array(item) => {
             let mut reader = ArrayReader { rest: trimmed, depth: 0 };

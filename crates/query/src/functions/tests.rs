@@ -3,6 +3,7 @@
 //! The answers were recorded from a server (time zone UTC, database in C.UTF-8): the type and the text of the
 //! value, numerics without trailing zeros, since a numeric here does not keep them.
 
+mod time_text;
 mod transcendental;
 
 use deltaic_types::{Catalog, Row, text_format::to_text_typed};
