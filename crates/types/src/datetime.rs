@@ -28,6 +28,12 @@ pub fn civil_instant(micros: i64) -> Result<(civil::Date, i64), EvalError> {
     Ok((civil_date(days)?, micros.rem_euclid(DAY_MICROS)))
 }
 
+/// An instant of the years 1 to 9999, which are those that print and read.
+pub fn in_years(micros: i64) -> Result<i64, EvalError> {
+    let (date, _) = civil_instant(micros)?;
+    if date.year() < 1 { Err(EvalError::DatetimeOutOfRange) } else { Ok(micros) }
+}
+
 /// The instant of a calendar date and a microsecond of its day, in UTC.
 pub fn instant_of(date: civil::Date, micros_of_day: i64) -> i64 {
     i64::from(days_of(date)) * DAY_MICROS + micros_of_day
@@ -47,8 +53,7 @@ pub fn add_interval(micros: i64, interval: Interval) -> Result<i64, EvalError> {
         instant_of(date, of_day)
     };
     let moved = moved.checked_add(interval.micros).ok_or(EvalError::DatetimeOutOfRange)?;
-    civil_instant(moved)?;
-    Ok(moved)
+    in_years(moved)
 }
 
 /// Reads `2013-01-31`, `20130131`, `1/31/2013`, `Jan 31, 2013`; a time after it is read and dropped.

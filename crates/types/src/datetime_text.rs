@@ -8,7 +8,7 @@ use jiff::civil;
 
 use crate::{
     EvalError,
-    datetime::{civil_instant, days_of},
+    datetime::{days_of, in_years},
     datetime_fields::{Clock, Fault, Field, Kind, fields, micros, small},
     interval::DAY_MICROS,
 };
@@ -29,12 +29,6 @@ pub(crate) fn instant(text: &str) -> Result<i64, EvalError> {
     let (days, micros) = read(text).map_err(|fault| fault.of("timestamptz", text))?;
     let instant = days.checked_mul(DAY_MICROS).and_then(|start| start.checked_add(micros));
     in_years(instant.ok_or(EvalError::DatetimeOutOfRange)?)
-}
-
-/// An instant of the years that are read.
-fn in_years(instant: i64) -> Result<i64, EvalError> {
-    let (date, _) = civil_instant(instant)?;
-    if date.year() < 1 { Err(EvalError::DatetimeOutOfRange) } else { Ok(instant) }
 }
 
 // The parts that a text has given.

@@ -110,7 +110,9 @@ impl EvalError {
             Self::InvalidArgument { function, .. } => match *function {
                 "sqrt" | "power" => "2201F",
                 "ln" => "2201E",
-                "substring" => "22011",
+                "substring" | "overlay" => "22011",
+                "width_bucket" => "2201G",
+                "chr" => "54000",
                 "regular expression" => "2201B",
                 _ => "22023",
             },

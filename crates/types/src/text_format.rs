@@ -127,7 +127,9 @@ fn parse_double(text: &str) -> Option<Result<f64, EvalError>> {
         _ => {}
     }
     let x: f64 = text.parse().ok()?;
-    Some(if x.is_infinite() { Err(EvalError::DoubleOutOfRange) } else { Ok(x) })
+    let digits = lower.split('e').next().unwrap_or("");
+    let vanished = x == 0.0 && digits.contains(|c: char| ('1'..='9').contains(&c));
+    Some(if x.is_infinite() || vanished { Err(EvalError::DoubleOutOfRange) } else { Ok(x) })
 }
 
 /// Reads `{1,2,"a b",{…},NULL}`.

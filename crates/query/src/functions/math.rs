@@ -48,7 +48,8 @@ fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
         Function::Trunc => x.trunc(),
         Function::Sign if x > 0.0 => 1.0,
         Function::Sign if x < 0.0 => -1.0,
-        Function::Sign => x,
+        // Zero, and NaN, as PostgreSQL has it.
+        Function::Sign => 0.0,
         Function::Sqrt if x < 0.0 => {
             return Err(invalid("sqrt", "cannot take the square root of a negative number"));
         }
@@ -95,7 +96,7 @@ fn power(x: f64, y: f64) -> Result<f64, EvalError> {
     if x == 0.0 && y < 0.0 {
         return Err(invalid("power", "zero raised to a negative power is undefined"));
     }
-    if x < 0.0 && x.is_finite() && y.is_finite() && y.fract() != 0.0 {
+    if x < 0.0 && y.is_finite() && y.fract() != 0.0 {
         return Err(invalid("power", "a negative number raised to a power that is no integer is complex"));
     }
     Ok(x.powf(y))
@@ -176,6 +177,11 @@ fn divisors(function: Function, a: i64, b: i64, result: &DataType) -> Result<Val
 }
 
 fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
+    if let (Value::Numeric(x), Value::Numeric(low), Value::Numeric(high)) =
+        (argument(args, 0)?, argument(args, 1)?, argument(args, 2)?)
+    {
+        return numeric_bucket(x, low, high, integer_argument(args, 3)?);
+    }
     let [x, low, high] = [double_argument(args, 0)?, double_argument(args, 1)?, double_argument(args, 2)?];
     let count = integer_argument(args, 3)?;
     if count <= 0 {
@@ -194,6 +200,30 @@ fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
         count + 1
     } else {
         ((count as f64 * ((x - low) / (high - low))) as i64 + 1).min(count)
+    };
+    DataType::Integer.fit(Value::Integer(bucket))
+}
+
+/// As for doubles, exactly but for the division, which has the digits of numerics.
+fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i64) -> Result<Value, EvalError> {
+    if count <= 0 {
+        return Err(invalid("width_bucket", "count must be greater than zero"));
+    }
+    if low == high {
+        return Err(invalid("width_bucket", "lower bound cannot equal upper bound"));
+    }
+    let (before, after) = if low < high { (x < low, x >= high) } else { (x > low, x <= high) };
+    let bucket = if before {
+        0
+    } else if after {
+        count + 1
+    } else {
+        let (part, whole) =
+            if low < high { (x.sub(low)?, high.sub(low)?) } else { (low.sub(x)?, low.sub(high)?) };
+        let place = part.mul(&Numeric::from(count))?.div(&whole)?;
+        let floor = Numeric::new(&place.as_decimal().with_scale_round(0, bigdecimal::RoundingMode::Floor))?;
+        // The quotient may have been rounded up to the count.
+        floor.to_i64_exact().map_or(count, |floor| (floor + 1).min(count))
     };
     DataType::Integer.fit(Value::Integer(bucket))
 }

@@ -125,6 +125,7 @@ pub static SIGNATURES: &[Signature] = &[
     fixed("atan", &[Double], Double, Function::Atan),
     fixed("atan2", &[Double, Double], Double, Function::Atan2),
     fixed("width_bucket", &[Double, Double, Double, Integer], Integer, Function::WidthBucket),
+    fixed("width_bucket", &[Numeric, Numeric, Numeric, Integer], Integer, Function::WidthBucket),
     // Text.
     fixed("length", &[Text], Integer, Function::Length),
     fixed("char_length", &[Text], Integer, Function::Length),
