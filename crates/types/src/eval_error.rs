@@ -27,9 +27,31 @@ pub enum EvalError {
     /// A numeric has more digits than [`crate::limits::NUMERIC_DIGITS`] or than its declared precision.
     #[error("numeric out of range")]
     NumericOutOfRange,
-    /// A date or a timestamp lies outside the supported years (-4712 to 9999).
-    #[error("date or timestamp out of range")]
+    /// A date, a timestamp or an interval does not fit its type.
+    #[error("date, timestamp or interval out of range: dates are of the years 1 to 9999")]
     DatetimeOutOfRange,
+    /// Text with a field that is not in the calendar or on the clock, or too large for an interval.
+    #[error("{type_name} field value out of range: \"{text}\"")]
+    NoSuchTime {
+        /// The type's SQL name.
+        type_name: &'static str,
+        /// What was given, cut to 64 characters.
+        text: Text,
+    },
+    /// Text with an offset from UTC of sixteen hours or more.
+    #[error("time zone displacement out of range: \"{text}\"")]
+    ZoneOutOfRange {
+        /// What was given, cut to 64 characters.
+        text: Text,
+    },
+    /// Text of a date or a time in a form that is not read here.
+    #[error("not supported in a date or a time: {what}: \"{text}\"")]
+    TimeNotSupported {
+        /// Which form, and what to write for it.
+        what: &'static str,
+        /// What was given, cut to 64 characters.
+        text: Text,
+    },
     /// Text that is not a value of the type.
     #[error("invalid input syntax for type {type_name}: \"{text}\"")]
     InvalidText {
@@ -82,12 +104,19 @@ impl EvalError {
             Self::DivisionByZero => "22012",
             Self::IntegerOutOfRange { .. } | Self::DoubleOutOfRange | Self::NumericOutOfRange => "22003",
             Self::DatetimeOutOfRange => "22008",
+            Self::NoSuchTime { type_name: "interval", .. } => "22015",
+            Self::NoSuchTime { .. } => "22008",
+            Self::ZoneOutOfRange { .. } => "22009",
+            Self::TimeNotSupported { .. } => "0A000",
+            Self::InvalidText { type_name: "date" | "timestamptz" | "interval", .. } => "22007",
             Self::InvalidText { .. } => "22P02",
             Self::NulCharacter => "22021",
             Self::InvalidArgument { function, .. } => match *function {
                 "sqrt" | "power" => "2201F",
                 "ln" => "2201E",
-                "substring" => "22011",
+                "substring" | "overlay" => "22011",
+                "width_bucket" => "2201G",
+                "chr" => "54000",
                 "regular expression" => "2201B",
                 _ => "22023",
             },

@@ -9,7 +9,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use crate::EvalError;
+use crate::{EvalError, interval_text};
 
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -56,44 +56,10 @@ impl Interval {
         })
     }
 
-    /// Reads `1 year 2 months 3 days 04:05:06.7`, `5 minutes`, `-1 day ago`-less forms and ISO 8601
-    /// (`P1Y2M3DT4H5M6.7S`).
+    /// Reads `1 year 2 months 3 days 04:05:06.7`, `5 minutes`, `1 day ago`, `1-2` and ISO 8601
+    /// (`P1Y2M3DT4H5M6.7S`), as PostgreSQL does.
     pub fn parse(text: &str) -> Result<Self, EvalError> {
-        let wrong = || EvalError::invalid_text("interval", text);
-        let trimmed = text.trim();
-        if trimmed.len() > 256 || trimmed.is_empty() {
-            return Err(wrong());
-        }
-        if let Some(iso) = trimmed.strip_prefix('P') {
-            return parse_iso(iso).ok_or_else(wrong);
-        }
-        parse_words(trimmed).ok_or_else(wrong)
-    }
-
-    fn add_unit(self, amount: f64, unit: &str) -> Option<Self> {
-        const SECOND: f64 = 1e6;
-        let unit = unit.to_ascii_lowercase();
-        let name = if unit.len() > 1 { unit.strip_suffix('s').unwrap_or(&unit) } else { &unit };
-        let months = |n: f64| whole(n).map(|months| Self { months, ..Self::default() });
-        let days = |n: f64| {
-            let whole_days = n.trunc();
-            let rest = ((n - whole_days) * DAY_MICROS as f64).round();
-            whole(whole_days).map(|days| Self { months: 0, days, micros: rest as i64 })
-        };
-        let micros = |n: f64| (n.abs() < 9.2e18).then(|| Self::from_micros(n.round() as i64));
-        let part = match name {
-            "year" | "yr" | "y" => months(amount * 12.0)?,
-            "month" | "mon" => months(amount)?,
-            "week" | "w" => days(amount * 7.0)?,
-            "day" | "d" => days(amount)?,
-            "hour" | "hr" | "h" => micros(amount * 3600.0 * SECOND)?,
-            "minute" | "min" | "m" => micros(amount * 60.0 * SECOND)?,
-            "second" | "sec" | "s" => micros(amount * SECOND)?,
-            "millisecond" | "ms" => micros(amount * 1000.0)?,
-            "microsecond" | "us" => micros(amount)?,
-            _ => return None,
-        };
-        self.checked_add(part)
+        interval_text::interval(text)
     }
 
     /// The length in microseconds, a month counting as 30 days and a day as 24 hours.
@@ -131,56 +97,6 @@ impl Interval {
         }
         if text.len() == 1 { String::from("PT0S") } else { text }
     }
-}
-
-fn whole(n: f64) -> Option<i32> {
-    (n.fract() == 0.0 && n.abs() <= f64::from(i32::MAX)).then_some(n as i32)
-}
-
-fn parse_iso(text: &str) -> Option<Interval> {
-    let (date, time) = text.split_once('T').unwrap_or((text, ""));
-    let mut interval = Interval::default();
-    for (part, units) in [(date, "YMWD"), (time, "HMS")] {
-        let mut rest = part;
-        while !rest.is_empty() {
-            let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
-            let unit = rest[end..].chars().next().filter(|unit| units.contains(*unit))?;
-            let name = match (units, unit) {
-                ("YMWD", 'Y') => "year",
-                ("YMWD", 'M') => "month",
-                (_, 'W') => "week",
-                (_, 'D') => "day",
-                (_, 'H') => "hour",
-                (_, 'M') => "minute",
-                _ => "second",
-            };
-            interval = interval.add_unit(rest[..end].parse().ok()?, name)?;
-            rest = &rest[end + 1..];
-        }
-    }
-    (!text.is_empty()).then_some(interval)
-}
-
-fn parse_words(text: &str) -> Option<Interval> {
-    let mut interval = Interval::default();
-    let mut words = text.split_whitespace().peekable();
-    while let Some(word) = words.next() {
-        if word.contains(':') {
-            let (sign, clock) = word.strip_prefix('-').map_or((1.0, word), |rest| (-1.0, rest));
-            let mut fields = clock.splitn(3, ':');
-            for unit in ["hour", "minute", "second"] {
-                let Some(field) = fields.next() else { break };
-                let amount: f64 = field.parse().ok().filter(|n| *n >= 0.0)?;
-                interval = interval.add_unit(sign * amount, unit)?;
-            }
-            continue;
-        }
-        let split = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
-        let amount: f64 = word[..split].parse().ok()?;
-        let unit = if split < word.len() { &word[split..] } else { words.next().unwrap_or("second") };
-        interval = interval.add_unit(amount, unit)?;
-    }
-    Some(interval)
 }
 
 impl Ord for Interval {
@@ -254,7 +170,7 @@ mod tests {
             assert_eq!(interval.to_iso(), iso, "{text}");
             assert_eq!(Interval::parse(iso).unwrap(), interval, "{iso}");
         }
-        for text in ["", "P", "five minutes", "1 fortnight", "P5", "1e300 years", "::"] {
+        for text in ["", "P", "five minutes", "1 fortnight", "1e300 years", "::"] {
             assert!(Interval::parse(text).is_err(), "{text}");
         }
     }

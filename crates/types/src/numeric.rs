@@ -7,12 +7,9 @@
 
 use std::{fmt, hash, str::FromStr};
 
-use bigdecimal::{
-    BigDecimal, RoundingMode, Signed, ToPrimitive, Zero,
-    num_bigint::{BigInt, Sign},
-};
+use bigdecimal::{BigDecimal, RoundingMode, Signed, ToPrimitive, Zero};
 
-use crate::{eval_error::EvalError, limits};
+use crate::{eval_error::EvalError, limits, transcendental};
 
 /// An exact decimal number.
 ///
@@ -81,22 +78,7 @@ impl Numeric {
             return Err(EvalError::DivisionByZero);
         }
         let scale = division_scale(&self.0, &other.0);
-        // quotient = (a * 10^(scale + sb)) / (b * 10^sa), rounded half away from zero.
-        let (a, sa) = self.0.as_bigint_and_exponent();
-        let (b, sb) = other.0.as_bigint_and_exponent();
-        let shift = scale + sb - sa;
-        let ten = BigInt::from(10);
-        let power = |n: i64| ten.pow(u32::try_from(n).unwrap_or(u32::MAX));
-        let (dividend, divisor) = if shift >= 0 { (a * power(shift), b) } else { (a, b * power(-shift)) };
-        let quotient: BigInt = &dividend / &divisor;
-        let remainder: BigInt = &dividend % &divisor;
-        let rounded = if remainder.abs() * 2 >= divisor.abs() {
-            let negative = (dividend.sign() == Sign::Minus) != (divisor.sign() == Sign::Minus);
-            if negative { quotient - 1 } else { quotient + 1 }
-        } else {
-            quotient
-        };
-        Self::new(&BigDecimal::new(rounded, scale))
+        Self::new(&transcendental::quotient(&self.0, &other.0, scale))
     }
 
     /// The remainder of division truncated towards zero, with the dividend's sign.
@@ -105,6 +87,26 @@ impl Numeric {
             return Err(EvalError::DivisionByZero);
         }
         Self::new(&(&self.0 % &other.0))
+    }
+
+    /// e raised to the number.
+    pub fn exp(&self) -> Result<Self, EvalError> {
+        Self::new(&transcendental::exp(&self.0)?)
+    }
+
+    /// The natural logarithm.
+    pub fn ln(&self) -> Result<Self, EvalError> {
+        Self::new(&transcendental::ln(&self.0)?)
+    }
+
+    /// The logarithm to a base.
+    pub fn log(&self, base: &Self) -> Result<Self, EvalError> {
+        Self::new(&transcendental::log(&base.0, &self.0)?)
+    }
+
+    /// The number raised to another.
+    pub fn power(&self, exponent: &Self) -> Result<Self, EvalError> {
+        Self::new(&transcendental::power(&self.0, &exponent.0)?)
     }
 
     /// The number with its sign turned.

@@ -89,9 +89,9 @@ pub fn parse_text(text: &str, data_type: &DataType) -> Result<Value, EvalError> 
         DataType::Text if text.contains('\0') => return Err(EvalError::NulCharacter),
         DataType::Text => Value::from(text),
         DataType::Uuid => Value::uuid(uuid::Uuid::try_parse(trimmed).map_err(|_| wrong())?),
-        DataType::Date => Value::Date(datetime::parse_date(trimmed)?),
-        DataType::Timestamptz => Value::Timestamp(datetime::parse_timestamp(trimmed)?),
-        DataType::Interval => Value::interval(Interval::parse(trimmed)?),
+        DataType::Date => Value::Date(datetime::parse_date(text)?),
+        DataType::Timestamptz => Value::Timestamp(datetime::parse_timestamp(text)?),
+        DataType::Interval => Value::interval(Interval::parse(text)?),
         DataType::Jsonb => Value::json(Json::parse(text)?),
         DataType::Array(item) => {
             let mut reader = ArrayReader { rest: trimmed, depth: 0 };
@@ -128,7 +128,9 @@ fn parse_double(text: &str) -> Option<Result<f64, EvalError>> {
         _ => {}
     }
     let x: f64 = text.parse().ok()?;
-    Some(if x.is_infinite() { Err(EvalError::DoubleOutOfRange) } else { Ok(x) })
+    let digits = lower.split('e').next().unwrap_or("");
+    let vanished = x == 0.0 && digits.contains(|c: char| ('1'..='9').contains(&c));
+    Some(if x.is_infinite() || vanished { Err(EvalError::DoubleOutOfRange) } else { Ok(x) })
 }
 
 /// Reads `{1,2,"a b",{…},NULL}`.

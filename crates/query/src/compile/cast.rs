@@ -32,7 +32,8 @@ pub(crate) fn cast(value: &Value, from: &DataType, to: &DataType) -> Result<Valu
         }
         (Value::Numeric(n), DataType::Double) => {
             let x = n.to_f64();
-            if x.is_finite() { Ok(Value::double(x)) } else { Err(EvalError::DoubleOutOfRange) }
+            let vanished = x == 0.0 && **n != Numeric::from(0_i64);
+            if x.is_finite() && !vanished { Ok(Value::double(x)) } else { Err(EvalError::DoubleOutOfRange) }
         }
         (Value::Numeric(n), DataType::Numeric(_)) => to.fit(Value::Numeric(n.clone())),
         (Value::Numeric(n), _) if to.is_integer() => {

@@ -100,7 +100,7 @@ fn negate(a: &Value, result: &DataType) -> Result<Value, EvalError> {
 
 fn days(date: i64) -> Result<Value, EvalError> {
     let date = i32::try_from(date).map_err(|_| EvalError::DatetimeOutOfRange)?;
-    datetime::civil_date(date)?;
+    datetime::in_years(i64::from(date) * DAY_MICROS)?;
     Ok(Value::Date(date))
 }
 

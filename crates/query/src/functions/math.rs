@@ -5,9 +5,6 @@ use deltaic_types::{DataType, EvalError, Numeric, Value};
 
 use super::{Argument, Function, argument, double_argument, integer_argument, mistyped};
 
-/// The most that a numeric may be raised to: the digits of the result are bounded beyond it anyway.
-const EXPONENT: i64 = 100_000;
-
 fn invalid(function: &'static str, reason: &'static str) -> EvalError {
     EvalError::InvalidArgument { function, reason }
 }
@@ -51,7 +48,8 @@ fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
         Function::Trunc => x.trunc(),
         Function::Sign if x > 0.0 => 1.0,
         Function::Sign if x < 0.0 => -1.0,
-        Function::Sign => x,
+        // Zero, and NaN, as PostgreSQL has it.
+        Function::Sign => 0.0,
         Function::Sqrt if x < 0.0 => {
             return Err(invalid("sqrt", "cannot take the square root of a negative number"));
         }
@@ -61,14 +59,6 @@ fn double(function: Function, x: f64, y: f64) -> Result<f64, EvalError> {
         Function::Power => power(x, y)?,
         Function::Ln => logarithm(x)?.ln(),
         Function::Log10 => logarithm(x)?.log10(),
-        Function::Log => {
-            let base = logarithm(x)?.ln();
-            let number = logarithm(y)?.ln();
-            if base == 0.0 {
-                return Err(EvalError::DivisionByZero);
-            }
-            number / base
-        }
         Function::Degrees => x.to_degrees(),
         Function::Radians => x.to_radians(),
         Function::Sin => finite()?.sin(),
@@ -106,7 +96,7 @@ fn power(x: f64, y: f64) -> Result<f64, EvalError> {
     if x == 0.0 && y < 0.0 {
         return Err(invalid("power", "zero raised to a negative power is undefined"));
     }
-    if x < 0.0 && x.is_finite() && y.is_finite() && y.fract() != 0.0 {
+    if x < 0.0 && y.is_finite() && y.fract() != 0.0 {
         return Err(invalid("power", "a negative number raised to a power that is no integer is complex"));
     }
     Ok(x.powf(y))
@@ -141,7 +131,11 @@ fn numeric(function: Function, n: &Numeric, args: &[Argument<'_>]) -> Result<Num
             let (whole, exact) = (n.sub(&rest)?, divisor);
             whole.div(exact)?.round(0)
         }
-        Function::Power => numeric_power(n, second()?),
+        Function::Power => n.power(second()?),
+        Function::Exp => n.exp(),
+        Function::Ln => n.ln(),
+        Function::Log10 => n.log(&Numeric::from(10_i64)),
+        Function::Log => second()?.log(n),
         _ => Err(mistyped()),
     }
 }
@@ -168,40 +162,6 @@ fn square_root(n: &BigDecimal) -> Result<Numeric, EvalError> {
     Numeric::new(&BigDecimal::new(scaled.sqrt(), shown + 1))?.round(shown)
 }
 
-/// Whole exponents are exact up to the digits that PostgreSQL shows; others go through doubles.
-fn numeric_power(base: &Numeric, exponent: &Numeric) -> Result<Numeric, EvalError> {
-    let zero = Numeric::from(0_i64);
-    let negative = exponent < &zero;
-    if *base == zero && negative {
-        return Err(invalid("power", "zero raised to a negative power is undefined"));
-    }
-    let Some(times) = exponent.to_i64_exact() else {
-        let value = power(base.to_f64(), exponent.to_f64())?;
-        return Numeric::try_from(value);
-    };
-    if times.abs() > EXPONENT {
-        let magnitude = Numeric::new(&base.as_decimal().abs())?;
-        let unit = Numeric::from(1_i64);
-        let one = magnitude == unit || *base == zero;
-        if !one {
-            return if negative && magnitude > unit { Ok(zero) } else { Err(EvalError::NumericOutOfRange) };
-        }
-    }
-    let mut result = Numeric::from(1_i64);
-    let mut square = base.clone();
-    let mut rest = times.unsigned_abs();
-    while rest > 0 {
-        if rest & 1 == 1 {
-            result = result.mul(&square)?;
-        }
-        rest >>= 1;
-        if rest > 0 {
-            square = square.mul(&square)?;
-        }
-    }
-    if negative { Numeric::from(1_i64).div(&result) } else { result.round(1_000) }
-}
-
 fn divisors(function: Function, a: i64, b: i64, result: &DataType) -> Result<Value, EvalError> {
     let (mut divisor, mut rest) = (a.unsigned_abs(), b.unsigned_abs());
     while rest != 0 {
@@ -217,6 +177,11 @@ fn divisors(function: Function, a: i64, b: i64, result: &DataType) -> Result<Val
 }
 
 fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
+    if let (Value::Numeric(x), Value::Numeric(low), Value::Numeric(high)) =
+        (argument(args, 0)?, argument(args, 1)?, argument(args, 2)?)
+    {
+        return numeric_bucket(x, low, high, integer_argument(args, 3)?);
+    }
     let [x, low, high] = [double_argument(args, 0)?, double_argument(args, 1)?, double_argument(args, 2)?];
     let count = integer_argument(args, 3)?;
     if count <= 0 {
@@ -235,6 +200,30 @@ fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
         count + 1
     } else {
         ((count as f64 * ((x - low) / (high - low))) as i64 + 1).min(count)
+    };
+    DataType::Integer.fit(Value::Integer(bucket))
+}
+
+/// As for doubles, exactly but for the division, which has the digits of numerics.
+fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i64) -> Result<Value, EvalError> {
+    if count <= 0 {
+        return Err(invalid("width_bucket", "count must be greater than zero"));
+    }
+    if low == high {
+        return Err(invalid("width_bucket", "lower bound cannot equal upper bound"));
+    }
+    let (before, after) = if low < high { (x < low, x >= high) } else { (x > low, x <= high) };
+    let bucket = if before {
+        0
+    } else if after {
+        count + 1
+    } else {
+        let (part, whole) =
+            if low < high { (x.sub(low)?, high.sub(low)?) } else { (low.sub(x)?, low.sub(high)?) };
+        let place = part.mul(&Numeric::from(count))?.div(&whole)?;
+        let floor = Numeric::new(&place.as_decimal().with_scale_round(0, bigdecimal::RoundingMode::Floor))?;
+        // The quotient may have been rounded up to the count.
+        floor.to_i64_exact().map_or(count, |floor| (floor + 1).min(count))
     };
     DataType::Integer.fit(Value::Integer(bucket))
 }

@@ -3,6 +3,10 @@
 //! The answers were recorded from a server (time zone UTC, database in C.UTF-8): the type and the text of the
 //! value, numerics without trailing zeros, since a numeric here does not keep them.
 
+mod edges;
+mod time_text;
+mod transcendental;
+
 use deltaic_types::{Catalog, Row, text_format::to_text_typed};
 
 use crate::{BindContext, bind, evaluate, parse, plan::Plan, statement::Statement};
@@ -48,15 +52,20 @@ fn trim(text: &str) -> String {
 
 #[test]
 fn answers_are_those_of_postgresql() {
+    check(ANSWERS);
+}
+
+/// Compares each expression's type and text with those that were recorded.
+fn check(answers: &[(&str, &str, &str)]) {
     let mut wrong = Vec::new();
-    for (expression, data_type, text) in ANSWERS {
+    for (expression, data_type, text) in answers {
         let found = answer(expression);
         let same = found.0 == *data_type && (found.1 == *text);
         if !same {
             wrong.push(format!("{expression}: {} {}, not {data_type} {text}", found.0, found.1));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), ANSWERS.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), answers.len(), wrong.join("\n"));
 }
 
 /// Expression, type, text.
@@ -494,11 +503,7 @@ fn differences_are_these() {
         // A numeric does not keep trailing zeros.
         ("1.10::text", "text", "1.1"),
         ("(1.5::numeric(5,2) + 1)::text", "text", "2.5"),
-        // Logarithms and exponentials are those of doubles alone.
-        ("log(2, 8::double precision)", "double precision", "3"),
-        ("ln(2.0)", "double precision", "0.6931471805599453"),
-        // Other codes for arguments out of a function's domain.
-        ("chr(0)", "", "ERROR 22023"),
+        // Another code for an argument out of a function's domain.
         ("extract(hour from '2024-03-15'::date)", "", "ERROR 22023"),
     ] {
         assert_eq!(answer(expression), (data_type.to_owned(), text.to_owned()), "{expression}");

@@ -63,7 +63,12 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
         Function::Right => {
             let wanted = integer_argument(args, 1)?;
             let length = text.chars().count() as i64;
-            let skip = if wanted >= 0 { (length - wanted).max(0) } else { (-wanted).min(length) };
+            let skip = match wanted {
+                // In PostgreSQL the least integer has no negative.
+                -2_147_483_648 => 0,
+                0.. => (length - wanted).max(0),
+                _ => (-wanted).min(length),
+            };
             Value::from(&text[head(text, skip).len()..])
         }
         Function::Lpad | Function::Rpad => pad(function, text, args)?,
@@ -114,8 +119,10 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
                 return Err(invalid("overlay", "the start must be at least 1"));
             }
             let before = head(text, start - 1);
-            let rest = start.saturating_add(length) - 1;
-            let after = &text[head(text, rest.max(0)).len()..];
+            let end = i32::try_from(start + length);
+            let rest = end.map_err(|_| EvalError::IntegerOutOfRange { type_name: "integer" })?.into();
+            let rest = i64::max(rest, 1) - 1;
+            let after = &text[head(text, rest).len()..];
             check_length(before.len() + part.len() + after.len())?;
             Value::from([before, part, after].concat())
         }
@@ -166,6 +173,10 @@ fn chr(n: i64) -> Result<Value, EvalError> {
     if n == 0 {
         return Err(invalid("chr", "null character not permitted"));
     }
+    // Another family of errors than those of characters that there are not.
+    if n < 0 {
+        return Err(invalid("chr(n)", "the number must be positive"));
+    }
     u32::try_from(n)
         .ok()
         .and_then(char::from_u32)
@@ -179,6 +190,8 @@ fn lower(c: char) -> char {
     let mut folded = c.to_lowercase();
     match (folded.next(), folded.next()) {
         (Some(one), None) => one,
+        // The dot of the capital is part of the small letter.
+        _ if c == 'İ' => 'i',
         _ => c,
     }
 }
@@ -187,8 +200,17 @@ fn upper(c: char) -> char {
     let mut folded = c.to_uppercase();
     match (folded.next(), folded.next()) {
         (Some(one), None) => one,
-        _ => c,
+        // Greek with an iota below: the capital that is one character, eight or nine further on.
+        _ => match c {
+            '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => further(c, 8),
+            '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => further(c, 9),
+            _ => c,
+        },
     }
+}
+
+fn further(c: char, by: u32) -> char {
+    char::from_u32(u32::from(c) + by).unwrap_or(c)
 }
 
 fn initcap(text: &str) -> String {

@@ -52,8 +52,7 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
             }
             let of_day = hour * HOUR + minute * MINUTE + (seconds * 1e6).round_ties_even() as i64;
             let micros = i64::from(days) * DAY_MICROS + of_day;
-            datetime::civil_instant(micros)?;
-            Ok(Value::Timestamp(micros))
+            datetime::in_years(micros).map(Value::Timestamp)
         }
         Function::Age => match (argument(args, 0)?, argument(args, 1)?) {
             (Value::Timestamp(later), Value::Timestamp(earlier)) => {
@@ -66,8 +65,7 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
             if micros.is_nan() || micros.abs() >= 9.2e18 {
                 return Err(EvalError::DatetimeOutOfRange);
             }
-            datetime::civil_instant(micros as i64)?;
-            Ok(Value::Timestamp(micros as i64))
+            datetime::in_years(micros as i64).map(Value::Timestamp)
         }
         _ => Err(mistyped()),
     }
