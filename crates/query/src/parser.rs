@@ -225,6 +225,21 @@ fn check_chains(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 fn check_statements(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let words: Vec<&TokenWithSpan> =
         tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect();
+    // The parser drops the precision.
+    let is_cut = |five: &&[&TokenWithSpan]| {
+        matches!(&five[0].token, Token::Word(word) if word.keyword == Keyword::INTERVAL)
+            && five[1].token == Token::LParen
+            && matches!(five[2].token, Token::Number(..))
+            && five[3].token == Token::RParen
+            && matches!(five[4].token, Token::SingleQuotedString(_))
+    };
+    if let Some(five) = words.windows(5).find(is_cut) {
+        return Err(SqlError::NotSupported {
+            what: "INTERVAL with a precision".to_owned(),
+            instead: None,
+            position: Lines::of(sql).position(five[0].span.start),
+        });
+    }
     for statement in words.split(|token| token.token == Token::SemiColon) {
         let keyword = |place: usize| match statement.get(place).map(|token| &token.token) {
             Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,

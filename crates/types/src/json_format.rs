@@ -117,6 +117,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_value_comes_back((data_type, value) in typed_value()) {
+            // The two nulls are one on the wire.
+            let value = if value == Value::json(Json::Null) { Value::Null } else { value };
             prop_assert_eq!(from_json(&to_json(&value, &data_type), &data_type).unwrap(), value);
         }
     }

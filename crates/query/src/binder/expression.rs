@@ -1,6 +1,6 @@
 //! Expressions: every syntax form that is not an operator or a call.
 
-use deltaic_types::{DataType, Value};
+use deltaic_types::{DataType, Numeric, Value};
 use sqlparser::{
     ast::{self, AccessExpr, Ident, Spanned, Subscript},
     tokenizer::Span,
@@ -418,11 +418,29 @@ impl<'a> Binder<'a> {
         let operand = self.expr(&interval.value, scope)?;
         let operand = match (operand, &interval.leading_field) {
             (Operand::Unknown(Unknown::Text(text), span), Some(field)) => {
+                self.check_field(&text, field, span)?;
                 Operand::Unknown(Unknown::Text(format!("{text} {field}")), span)
             }
-            (operand, _) => operand,
+            (operand, None) => operand,
+            (_, Some(_)) => return Err(self.refuse("INTERVAL of an expression with a field", None, span)),
         };
         Ok(self.coerce(operand, &DataType::Interval, Context::Explicit, "INTERVAL", span)?.into())
+    }
+
+    /// A field behind a text cuts off what is finer than it; where there is nothing to cut it is a unit.
+    fn check_field(&self, text: &str, field: &ast::DateTimeField, span: Span) -> Result<(), SqlError> {
+        use ast::DateTimeField as F;
+        let is_whole = text.trim().parse::<i64>().is_ok();
+        let is_decimal = text.trim().parse::<Numeric>().is_ok();
+        match field {
+            F::Year | F::Month | F::Day | F::Hour | F::Minute if is_whole => Ok(()),
+            F::Second if is_decimal => Ok(()),
+            _ => Err(self.refuse(
+                &format!("INTERVAL '{}' {field}", shortened(text)),
+                Some("Write the unit in the text, as in INTERVAL '1.5 hours'."),
+                span,
+            )),
+        }
     }
 
     fn case(
