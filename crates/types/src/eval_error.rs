@@ -77,6 +77,12 @@ pub enum EvalError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// What PostgreSQL can do and this engine cannot, seen only when the value is there.
+    #[error("not supported: {feature}")]
+    NotSupported {
+        /// What it is, and what to do instead.
+        feature: &'static str,
+    },
     /// A result would be longer than [`crate::limits::VALUE_BYTES`].
     #[error("value too long: the result would be over {limit} bytes")]
     ValueTooLong {
@@ -121,6 +127,7 @@ impl EvalError {
                 _ => "22023",
             },
             Self::InvalidPattern { .. } => "22025",
+            Self::NotSupported { .. } => "0A000",
             Self::ValueTooLong { .. } => "54000",
             Self::NullNotAllowed { .. } => "22004",
         }

@@ -233,6 +233,10 @@ impl<'a> Binder<'a> {
         types: &[Option<DataType>],
         span: Span,
     ) -> Result<Operand, SqlError> {
+        if signature.function == Function::SubstringSimilar {
+            let instead = Some("Use substring(text FROM pattern).");
+            return Err(self.refuse("substring() with an escape", instead, span));
+        }
         // The element type of a polymorphic call: the array's, widened by the element's.
         let mut element: Option<DataType> = None;
         for (place, given) in types.iter().enumerate() {

@@ -18,7 +18,7 @@ use condition::{Condition, condition};
 
 use crate::{
     expression::{Expr, ExprKind},
-    functions::{Argument, Function},
+    functions::{Argument, Function, Pattern},
 };
 
 type Places<'a> = &'a dyn Fn(usize) -> (usize, usize);
@@ -138,8 +138,34 @@ fn case(branches: &[(Expr, Expr)], otherwise: &Expr, place: Places) -> Code {
     })
 }
 
+/// The values of literals, if all are literals and none is NULL.
+fn constants(exprs: &[Expr]) -> Option<Vec<&Value>> {
+    exprs
+        .iter()
+        .map(|expr| match &expr.kind {
+            ExprKind::Literal(value) if !value.is_null() => Some(value),
+            _ => None,
+        })
+        .collect()
+}
+
 /// A call; one and two arguments do without a list on the heap.
 fn call(function: Function, args: &[Expr], result: &DataType, place: Places) -> Code {
+    if function.reads_pattern()
+        && let [text, patterns @ ..] = args
+        && let Some(constants) = constants(patterns)
+    {
+        // A constant pattern is read once; one that cannot be read fails where it is used.
+        let pattern = Pattern::read(function, &constants);
+        let text = code(text, place);
+        return Code::computed(move |rows| {
+            let text = text.get(rows)?;
+            if text.is_null() {
+                return Ok(Value::Null);
+            }
+            pattern.as_ref().map_err(Clone::clone)?.value(&text)
+        });
+    }
     let strict = function.is_strict();
     let result = result.clone();
     let mut args = codes(args, place);

@@ -8,6 +8,7 @@ mod array;
 mod json;
 mod math;
 mod pattern;
+mod regular_expression;
 mod signature;
 mod text;
 mod time;
@@ -102,6 +103,10 @@ pub enum Function {
     Ltrim,
     Rtrim,
     Substring,
+    /// `substring(text, pattern)`, `substring(text FROM pattern)`
+    SubstringMatch,
+    /// `substring(text, pattern, escape)`, which the binder refuses.
+    SubstringSimilar,
     Left,
     Right,
     Lpad,
@@ -234,6 +239,19 @@ impl Function {
         )
     }
 
+    /// Whether the arguments after the first are a [`Pattern`], which is read once where they are constant.
+    pub(crate) fn reads_pattern(self) -> bool {
+        matches!(
+            self,
+            Self::Like
+                | Self::ILike
+                | Self::RegexMatch
+                | Self::RegexIMatch
+                | Self::RegexpReplace
+                | Self::SubstringMatch
+        )
+    }
+
     /// The infix symbol, for functions that are operators.
     pub fn symbol(self) -> Option<&'static str> {
         Some(match self {
@@ -302,7 +320,12 @@ impl Function {
             | Self::WidthBucket => math::call(self, args, result),
             Self::Greatest => Ok(extreme(args, std::cmp::Ordering::Greater)),
             Self::Least => Ok(extreme(args, std::cmp::Ordering::Less)),
-            Self::Like | Self::ILike | Self::RegexMatch | Self::RegexIMatch => pattern::call(self, args),
+            Self::Like
+            | Self::ILike
+            | Self::RegexMatch
+            | Self::RegexIMatch
+            | Self::RegexpReplace
+            | Self::SubstringMatch => pattern::call(self, args),
             Self::DateTrunc
             | Self::DatePart
             | Self::Extract

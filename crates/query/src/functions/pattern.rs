@@ -1,18 +1,19 @@
 //! LIKE and regular expressions: patterns, read once where they are constant.
 
 use deltaic_types::{EvalError, Value};
-use regex::{Regex, RegexBuilder};
 
-use super::{Argument, Function, mistyped};
-
-/// The most memory that one compiled regular expression may take.
-const REGEX_BYTES: usize = 1 << 20;
+use super::{
+    Argument, Function, check_length, mistyped,
+    regular_expression::{Expression, Purpose},
+};
 
 /// A pattern that was read.
 #[derive(Debug)]
 pub(crate) enum Pattern {
     Like { parts: Vec<Part>, fold: bool },
-    Regex(Regex),
+    Test(Expression),
+    Replace(Replacement),
+    Substring(Expression),
 }
 
 /// A piece of a LIKE pattern.
@@ -51,7 +52,33 @@ impl Pattern {
                 let fold = function == Function::ILike;
                 Ok(Self::Like { parts: like_parts(pattern, escape, fold), fold })
             }
-            _ => regex(pattern, function == Function::RegexIMatch).map(Self::Regex),
+            Function::RegexMatch | Function::RegexIMatch => {
+                Expression::read(pattern, function == Function::RegexIMatch, Purpose::Test).map(Self::Test)
+            }
+            Function::RegexpReplace => {
+                Replacement::read(pattern, text(1).ok_or_else(mistyped)?, text(2).unwrap_or(""))
+                    .map(Self::Replace)
+            }
+            Function::SubstringMatch => {
+                Expression::read(pattern, false, Purpose::Groups).map(Self::Substring)
+            }
+            _ => Err(mistyped()),
+        }
+    }
+
+    /// The function's value for a text.
+    pub(crate) fn value(&self, text: &Value) -> Result<Value, EvalError> {
+        let string = text.as_str().ok_or_else(mistyped)?;
+        match self {
+            Self::Like { .. } | Self::Test(_) => self.matches(text).map(Value::Boolean),
+            Self::Replace(replacement) => replacement.replace(string).map(Value::from),
+            Self::Substring(expression) => {
+                let Some(found) = expression.find(string, 0)? else { return Ok(Value::Null) };
+                let groups = expression.divide(string, found)?;
+                // The first group, if there is one: it may have no part of the match.
+                let part = groups[usize::from(expression.groups() > 0)].clone();
+                Ok(part.map_or(Value::Null, |part| Value::from(&string[part])))
+            }
         }
     }
 
@@ -60,30 +87,124 @@ impl Pattern {
         let text = text.as_str().ok_or_else(mistyped)?;
         Ok(match self {
             Self::Like { parts, fold } => return like(parts, text, *fold),
-            Self::Regex(regex) => regex.is_match(text),
+            Self::Test(expression) => expression.is_match(text),
+            Self::Replace(_) | Self::Substring(_) => return Err(mistyped()),
         })
     }
 }
 
-/// Compiles a regular expression, bounded in size.
-pub(super) fn regex(pattern: &str, ignore_case: bool) -> Result<Regex, EvalError> {
-    RegexBuilder::new(pattern)
-        .case_insensitive(ignore_case)
-        .dot_matches_new_line(true)
-        .size_limit(REGEX_BYTES)
-        .dfa_size_limit(REGEX_BYTES)
-        .nest_limit(64)
-        .build()
-        .map_err(|_| EvalError::InvalidArgument {
-            function: "regular expression",
-            reason: "it cannot be read, or is too large",
-        })
+/// `regexp_replace` without its text.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    expression: Expression,
+    parts: Vec<Piece>,
+    /// Whether every match is replaced, not the first alone.
+    all: bool,
+}
+
+/// A piece of what is put in place of a match.
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Text(String),
+    /// `\&` is group 0, `\1` to `\9` are the others.
+    Group(usize),
+}
+
+impl Replacement {
+    fn read(pattern: &str, replacement: &str, flags: &str) -> Result<Self, EvalError> {
+        let (mut all, mut ignore_case) = (false, false);
+        for flag in flags.chars() {
+            match flag {
+                'g' => all = true,
+                'i' => ignore_case = true,
+                'c' => ignore_case = false,
+                // What is the default here.
+                's' | 't' => {}
+                'b' | 'e' | 'm' | 'n' | 'p' | 'q' | 'w' | 'x' => {
+                    return Err(EvalError::NotSupported {
+                        feature: "flags of regexp_replace other than c, g, i, s and t",
+                    });
+                }
+                _ => {
+                    return Err(EvalError::InvalidArgument {
+                        function: "regexp_replace",
+                        reason: "the flags are c, g, i, s and t",
+                    });
+                }
+            }
+        }
+        let parts = pieces(replacement);
+        let divides = parts.iter().any(|part| matches!(part, Piece::Group(1..)));
+        let purpose = if divides { Purpose::Groups } else { Purpose::Extent };
+        Ok(Self { expression: Expression::read(pattern, ignore_case, purpose)?, parts, all })
+    }
+
+    fn replace(&self, text: &str) -> Result<String, EvalError> {
+        let mut result = String::new();
+        let (mut copied, mut from) = (0, 0);
+        while let Some(found) = self.expression.find(text, from)? {
+            result.push_str(&text[copied..found.start]);
+            let groups = self.expression.divide(text, found.clone())?;
+            for part in &self.parts {
+                match part {
+                    Piece::Text(part) => result.push_str(part),
+                    Piece::Group(number) => {
+                        let group = groups.get(*number).cloned().flatten();
+                        result.push_str(group.map_or("", |group| &text[group]));
+                    }
+                }
+                check_length(result.len())?;
+            }
+            copied = found.end;
+            // An empty match is looked for beyond the next character; one right behind a match counts.
+            let step =
+                if found.is_empty() { text[found.end..].chars().next().map(char::len_utf8) } else { Some(0) };
+            match step {
+                Some(step) if self.all => from = found.end + step,
+                _ => break,
+            }
+        }
+        result.push_str(&text[copied..]);
+        check_length(result.len())?;
+        Ok(result)
+    }
+}
+
+fn pieces(replacement: &str) -> Vec<Piece> {
+    let mut parts = Vec::new();
+    let mut plain = String::new();
+    let mut chars = replacement.chars().peekable();
+    while let Some(c) = chars.next() {
+        let group = match (c, chars.peek()) {
+            ('\\', Some('&')) => 0,
+            ('\\', Some(digit @ '1'..='9')) => digit.to_digit(10).unwrap_or(0) as usize,
+            ('\\', Some('\\')) => {
+                chars.next();
+                plain.push('\\');
+                continue;
+            }
+            // Another character, or none, leaves the backslash.
+            _ => {
+                plain.push(c);
+                continue;
+            }
+        };
+        chars.next();
+        if !plain.is_empty() {
+            parts.push(Piece::Text(std::mem::take(&mut plain)));
+        }
+        parts.push(Piece::Group(group));
+    }
+    if !plain.is_empty() {
+        parts.push(Piece::Text(plain));
+    }
+    parts
 }
 
 pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, EvalError> {
     let (text, pattern) = args.split_first().ok_or_else(mistyped)?;
     let pattern: Vec<&Value> = pattern.iter().map(AsRef::as_ref).collect();
-    Pattern::read(function, &pattern)?.matches(text).map(Value::Boolean)
+    Pattern::read(function, &pattern)?.value(text)
 }
 
 fn fold_case(c: char) -> char {

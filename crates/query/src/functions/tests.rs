@@ -12,7 +12,7 @@ use deltaic_types::{Catalog, Row, text_format::to_text_typed};
 use crate::{BindContext, bind, evaluate, parse, plan::Plan, statement::Statement};
 
 /// The type and the text of an expression's value, or the SQLSTATE of its error.
-fn answer(expression: &str) -> (String, String) {
+pub(super) fn answer(expression: &str) -> (String, String) {
     let error = |code: &str| (String::new(), format!("ERROR {code}"));
     let parsed = match parse(&format!("SELECT ({expression})")) {
         Ok(parsed) => parsed,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use deltaic_types::{EvalError, Value, text_format::to_text};
 
-use super::{Argument, Function, argument, check_length, integer_argument, mistyped, pattern, text_argument};
+use super::{Argument, Function, argument, check_length, integer_argument, mistyped, text_argument};
 
 fn invalid(function: &'static str, reason: &'static str) -> EvalError {
     EvalError::InvalidArgument { function, reason }
@@ -146,7 +146,6 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
                 Value::from(format!("\"{}\"", text.replace('"', "\"\"")))
             }
         }
-        Function::RegexpReplace => regexp_replace(text, args)?,
         _ => return Err(mistyped()),
     })
 }
@@ -274,43 +273,4 @@ fn split_part<'t>(text: &'t str, separator: &str, place: i64) -> Result<&'t str,
         fields.len().checked_sub(step.saturating_add(1)).map(|at| fields[at])
     };
     Ok(found.unwrap_or(""))
-}
-
-/// `regexp_replace(text, pattern, replacement, flags)`: the first match, or with `g` every one.
-fn regexp_replace(text: &str, args: &[Argument<'_>]) -> Result<Value, EvalError> {
-    let flags = if args.len() > 3 { text_argument(args, 3)? } else { "" };
-    if flags.contains(|c| !"gi".contains(c)) {
-        return Err(invalid("regexp_replace", "the flags are g and i"));
-    }
-    let regex = pattern::regex(text_argument(args, 1)?, flags.contains('i'))?;
-    let replacement = text_argument(args, 2)?;
-    let mut result = String::new();
-    let mut end = 0;
-    let limit = if flags.contains('g') { usize::MAX } else { 1 };
-    for found in regex.captures_iter(text).take(limit) {
-        let Some(whole) = found.get(0) else { continue };
-        result.push_str(&text[end..whole.start()]);
-        end = whole.end();
-        let mut chars = replacement.chars();
-        while let Some(c) = chars.next() {
-            match (c, if c == '\\' { chars.next() } else { None }) {
-                ('\\', Some('&')) => result.push_str(whole.as_str()),
-                ('\\', Some(digit)) if digit.is_ascii_digit() => {
-                    let group = digit.to_digit(10).unwrap_or(0) as usize;
-                    result.push_str(found.get(group).map_or("", |group| group.as_str()));
-                }
-                ('\\', Some(other)) => {
-                    if other != '\\' {
-                        result.push('\\');
-                    }
-                    result.push(other);
-                }
-                (c, _) => result.push(c),
-            }
-        }
-        check_length(result.len())?;
-    }
-    result.push_str(&text[end..]);
-    check_length(result.len())?;
-    Ok(Value::from(result))
 }
