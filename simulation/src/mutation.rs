@@ -159,7 +159,7 @@ impl Case {
                 let text = format!("{number}e{}", random.below(60) as i64 - 30);
                 text.parse::<Numeric>().map_or(Value::Null, Value::from)
             }
-            DataType::Text => Value::Text(Text::from(self.text().as_str())),
+            DataType::Text => Value::Text(Text::from(self.text().replace('\0', "").as_str())),
             DataType::Uuid => {
                 text_format::parse_text(&format!("{:032x}", u128::from(number as u64)), data_type)
                     .unwrap_or(Value::Null)
@@ -171,7 +171,8 @@ impl Case {
                 Value::Interval(Interval { months, days, micros: number % 1_000_000_000_000 }.into())
             }
             DataType::Jsonb => {
-                let text = json!({"a": [number, self.text(), null], "b": {"c": 1.5}}).to_string();
+                let text =
+                    json!({"a": [number, self.text().replace('\0', ""), null], "b": {"c": 1.5}}).to_string();
                 text_format::parse_text(&text, data_type).unwrap_or(Value::Null)
             }
             DataType::Array(of) => {
