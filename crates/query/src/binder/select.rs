@@ -407,6 +407,18 @@ pub(super) fn column_name(expr: &ast::Expr) -> String {
     figured_name(expr).unwrap_or_else(|| "?column?".to_owned())
 }
 
+/// A name that a cast or a CASE around the expression keeps: that of a column or a function, not that of a type.
+fn strong_name(expr: &ast::Expr) -> Option<String> {
+    use ast::Expr as E;
+    match expr {
+        E::Nested(inner) | E::Collate { expr: inner, .. } => strong_name(inner),
+        E::Cast { expr, .. } => strong_name(expr),
+        E::Case { else_result, .. } => else_result.as_deref().and_then(strong_name),
+        E::TypedString(_) | E::Interval(_) | E::Value(_) => None,
+        other => figured_name(other),
+    }
+}
+
 fn figured_name(expr: &ast::Expr) -> Option<String> {
     use ast::Expr as E;
     Some(match expr {
@@ -419,18 +431,19 @@ fn figured_name(expr: &ast::Expr) -> Option<String> {
             ast::ObjectNamePart::Function(_) => return None,
         },
         E::Cast { expr, data_type, .. } => {
-            return figured_name(expr).or_else(|| Some(type_name(data_type)));
+            return strong_name(expr).or_else(|| Some(type_name(data_type)));
         }
         E::TypedString(typed) => type_name(&typed.data_type),
         E::Interval(_) => "interval".to_owned(),
         E::Case { else_result, .. } => {
-            return else_result.as_deref().and_then(figured_name).or_else(|| Some("case".to_owned()));
+            return else_result.as_deref().and_then(strong_name).or_else(|| Some("case".to_owned()));
         }
         E::Array(_) => "array".to_owned(),
         E::Extract { .. } => "extract".to_owned(),
         E::Ceil { .. } => "ceil".to_owned(),
         E::Floor { .. } => "floor".to_owned(),
         E::Position { .. } => "position".to_owned(),
+        E::Substring { shorthand: true, .. } => "substr".to_owned(),
         E::Substring { .. } => "substring".to_owned(),
         E::Overlay { .. } => "overlay".to_owned(),
         E::Trim { trim_where, .. } => match trim_where {

@@ -100,6 +100,18 @@ fn queries_become_plans() {
 fn columns_are_named_as_postgresql_names_them() {
     let catalog = catalog();
     for (sql, names) in [
+        (
+            "SELECT 1.5::float8::text, id::text::varchar, substr(title, 1), substring(title, 1) FROM task",
+            "text id substr substring",
+        ),
+        (
+            "SELECT CASE WHEN done THEN 1 ELSE id::int8 END, CASE WHEN done THEN 1 ELSE 2::int8 END FROM task",
+            "id case",
+        ),
+        (
+            "SELECT (CASE WHEN done THEN 2 END)::text, true::text, coalesce(id, 1)::int8, (id)::int8 FROM task",
+            "text text coalesce id",
+        ),
         ("SELECT id, t.title, prio AS Urgency, prio \"Mixed\" FROM task t", "id title urgency Mixed"),
         (
             "SELECT 1, count(*), upper('x'), 1::bigint, id::text FROM project GROUP BY id",
