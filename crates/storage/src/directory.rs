@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
 
+use crate::detached::Detached;
 use crate::watched::classify;
 use crate::{Identity, OpenError, RedbStore, StorageError};
 
@@ -48,6 +49,14 @@ impl RedbStore {
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|error| refused(path, error))?;
         Self::open_with_backend(file_backend(file)?)
+    }
+
+    /// Opens the store in a file for looking at it: the file is read and never written, and what this process writes
+    /// goes with it.
+    pub fn open_detached(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|error| refused(path, error))?;
+        Self::open_with_backend(Detached::new(file_backend(file)?).map_err(classify)?)
     }
 
     /// Opens the store of a data directory. Where there is none it is made, with `identity`, and the directory

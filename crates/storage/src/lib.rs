@@ -3,6 +3,7 @@
 mod caught;
 mod check;
 mod commit;
+mod detached;
 mod directory;
 mod error;
 mod fault;

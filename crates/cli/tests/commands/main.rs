@@ -121,8 +121,11 @@ fn a_data_directory_is_checked() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("another process"), "{}", ended.err);
     assert_eq!(server.end("-INT"), Some(0));
+    let store = directory.path().join(deltaic_storage::STORE_FILE);
+    let before = fs::read(&store).unwrap();
     let ended = run(deltaic("check").arg(directory.path()));
     assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(fs::read(&store).unwrap() == before, "a check leaves the file as it is");
     assert!(ended.out.contains("t: 1 rows") && ended.out.contains("ok"), "{}", ended.out);
     fs::write(directory.path().join(deltaic_storage::STORE_FILE), "not a store").unwrap();
     for mut command in [deltaic("check"), deltaic("serve")] {
@@ -217,6 +220,10 @@ fn what_was_acknowledged_survives_a_killed_server() {
     let server = Running::serve(&directory, &[]);
     server.sql(&[TABLE, "INSERT INTO t VALUES (1, 'kept', 1)"]);
     assert_eq!(server.end("-KILL"), None);
+    let store = directory.path().join(deltaic_storage::STORE_FILE);
+    let before = fs::read(&store).unwrap();
+    assert_eq!(run(deltaic("check").arg(directory.path())).code, Some(0));
+    assert!(fs::read(&store).unwrap() == before, "what a check mends it mends in memory");
     let server = Running::serve(&directory, &[]);
     assert!(server.sql(&["SELECT name FROM t"]).contains("kept"));
 }
