@@ -40,6 +40,21 @@ pub enum AggregateFunction {
     BoolOr,
 }
 
+impl AggregateFunction {
+    /// Its name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::SumInteger | Self::SumBigint | Self::SumNumeric | Self::SumDouble => "sum",
+            Self::AvgInteger | Self::AvgNumeric | Self::AvgDouble => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::BoolAnd => "bool_and",
+            Self::BoolOr => "bool_or",
+        }
+    }
+}
+
 /// Values with their multiplicities, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Multiset(CowTree<(Value, Weight)>);

@@ -16,8 +16,8 @@ use crate::{
     admission::{self, Verdict},
     effects::{Effects, Outcome, Reply},
     error::RequestError,
-    explain::label,
     input::{Input, Now, Request},
+    label::Labels,
     merge::merge,
     tables::{Tables, Writes},
     transaction::{Done, Start, Transaction},
@@ -272,7 +272,8 @@ impl Engine {
     /// The operators of a view's circuit, inputs first.
     pub fn circuit(&self, view: ViewId) -> Option<Vec<CircuitNode>> {
         let nodes = self.views.circuit(view)?;
-        let describe = |node: Description| CircuitNode { label: label(&node.operator, &self.tables), node };
+        let labels = Labels::of(&nodes, &self.tables);
+        let describe = |node: Description| CircuitNode { label: labels.label(&node.operator), node };
         Some(nodes.into_iter().map(describe).collect())
     }
 

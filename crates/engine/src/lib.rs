@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod explain;
 mod input;
+mod label;
 mod merge;
 mod parameters;
 mod read;

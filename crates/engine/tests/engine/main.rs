@@ -13,6 +13,7 @@ mod constraint;
 mod ddl;
 mod dml;
 mod error;
+mod explain;
 mod large;
 mod live;
 mod resume;

@@ -1,0 +1,222 @@
+//! [`Labels`]: what each operator of a circuit does, in a line that names columns as the query does.
+//!
+//! Operators know columns by place. The names follow the rows: a table's columns, a projection's expressions, the
+//! groups and calls of an aggregate; they are for people and nothing depends on them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use deltaic_dataflow::{Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK};
+
+use crate::tables::Tables;
+
+/// The labels of a circuit's operators.
+pub(crate) struct Labels<'a> {
+    tables: &'a Tables,
+    /// Column names that more than one table of the circuit has: these are written with the table's.
+    ambiguous: BTreeSet<&'a str>,
+    /// The columns that each operator gives out.
+    columns: BTreeMap<NodeId, Vec<String>>,
+}
+
+impl<'a> Labels<'a> {
+    /// Names the columns of a circuit's operators, which come inputs first.
+    pub(crate) fn of(nodes: &[Description], tables: &'a Tables) -> Self {
+        let mut seen = BTreeSet::new();
+        let mut ambiguous = BTreeSet::new();
+        for node in nodes {
+            let Operator::Input(RelationId::Table(table)) = &node.operator else { continue };
+            let schema = tables.catalog().get(*table);
+            for column in schema.into_iter().flat_map(|schema| &schema.columns) {
+                if !seen.insert(column.name.as_str()) {
+                    ambiguous.insert(column.name.as_str());
+                }
+            }
+        }
+        let mut labels = Self { tables, ambiguous, columns: BTreeMap::new() };
+        for node in nodes {
+            let columns = labels.outputs(&node.operator);
+            labels.columns.insert(node.id, columns);
+        }
+        labels
+    }
+
+    fn columns_of(&self, node: NodeId) -> &[String] {
+        self.columns.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of the columns that an operator gives out.
+    fn outputs(&self, operator: &Operator) -> Vec<String> {
+        match operator {
+            Operator::Input(RelationId::Table(id)) => {
+                let Some(schema) = self.tables.catalog().get(*id) else { return Vec::new() };
+                let name = |place: &usize| {
+                    let column = &schema.columns[*place].name;
+                    if self.ambiguous.contains(column.as_str()) {
+                        format!("{}.{column}", schema.name)
+                    } else {
+                        column.clone()
+                    }
+                };
+                self.tables.hot_columns(*id).iter().map(name).collect()
+            }
+            // No query has more parameters than a row has columns.
+            Operator::Input(RelationId::Parameters(_)) => {
+                (1..=64).map(|number| format!("${number}")).collect()
+            }
+            Operator::Constant(_) => Vec::new(),
+            Operator::Map(map) => match &map.project {
+                Some(project) => self.expressions(project, &[map.input]),
+                None => self.columns_of(map.input).to_vec(),
+            },
+            Operator::Join(join) => {
+                let inputs: Vec<NodeId> = join.inputs.iter().map(|input| input.source).collect();
+                self.expressions(&join.project, &inputs)
+            }
+            Operator::LeftJoin(join) => {
+                self.expressions(&join.project, &[join.left.source, join.right.source])
+            }
+            Operator::Aggregate(aggregate) => {
+                let keys = self.expressions(&aggregate.key, &[aggregate.input]);
+                keys.into_iter().chain(self.calls(aggregate)).collect()
+            }
+            Operator::Arrange { input, .. } | Operator::Distinct { input } => {
+                self.columns_of(*input).to_vec()
+            }
+            Operator::Union { inputs } => {
+                inputs.first().map_or(Vec::new(), |first| self.columns_of(*first).to_vec())
+            }
+            Operator::TopK(top_k) => self.columns_of(top_k.input).to_vec(),
+        }
+    }
+
+    /// What an operator does.
+    pub(crate) fn label(&self, operator: &Operator) -> String {
+        let mut text = operator.name().to_owned();
+        match operator {
+            Operator::Input(RelationId::Table(table)) => {
+                if let Some(schema) = self.tables.catalog().get(*table) {
+                    let _ = write!(text, " {}", schema.name);
+                }
+            }
+            Operator::Map(map) => {
+                if !map.filter.is_empty() {
+                    let filter = self.expressions(&map.filter, &[map.input]);
+                    let _ = write!(text, " where {}", filter.join(" and "));
+                }
+                if let Some(project) = &map.project {
+                    let project = self.expressions(project, &[map.input]);
+                    let _ = write!(text, " -> {}", project.join(", "));
+                }
+            }
+            Operator::Arrange { input, key } if !key.is_empty() => {
+                let _ = write!(text, " by ({})", self.order(key, *input));
+            }
+            Operator::Join(join) => {
+                let inputs: Vec<NodeId> = join.inputs.iter().map(|input| input.source).collect();
+                let own =
+                    join.inputs.iter().flat_map(|input| self.expressions(&input.filter, &[input.source]));
+                let conditions: Vec<String> =
+                    self.expressions(&join.conditions, &inputs).into_iter().chain(own).collect();
+                if !conditions.is_empty() {
+                    let _ = write!(text, " on {}", conditions.join(" and "));
+                }
+            }
+            Operator::LeftJoin(join) => {
+                let names = |key: &[KeyColumn], node| self.names(key, node);
+                let left = names(&join.left_key, join.left.source);
+                let right = names(&join.right_key, join.right.source);
+                let prime = if join.left.source == join.right.source { "'" } else { "" };
+                let equal = left.iter().zip(&right).map(|(left, right)| format!("{left} = {right}{prime}"));
+                let inputs = [join.left.source, join.right.source];
+                let conditions: Vec<String> =
+                    equal.chain(self.expressions(&join.conditions, &inputs)).collect();
+                if !conditions.is_empty() {
+                    let _ = write!(text, " on {}", conditions.join(" and "));
+                }
+            }
+            Operator::Aggregate(aggregate) => {
+                let _ = write!(text, " {}", self.calls(aggregate).join(", "));
+                if !aggregate.key.is_empty() {
+                    let keys = self.expressions(&aggregate.key, &[aggregate.input]);
+                    let _ = write!(text, " by ({})", keys.join(", "));
+                }
+            }
+            Operator::TopK(top_k) => text += &self.window(top_k),
+            _ => {}
+        }
+        text
+    }
+
+    fn window(&self, top_k: &TopK) -> String {
+        let mut text = top_k.limit.map_or_else(String::new, |limit| format!(" {limit}"));
+        if top_k.offset > 0 {
+            let _ = write!(text, " after {}", top_k.offset);
+        }
+        if !top_k.order.is_empty() {
+            let _ = write!(text, " by ({})", self.order(&top_k.order, top_k.input));
+        }
+        text
+    }
+
+    fn calls(&self, aggregate: &Aggregate) -> Vec<String> {
+        let show = |scalar: &Scalar| self.expression(scalar, &[aggregate.input]);
+        let call = |call: &deltaic_dataflow::AggregateCall| {
+            let argument = call.argument.as_ref().map_or_else(|| "*".to_owned(), show);
+            let distinct = if call.distinct { "distinct " } else { "" };
+            let filter = call.filter.as_ref().map(|filter| format!(" filter ({})", show(filter)));
+            format!("{}({distinct}{argument}){}", call.function.name(), filter.unwrap_or_default())
+        };
+        aggregate.calls.iter().map(call).collect()
+    }
+
+    fn names(&self, key: &[KeyColumn], node: NodeId) -> Vec<String> {
+        let columns = self.columns_of(node);
+        key.iter()
+            .map(|key| columns.get(key.column).cloned().unwrap_or_else(|| format!("#{}", key.column)))
+            .collect()
+    }
+
+    fn order(&self, key: &[KeyColumn], node: NodeId) -> String {
+        let names = self.names(key, node).into_iter().zip(key);
+        let terms: Vec<String> =
+            names.map(|(name, key)| if key.descending { name + " desc" } else { name }).collect();
+        terms.join(", ")
+    }
+
+    fn expressions(&self, scalars: &[Scalar], inputs: &[NodeId]) -> Vec<String> {
+        scalars.iter().map(|scalar| self.expression(scalar, inputs)).collect()
+    }
+
+    /// A scalar's name with `#1.2`, the third column of the second input, as the column's name.
+    fn expression(&self, scalar: &Scalar, inputs: &[NodeId]) -> String {
+        let mut text = String::new();
+        let mut rest = scalar.name();
+        while let Some(at) = rest.find('#') {
+            text += &rest[..at];
+            rest = &rest[at + 1..];
+            let (input, after) = number(rest);
+            let (column, end) = after.strip_prefix('.').map_or((None, after), number);
+            let node = input.and_then(|input| inputs.get(input));
+            match node.zip(column).and_then(|(node, column)| self.columns_of(*node).get(column)) {
+                Some(name) => {
+                    text += name;
+                    // A table that is joined with itself is one input; its second row has a prime, the third two.
+                    let before = inputs.iter().take(input.unwrap_or(0)).filter(|input| Some(*input) == node);
+                    text += &"'".repeat(before.count());
+                    rest = end;
+                }
+                None => text.push('#'),
+            }
+        }
+        text + rest
+    }
+}
+
+/// The number that a text begins with, and the rest.
+fn number(text: &str) -> (Option<usize>, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (text[..end].parse().ok(), &text[end..])
+}
