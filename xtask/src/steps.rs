@@ -3,7 +3,7 @@
 //! Invariant: a step is absent only while what it tests does not exist; a step that is skipped says why, and
 //! with `CI=true` none is skipped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -224,9 +224,15 @@ fn mutate_step(context: &Context<'_>) -> Result<Outcome, Failure> {
 }
 
 fn simulation(context: &Context<'_>, verb: &str, options: Options) -> Result<Outcome, Failure> {
-    let mut command = cargo(context.root, &["run", "--package", SIMULATION, "--", verb]);
-    run(command.args(length(options)))?;
+    run(Command::new(built(context, SIMULATION)?).current_dir(context.root).arg(verb).args(length(options)))?;
     Ok(Outcome::Passed)
+}
+
+/// A program of the workspace, built as the tests are: another choice of packages would have other features, and
+/// build half of the dependencies once more.
+fn built(context: &Context<'_>, program: &str) -> Result<PathBuf, Failure> {
+    run(&mut cargo(context.root, &["build", "--workspace", "--all-targets"]))?;
+    Ok(context.workspace.target.join("debug").join(program))
 }
 
 /// How long simulation and fuzz run: by seeds if asked for, otherwise by time.
@@ -246,8 +252,9 @@ fn browser_step(context: &Context<'_>) -> Result<Outcome, Failure> {
             Ok(Outcome::Skipped(why.to_owned()))
         };
     };
-    run(&mut cargo(context.root, &["build", "--package", "deltaic"]))?;
-    run(Command::new(node).current_dir(context.root).arg(format!("{BROWSER_TESTS}/run.mjs")))?;
+    let program = built(context, "deltaic")?;
+    let script = format!("{BROWSER_TESTS}/run.mjs");
+    run(Command::new(node).current_dir(context.root).arg(script).arg(program))?;
     Ok(Outcome::Passed)
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Package {
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
+    /// Where cargo puts what it builds.
+    pub(crate) target: PathBuf,
 }
 
 impl Workspace {
@@ -55,7 +57,8 @@ impl Workspace {
         let value: Value = serde_json::from_str(text).ok()?;
         let root = PathBuf::from(value["workspace_root"].as_str()?);
         let packages = value["packages"].as_array()?.iter().map(|package| parse_package(&root, package));
-        Some(Self { packages: packages.collect::<Option<_>>()? })
+        let target = PathBuf::from(value["target_directory"].as_str()?);
+        Some(Self { packages: packages.collect::<Option<_>>()?, target })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn packages_are_read_with_kinds_and_relative_places() {
         let workspace = Workspace::parse(
-            r#"{"workspace_root": "/r", "packages": [{
+            r#"{"workspace_root": "/r", "target_directory": "/r/target", "packages": [{
                 "name": "deltaic-a", "manifest_path": "/r/crates/a/Cargo.toml",
                 "dependencies": [{"name": "serde", "kind": null}, {"name": "proptest", "kind": "dev"},
                     {"name": "cc", "kind": "build"}],

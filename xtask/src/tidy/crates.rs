@@ -221,6 +221,7 @@ mod tests {
                 package("deltaic", &[("deltaic-server", Kind::Normal)]),
                 package("deltaic-simulation", &[("deltaic-server", Kind::Normal)]),
             ],
+            target: PathBuf::new(),
         };
         assert_eq!(directions(&workspace), []);
     }
@@ -238,6 +239,7 @@ mod tests {
                 package("deltaic", &[("deltaic-query", Kind::Normal)]),
                 package("deltaic-extra", &[]),
             ],
+            target: PathBuf::new(),
         };
         let findings = directions(&workspace);
         assert_eq!(findings.len(), 6, "{findings:?}");
@@ -248,14 +250,17 @@ mod tests {
     fn a_core_crate_takes_no_runtime() {
         let server = package("deltaic-server", &[("tokio", Kind::Normal), ("axum", Kind::Normal)]);
         let engine = package("deltaic-engine", &[("rand", Kind::Development), ("redb", Kind::Normal)]);
-        assert_eq!(core_dependencies(&Workspace { packages: vec![server, engine] }), []);
+        assert_eq!(
+            core_dependencies(&Workspace { packages: vec![server, engine], target: PathBuf::new() }),
+            []
+        );
         let engine = package("deltaic-engine", &[("rand", Kind::Normal), ("tokio", Kind::Normal)]);
-        assert_eq!(core_dependencies(&Workspace { packages: vec![engine] }).len(), 2);
+        assert_eq!(core_dependencies(&Workspace { packages: vec![engine], target: PathBuf::new() }).len(), 2);
     }
 
     #[test]
     fn a_library_shows_an_example_that_is_compiled() {
-        let workspace = Workspace { packages: vec![package("deltaic-types", &[])] };
+        let workspace = Workspace { packages: vec![package("deltaic-types", &[])], target: PathBuf::new() };
         let readme = |text: &str| File::new("crates/types/README.md", text);
         let library = |text: &str| File::new("crates/types/src/lib.rs", text);
         let good = [

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_dependency_needs_its_line() {
         let workspace = Workspace::parse(
-            r#"{"workspace_root": "/r", "packages": [
+            r#"{"workspace_root": "/r", "target_directory": "/t", "packages": [
                 {"name": "deltaic-types", "manifest_path": "/r/crates/types/Cargo.toml", "targets": [],
                  "dependencies": []},
                 {"name": "deltaic-query", "manifest_path": "/r/crates/query/Cargo.toml", "targets": [],
