@@ -161,7 +161,9 @@ impl Screen<'_> {
     }
 
     fn draw(&self) -> Result<()> {
-        let (width, height) = terminal::size().unwrap_or((80, 24));
+        // A terminal that does not know its size says that it has none.
+        let size = terminal::size().ok().filter(|(width, height)| *width > 0 && *height > 0);
+        let (width, height) = size.unwrap_or((80, 24));
         // The last place is left free: a full line would wrap.
         let size = (usize::from(width).saturating_sub(1), usize::from(height));
         let lines = match &self.watched {

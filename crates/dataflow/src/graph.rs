@@ -18,7 +18,7 @@ use crate::{
     aggregate::Groups,
     budget::{Budget, Exhausted},
     index::{Index, KeyColumn},
-    join::Join,
+    join::{Join, JoinInput},
     operator::{NodeId, Operator},
     relation::{Relation, RelationId, Relations},
     zset::{Batch, ErrorRow, Errors, Weight, ZSet},
@@ -262,15 +262,27 @@ impl Graph {
         required
     }
 
-    /// The input from which a join is computed from nothing: the smallest whose size is known.
+    /// The input from which a join is computed from nothing: the smallest whose size is known. Where some input is not
+    /// found by an index but read for each row of the others, what an input's own conditions leave of it counts.
     fn start_of(&self, join: &Join, relations: &Relations) -> usize {
-        let size = |node: NodeId| match &self.nodes[&node].operator {
+        let size = |input: &JoinInput| match &self.nodes[&input.source].operator {
             Operator::Input(relation) => relations.get(*relation).map_or(0, Relation::len),
             Operator::Constant(rows) => rows.len(),
             _ => usize::MAX,
         };
-        let sizes = join.inputs.iter().map(|input| size(input.source));
-        sizes.enumerate().min_by_key(|(_, size)| *size).map_or(0, |(place, _)| place)
+        let admitted = |input: &JoinInput| match &self.nodes[&input.source].operator {
+            Operator::Input(relation) if !input.filter.is_empty() => relations
+                .get(*relation)
+                .map_or(0, |relation| relation.primary().iter().filter(|(row, _)| input.admits(row)).count()),
+            _ => size(input),
+        };
+        let least = |size: &dyn Fn(&JoinInput) -> usize| {
+            let sizes = join.inputs.iter().map(size);
+            sizes.enumerate().min_by_key(|(_, size)| *size).map_or(0, |(place, _)| place)
+        };
+        let start = least(&size);
+        let reads_all = join.paths[start].probes.iter().any(|probe| probe.index.is_empty());
+        if reads_all { least(&admitted) } else { start }
     }
 
     /// Gives the new nodes their state from the relations as they are. Cost: the contents of their inputs.

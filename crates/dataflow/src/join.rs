@@ -28,7 +28,7 @@ pub struct JoinInput {
 }
 
 impl JoinInput {
-    fn admits(&self, row: &Row) -> bool {
+    pub(crate) fn admits(&self, row: &Row) -> bool {
         let tuple = std::slice::from_ref(row);
         self.filter.iter().all(|condition| condition.holds(tuple) == Ok(true))
     }

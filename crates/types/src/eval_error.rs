@@ -83,6 +83,11 @@ pub enum EvalError {
         /// What it is, and what to do instead.
         feature: &'static str,
     },
+    /// A regular expression that would look at a text over and over.
+    #[error(
+        "the regular expression takes too long on this text: split the text, or say more exactly what matches"
+    )]
+    TooMuchWork,
     /// A result would be longer than [`crate::limits::VALUE_BYTES`].
     #[error("value too long: the result would be over {limit} bytes")]
     ValueTooLong {
@@ -128,7 +133,7 @@ impl EvalError {
             },
             Self::InvalidPattern { .. } => "22025",
             Self::NotSupported { .. } => "0A000",
-            Self::ValueTooLong { .. } => "54000",
+            Self::ValueTooLong { .. } | Self::TooMuchWork => "54000",
             Self::NullNotAllowed { .. } => "22004",
         }
     }

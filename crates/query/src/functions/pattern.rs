@@ -4,7 +4,7 @@ use deltaic_types::{EvalError, Value};
 
 use super::{
     Argument, Function, check_length, mistyped,
-    regular_expression::{Expression, Purpose},
+    regular_expression::{Expression, Purpose, Work},
 };
 
 /// A pattern that was read.
@@ -73,8 +73,9 @@ impl Pattern {
             Self::Like { .. } | Self::Test(_) => self.matches(text).map(Value::Boolean),
             Self::Replace(replacement) => replacement.replace(string).map(Value::from),
             Self::Substring(expression) => {
-                let Some(found) = expression.find(string, 0)? else { return Ok(Value::Null) };
-                let groups = expression.divide(string, found)?;
+                let work = Work::on(string);
+                let Some(found) = expression.find(string, 0, &work)? else { return Ok(Value::Null) };
+                let groups = expression.divide(string, found, &work)?;
                 // The first group, if there is one: it may have no part of the match.
                 let part = groups[usize::from(expression.groups() > 0)].clone();
                 Ok(part.map_or(Value::Null, |part| Value::from(&string[part])))
@@ -142,9 +143,10 @@ impl Replacement {
     fn replace(&self, text: &str) -> Result<String, EvalError> {
         let mut result = String::new();
         let (mut copied, mut from) = (0, 0);
-        while let Some(found) = self.expression.find(text, from)? {
+        let work = Work::on(text);
+        while let Some(found) = self.expression.find(text, from, &work)? {
             result.push_str(&text[copied..found.start]);
-            let groups = self.expression.divide(text, found.clone())?;
+            let groups = self.expression.divide(text, found.clone(), &work)?;
             for part in &self.parts {
                 match part {
                     Piece::Text(part) => result.push_str(part),

@@ -11,10 +11,11 @@
 use std::ops::Range;
 
 use deltaic_types::EvalError;
+use regex_automata::Anchored;
 use regex_syntax::hir::Hir;
 
 use super::{
-    automaton::Automaton,
+    automaton::{Automaton, Work},
     parse::{Atom, Item, Preference, alternatives, repeated, sequence},
     too_large,
 };
@@ -230,9 +231,9 @@ impl Dissection {
     }
 
     /// The groups of a match.
-    pub(super) fn groups(&self, text: &str, range: Range<usize>) -> Result<Groups, EvalError> {
+    pub(super) fn groups(&self, text: &str, range: Range<usize>, work: &Work) -> Result<Groups, EvalError> {
         let mut groups = Groups::default();
-        divide(&self.0, text, range.clone(), &mut groups)?;
+        divide(&self.0, text, range.clone(), work, &mut groups)?;
         groups[0] = Some(range);
         Ok(groups)
     }
@@ -289,19 +290,25 @@ fn common(ends: &[usize], starts: &[usize], first: bool) -> Result<usize, EvalEr
     found.copied().ok_or(EvalError::NotSupported { feature: "the groups of this regular expression" })
 }
 
-fn divide(step: &Step, text: &str, range: Range<usize>, groups: &mut Groups) -> Result<(), EvalError> {
+fn divide(
+    step: &Step,
+    text: &str,
+    range: Range<usize>,
+    work: &Work,
+    groups: &mut Groups,
+) -> Result<(), EvalError> {
     match &step.kind {
         Kind::Whole => {}
         Kind::Sequence { first, second, ends, starts, shortest } => {
-            let ends = ends.ends(text, range.clone())?;
-            let middle = common(&ends, &starts.starts(text, range.clone())?, *shortest)?;
-            divide(first, text, range.start..middle, groups)?;
-            divide(second, text, middle..range.end, groups)?;
+            let ends = ends.ends(text, range.clone(), work)?;
+            let middle = common(&ends, &starts.starts(text, range.clone(), work)?, *shortest)?;
+            divide(first, text, range.start..middle, work, groups)?;
+            divide(second, text, middle..range.end, work, groups)?;
         }
         Kind::Alternatives(branches) => {
             for (automaton, branch) in branches {
-                if automaton.end(text, range.clone(), false)? == Some(range.end) {
-                    divide(branch, text, range.clone(), groups)?;
+                if automaton.end(text, range.clone(), Anchored::Yes, false, work)? == Some(range.end) {
+                    divide(branch, text, range.clone(), work, groups)?;
                     break;
                 }
             }
@@ -310,21 +317,21 @@ fn divide(step: &Step, text: &str, range: Range<usize>, groups: &mut Groups) -> 
             if range.is_empty() =>
         {
             // A round that can match nothing is preferred to none, unless it prefers short matches.
-            if !shortest && ends.end(text, range.clone(), false)?.is_some() {
-                divide(round, text, range.clone(), groups)?;
+            if !shortest && ends.end(text, range.clone(), Anchored::Yes, false, work)?.is_some() {
+                divide(round, text, range.clone(), work, groups)?;
             }
         }
-        Kind::Optional { round, .. } => divide(round, text, range.clone(), groups)?,
+        Kind::Optional { round, .. } => divide(round, text, range.clone(), work, groups)?,
         Kind::Rounds { round, ends, starts, shortest } => {
-            let starts = starts.starts(text, range.clone())?;
+            let starts = starts.starts(text, range.clone(), work)?;
             let mut start = range.start;
             loop {
-                let ends = ends.ends(text, start..range.end)?;
+                let ends = ends.ends(text, start..range.end, work)?;
                 // A round that takes nothing leads nowhere.
                 let beyond = ends.partition_point(|end| *end <= start);
                 let end = common(&ends[beyond..], &starts, *shortest)?;
                 if end == range.end {
-                    divide(round, text, start..end, groups)?;
+                    divide(round, text, start..end, work, groups)?;
                     break;
                 }
                 start = end;

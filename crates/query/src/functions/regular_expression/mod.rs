@@ -17,12 +17,13 @@ use std::ops::Range;
 
 use deltaic_types::EvalError;
 use regex_automata::{
-    Anchored, Input,
+    Anchored,
     meta::{Config, Regex},
     nfa::thompson::WhichCaptures,
 };
 
 use automaton::Automaton;
+pub(crate) use automaton::Work;
 use groups::Dissection;
 pub(crate) use groups::Groups;
 
@@ -45,12 +46,19 @@ pub(crate) enum Purpose {
     Groups,
 }
 
+/// What finds a match: the end of the leftmost of them, from there its start, and from there the end that counts.
+#[derive(Debug)]
+struct Extent {
+    finder: Automaton,
+    backward: Automaton,
+    forward: Automaton,
+}
+
 /// A regular expression that was read.
 #[derive(Debug)]
 pub(crate) struct Expression {
-    finder: Regex,
-    /// Finds the end of a match whose start is known.
-    extent: Option<Automaton>,
+    test: Regex,
+    extent: Option<Extent>,
     shortest: bool,
     dissection: Option<Dissection>,
     groups: usize,
@@ -65,8 +73,13 @@ impl Expression {
             .which_captures(WhichCaptures::Implicit)
             .nfa_size_limit(Some(MEMORY))
             .hybrid_cache_capacity(MEMORY);
-        let finder = Regex::builder().configure(config).build_from_hir(&language).map_err(|_| too_large())?;
-        let extent = if purpose == Purpose::Test { None } else { Some(Automaton::forward(&language)?) };
+        let test = Regex::builder().configure(config).build_from_hir(&language).map_err(|_| too_large())?;
+        let extent = if purpose == Purpose::Test {
+            None
+        } else {
+            let (finder, backward) = (Automaton::finder(&language)?, Automaton::backward(&language)?);
+            Some(Extent { finder, backward, forward: Automaton::forward(&language)? })
+        };
         let shortest =
             syntax.reluctant && purpose != Purpose::Test && groups::prefers_short(&syntax.branches)?;
         let dissection = if purpose == Purpose::Groups && syntax.groups > 0 {
@@ -74,7 +87,7 @@ impl Expression {
         } else {
             None
         };
-        Ok(Self { finder, extent, shortest, dissection, groups: syntax.groups })
+        Ok(Self { test, extent, shortest, dissection, groups: syntax.groups })
     }
 
     /// How many capturing groups there are.
@@ -84,25 +97,31 @@ impl Expression {
 
     /// Whether there is a match.
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        self.finder.is_match(text)
+        self.test.is_match(text)
     }
 
     /// The first match from a place on; what is before it counts for `^`.
-    pub(crate) fn find(&self, text: &str, from: usize) -> Result<Option<Range<usize>>, EvalError> {
-        let input = Input::new(text).range(from..).anchored(Anchored::No);
-        let Some(found) = self.finder.search(&input) else { return Ok(None) };
-        let start = found.start();
-        let end = match &self.extent {
-            Some(extent) => extent.end(text, start..text.len(), self.shortest)?,
-            None => None,
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        from: usize,
+        work: &Work,
+    ) -> Result<Option<Range<usize>>, EvalError> {
+        let extent =
+            self.extent.as_ref().expect("invariant: matches are asked for where that was the purpose");
+        let Extent { finder, backward, forward } = extent;
+        let Some(end) = finder.end(text, from..text.len(), Anchored::No, false, work)? else {
+            return Ok(None);
         };
-        Ok(Some(start..end.unwrap_or(found.end())))
+        let start = backward.start(text, from..end, work)?.unwrap_or(end);
+        let end = forward.end(text, start..text.len(), Anchored::Yes, self.shortest, work)?.unwrap_or(end);
+        Ok(Some(start..end))
     }
 
     /// The parts of a match that the groups have.
-    pub(crate) fn divide(&self, text: &str, found: Range<usize>) -> Result<Groups, EvalError> {
+    pub(crate) fn divide(&self, text: &str, found: Range<usize>, work: &Work) -> Result<Groups, EvalError> {
         match &self.dissection {
-            Some(dissection) => dissection.groups(text, found),
+            Some(dissection) => dissection.groups(text, found, work),
             None => {
                 let mut groups = Groups::default();
                 groups[0] = Some(found);

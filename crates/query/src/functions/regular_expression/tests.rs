@@ -5,7 +5,9 @@
 
 use proptest::prelude::*;
 
-use super::{Expression, Purpose, class, tables};
+use deltaic_types::EvalError;
+
+use super::{Expression, Purpose, Work, class, tables};
 use crate::functions::tests::answer;
 
 #[test]
@@ -151,10 +153,11 @@ proptest! {
         for ignore_case in [false, true] {
             let Ok(test) = Expression::read(&pattern, ignore_case, Purpose::Test) else { continue };
             let Ok(groups) = Expression::read(&pattern, ignore_case, Purpose::Groups) else { continue };
-            let found = groups.find(&text, 0).unwrap();
+            let work = Work::on(&text);
+            let found = groups.find(&text, 0, &work).unwrap();
             prop_assert_eq!(test.is_match(&text), found.is_some());
             let Some(found) = found else { continue };
-            let parts = groups.divide(&text, found.clone()).unwrap();
+            let parts = groups.divide(&text, found.clone(), &work).unwrap();
             prop_assert_eq!(parts[0].clone(), Some(found.clone()));
             for part in parts.into_iter().flatten() {
                 prop_assert!(found.start <= part.start && part.start <= part.end && part.end <= found.end);
@@ -397,3 +400,34 @@ const ANSWERS: &[(&str, &str)] = &[
     ("substring('foobar' from 2)", "oobar"),
     ("substring('123', '2')", "2"),
 ];
+
+#[test]
+fn looking_ahead_from_everywhere_is_bounded() {
+    let long = "a".repeat(100_000);
+    for pattern in ["a*?", "a*b|a", "(a|ab)*c|a", "(a)*?"] {
+        let expression = Expression::read(pattern, false, Purpose::Groups).unwrap();
+        let work = Work::on(&long);
+        let mut from = 0;
+        let refused = loop {
+            match expression.find(&long, from, &work) {
+                Ok(Some(found)) => from = found.end + usize::from(found.is_empty()),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+            if from > long.len() {
+                break None;
+            }
+        };
+        assert_eq!(refused, Some(EvalError::TooMuchWork), "{pattern}");
+    }
+    // What looks at each place a few times is done, however long the text.
+    let long = "one two  three\n".repeat(100_000);
+    for (pattern, count) in [("[[:space:]]+", 300_000), ("t[a-z]*", 200_000), ("e|w", 400_000)] {
+        let expression = Expression::read(pattern, false, Purpose::Extent).unwrap();
+        let (work, mut from, mut found) = (Work::on(&long), 0, 0);
+        while let Some(range) = expression.find(&long, from, &work).unwrap() {
+            (from, found) = (range.end, found + 1);
+        }
+        assert_eq!(found, count, "{pattern}");
+    }
+}
