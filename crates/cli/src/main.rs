@@ -7,6 +7,7 @@ mod import;
 mod output;
 mod prompt;
 mod replay;
+mod request;
 mod serve;
 mod sql;
 mod table;

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     client::Client,
     output,
-    sql::{execute, show},
+    request::{execute, show},
 };
 
 const HELP: &str = "\

@@ -70,3 +70,23 @@ fn a_join_without_end_is_refused_and_leaves_no_trace() {
     db.pass(60);
     assert!(db.engine.is_idle());
 }
+
+#[test]
+fn rows_that_are_too_many_or_too_long_are_refused_whole() {
+    let mut db = Db::with(
+        "CREATE TABLE s (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, a text, b text, c text)",
+    );
+    let ids: Vec<String> = (0..1_001).map(|id| format!("({id})")).collect();
+    db.ok(&format!("INSERT INTO s VALUES {}", ids.join(", ")));
+    let (code, message) = db.error("INSERT INTO t SELECT x.id * 1001 + y.id FROM s x, s y");
+    assert_eq!(code, "54000");
+    assert!(message.contains("over the limit of 1000000: split it"), "{message}");
+    let (code, message) =
+        db.error("INSERT INTO t SELECT 1, repeat('a', 6000000), repeat('b', 6000000), repeat('c', 6000000)");
+    assert_eq!(code, "54000");
+    assert!(
+        message.contains("a row of table \"t\" has") && message.contains("over the limit of 16777216"),
+        "{message}"
+    );
+    assert_eq!(db.rows("SELECT count(*) FROM t"), ["0"]);
+}
