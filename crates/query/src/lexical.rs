@@ -1,9 +1,11 @@
-//! What PostgreSQL's lexer does beyond the library's: signs at the ends of operators, and strings in pieces.
+//! What PostgreSQL's lexer does beyond the library's: signs at the ends of operators, strings in pieces, and
+//! `ISNULL`, which is `IS NULL`.
 //!
 //! Invariant: tokens keep the places that they have in the text, so that errors point where they should.
 
 use sqlparser::{
     dialect::PostgreSqlDialect,
+    keywords::Keyword,
     tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace},
 };
 
@@ -12,8 +14,36 @@ pub(crate) fn as_postgresql(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithS
     let mut read: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     // The place of the last token that is no space, if it is a string, and whether a line has ended since.
     let mut string: Option<(usize, bool)> = None;
+    // Behind AS, or a table's name, any word is a name.
+    let mut is_name = false;
     for token in tokens {
+        let names = match &token.token {
+            Token::Whitespace(_) => is_name,
+            Token::Period => true,
+            Token::Word(word) => word.keyword == Keyword::AS,
+            _ => false,
+        };
+        let was_name = std::mem::replace(&mut is_name, names);
         match (&token.token, string) {
+            (Token::Word(word), _) if !was_name && word.quote_style.is_none() => {
+                string = None;
+                let keywords: &[&str] = if word.value.eq_ignore_ascii_case("isnull") {
+                    &["IS", "NULL"]
+                } else if word.value.eq_ignore_ascii_case("notnull") {
+                    &["IS", "NOT", "NULL"]
+                } else {
+                    &[]
+                };
+                if keywords.is_empty() {
+                    read.push(token);
+                    continue;
+                }
+                let span = token.span;
+                for keyword in keywords {
+                    let token = Token::make_keyword(keyword);
+                    read.push(TokenWithSpan { token, span });
+                }
+            }
             (Token::Whitespace(space), Some((at, ended))) => {
                 let ends = matches!(space, Whitespace::Newline | Whitespace::SingleLineComment { .. });
                 string = Some((at, ended || ends));

@@ -103,11 +103,14 @@ async fn own_pages_only(State(app): State<App>, request: Request, next: Next) ->
     }
 }
 
+fn draining_error() -> ErrorBody {
+    ErrorBody::new("57P01", "the server is shutting down: try again when it is back")
+}
+
 /// Admits nothing while the server drains, and counts outcomes.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = if *app.draining.borrow() {
-        let error = ErrorBody::new("57P01", "the server is shutting down: try again when it is back");
-        Refusal(error).into_response()
+        Refusal(draining_error()).into_response()
     } else {
         next.run(request).await
     };
@@ -126,9 +129,14 @@ async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, R
     let permits = u32::try_from(announced.div_ceil(1_024)).unwrap_or(u32::MAX);
     let held = app.bodies.acquire_many(permits).await.expect("invariant: it is never closed");
     let body: Body = request.into_body();
-    let bytes = tokio::time::timeout(BODY, to_bytes(body, limit)).await.map_err(|_| {
-        ErrorBody::new("08P01", format!("the body did not arrive within {} seconds", BODY.as_secs()))
-    })?;
+    let mut draining = app.draining.clone();
+    let bytes = tokio::select! {
+        bytes = tokio::time::timeout(BODY, to_bytes(body, limit)) => bytes.map_err(|_| {
+            ErrorBody::new("08P01", format!("the body did not arrive within {} seconds", BODY.as_secs()))
+        })?,
+        // What has not arrived was not begun.
+        () = live::drained(&mut draining) => return Err(draining_error().into()),
+    };
     let bytes = bytes.map_err(|error| {
         let broken = std::error::Error::source(&error)
             .is_none_or(|source| !source.to_string().contains("length limit"));

@@ -283,6 +283,8 @@ const ANSWERS: &[(&str, &str, &str)] = &[
     ("-+-2 ^ 2", "double precision", "4"),
     ("'a' -- and\n 'b'", "text", "ab"),
     ("'a' 'b'", "", "ERROR 42601"),
+    ("1 isnull", "boolean", "false"),
+    ("NULL::int NOTNULL OR NOT (1 notnull)", "boolean", "false"),
     ("'{a\\,b, c\\ }'::text[]", "text[]", "{\"a,b\",\"c \"}"),
     ("'{\\null}'::text[]", "text[]", "{\"null\"}"),
     ("'\"s\"'::jsonb -> 0", "jsonb", "\"s\""),

@@ -1,6 +1,10 @@
 //! Start and end: ports, directories, draining, durability.
 
-use std::thread;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    thread,
+};
 
 use deltaic_server::{Config, DriverError, ServeError, Server};
 use deltaic_storage::{OpenError, RedbStore, STORE_FILE, check};
@@ -101,4 +105,22 @@ fn requests_that_arrive_together_share_a_sync() {
         (setting.metric("deltaic_commits_total"), setting.metric("deltaic_append_seconds_count"));
     assert!((320.0..=322.0).contains(&commits), "{commits}");
     assert!(syncs < commits, "{syncs} syncs for {commits} commits");
+}
+
+#[test]
+fn a_body_that_never_arrives_does_not_hold_the_end() {
+    let setting = Setting::new("");
+    let mut socket = TcpStream::connect(setting.server.address()).unwrap();
+    let head =
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n";
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut reader = BufReader::new(socket);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    // The server reads the body now.
+    assert!(line.contains("100 Continue"), "{line}");
+    setting.server.stop();
+    let mut answer = String::new();
+    reader.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("503 Service Unavailable") && answer.contains("57P01"), "{answer}");
 }
