@@ -1,0 +1,283 @@
+//! The laws of the operators (Budiu et al., "DBSP", 2023), over random tables and changes.
+//!
+//! The oracle of a law is the other side of its equation, computed by circuits of their own; that the equations are
+//! about the right operators at all is what the query fuzzer's naive evaluator shows.
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltaic_dataflow::{
+    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, LeftJoin, Map, NodeId,
+    Operator, Path, Probe, Relation, RelationId, Relations, Scalar, TopK, Weight, ZSet,
+};
+use deltaic_types::{Row, TableId, Value};
+use proptest::prelude::*;
+
+const LEFT: RelationId = RelationId::Table(TableId(1));
+const RIGHT: RelationId = RelationId::Table(TableId(2));
+
+/// A table's rows by id: a key to join and group by, which may be NULL, and a value.
+type Table = BTreeMap<u8, (Option<u8>, i8)>;
+
+fn row(id: u8, (key, value): (Option<u8>, i8)) -> Row {
+    let key = key.map_or(Value::Null, |key| Value::Integer(key.into()));
+    Row::from_iter([Value::Integer(id.into()), key, Value::Integer(value.into())])
+}
+
+fn table() -> impl Strategy<Value = Table> {
+    proptest::collection::btree_map(0_u8..12, (proptest::option::weighted(0.8, 0_u8..4), -3_i8..4), 0..10)
+}
+
+fn relations(left: &Table, right: &Table) -> Relations {
+    let mut relations = Relations::default();
+    for (id, table) in [(LEFT, left), (RIGHT, right)] {
+        relations.put(id, Relation::of(&[0], table.iter().map(|(id, rest)| row(*id, *rest))));
+    }
+    relations
+}
+
+/// What turns one table into another.
+fn change(from: &Table, to: &Table) -> ZSet {
+    let gone = from.iter().map(|(id, rest)| (row(*id, *rest), -1));
+    let come = to.iter().map(|(id, rest)| (row(*id, *rest), 1));
+    gone.chain(come).collect::<ZSet>().consolidated()
+}
+
+/// The operators under test, by the names of the field.
+const OPERATORS: [&str; 8] =
+    ["filter", "project", "join", "left join", "aggregate", "distinct", "union", "top k"];
+
+fn positive() -> Scalar {
+    Scalar::function("#0.2 > 0", |rows| Ok(Value::Boolean(rows[0][2] > Value::Integer(0))))
+}
+
+/// A circuit of one operator over the tables.
+fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
+    let left = graph.add(Operator::Input(LEFT));
+    let right = graph.add(Operator::Input(RIGHT));
+    let whole = |input| (0..3).map(move |column| Scalar::column(input, column));
+    let key = vec![KeyColumn::ascending(1)];
+    let plain = |source| JoinInput { source, filter: Vec::new() };
+    let map = |filter: Vec<Scalar>, project| Operator::Map(Map { input: left, filter, project, prefix: 0 });
+    let narrow = Some(vec![Scalar::column(0, 1), Scalar::column(0, 2)]);
+    let built = match operator {
+        "filter" => map(vec![positive()], None),
+        "project" => map(Vec::new(), narrow),
+        "join" => {
+            let path = |other: usize, integral| Path {
+                conditions: Vec::new(),
+                probes: vec![Probe {
+                    input: other,
+                    integral,
+                    index: key.clone(),
+                    key: vec![Scalar::column(1 - other, 1)],
+                    exact: 0,
+                    conditions: Vec::new(),
+                }],
+            };
+            Operator::Join(Join {
+                inputs: vec![plain(left), plain(right)],
+                paths: vec![path(1, right), path(0, left)],
+                conditions: Vec::new(),
+                project: whole(0).chain(whole(1)).collect(),
+                prefix: Vec::new(),
+            })
+        }
+        "left join" => Operator::LeftJoin(LeftJoin {
+            left: plain(left),
+            right: plain(right),
+            left_key: key.clone(),
+            right_key: key.clone(),
+            exact: 0,
+            conditions: Vec::new(),
+            right_width: 3,
+            project: whole(0).chain(whole(1)).collect(),
+            prefix: Vec::new(),
+        }),
+        "aggregate" => {
+            let call =
+                |function, argument| AggregateCall { function, argument, distinct: false, filter: None };
+            let value = || Some(Scalar::column(0, 2));
+            Operator::Aggregate(Aggregate {
+                input: left,
+                groups: None,
+                key: vec![Scalar::column(0, 1)],
+                prefix: 0,
+                calls: vec![
+                    call(AggregateFunction::Count, None),
+                    call(AggregateFunction::SumInteger, value()),
+                    call(AggregateFunction::Max, value()),
+                ],
+            })
+        }
+        "distinct" => {
+            let input = graph.add(map(Vec::new(), narrow));
+            Operator::Distinct { input }
+        }
+        "union" => Operator::Union { inputs: vec![left, right, left] },
+        "top k" => Operator::TopK(TopK {
+            input: left,
+            prefix: 0,
+            order: vec![KeyColumn { column: 2, descending: true, nulls_first: true }],
+            offset: 1,
+            limit: Some(3),
+        }),
+        other => unreachable!("{other}"),
+    };
+    let node = graph.add(built);
+    let root = graph.add(Operator::Arrange { input: node, key: Vec::new() });
+    graph.hold(root);
+    root
+}
+
+fn with_indexes(graph: &Graph, mut relations: Relations) -> Relations {
+    for (relation, key) in graph.required_indexes() {
+        relations.get_mut(relation).unwrap().ensure_index(&key);
+    }
+    relations
+}
+
+fn integral(graph: &Graph, root: NodeId) -> BTreeMap<Row, Weight> {
+    graph.arranged(root, &[]).into_iter().map(|(row, weight)| (row.clone(), weight)).collect()
+}
+
+/// `Q(z)`: the whole result over the tables.
+fn result(operator: &str, left: &Table, right: &Table) -> BTreeMap<Row, Weight> {
+    let mut graph = Graph::default();
+    let root = circuit(&mut graph, operator);
+    let relations = with_indexes(&graph, relations(left, right));
+    graph.hydrate(&relations);
+    integral(&graph, root)
+}
+
+/// `Q^Δ`: the change of the result for a change of the tables; and the circuit behind it.
+fn step(operator: &str, before: (&Table, &Table), after: (&Table, &Table)) -> (Graph, NodeId, ZSet) {
+    let mut graph = Graph::default();
+    let root = circuit(&mut graph, operator);
+    let old = with_indexes(&graph, relations(before.0, before.1));
+    let new = with_indexes(&graph, relations(after.0, after.1));
+    graph.hydrate(&old);
+    let changes = [(LEFT, change(before.0, after.0)), (RIGHT, change(before.1, after.1))];
+    let mut outputs = graph.step(&old, &new, changes, &BTreeSet::from([root]));
+    let output = outputs.remove(&root).unwrap_or_default().rows.consolidated();
+    (graph, root, output)
+}
+
+fn sum(parts: impl IntoIterator<Item = (Row, Weight)>) -> BTreeMap<Row, Weight> {
+    let mut sum: BTreeMap<Row, Weight> = BTreeMap::new();
+    for (row, weight) in parts {
+        *sum.entry(row).or_default() += weight;
+    }
+    sum.retain(|_, weight| *weight != 0);
+    sum
+}
+
+fn owned(set: &ZSet) -> Vec<(Row, Weight)> {
+    set.iter().map(|(row, weight)| (row.clone(), weight)).collect()
+}
+
+/// Two tables without a row of one id.
+fn apart() -> impl Strategy<Value = (Table, Table)> {
+    (table(), table()).prop_map(|(a, b)| {
+        let b = b.into_iter().filter(|(id, _)| !a.contains_key(id)).collect();
+        (a, b)
+    })
+}
+
+fn together(a: &Table, b: &Table) -> Table {
+    a.iter().chain(b).map(|(id, rest)| (*id, *rest)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// `Q(z + Δz) = Q(z) + Q^Δ(Δz)`, both tables changed in one step; and the state is that of a circuit hydrated later.
+    #[test]
+    fn the_incremental_form_is_the_difference(a in table(), b in table(), c in table(), d in table()) {
+        for operator in OPERATORS {
+            let (graph, root, output) = step(operator, (&a, &b), (&c, &d));
+            let expected = result(operator, &c, &d);
+            let added = sum(result(operator, &a, &b).into_iter().chain(owned(&output)));
+            prop_assert_eq!(&added, &expected, "{}", operator);
+            prop_assert_eq!(&integral(&graph, root), &expected, "{}", operator);
+        }
+    }
+
+    /// `Q(a + b) = Q(a) + Q(b)` for filters, projections and sums; their incremental form is themselves.
+    #[test]
+    fn linear_operators_are_linear((a, b) in apart(), other in table()) {
+        for operator in ["filter", "project"] {
+            let parts = result(operator, &a, &other).into_iter().chain(result(operator, &b, &other));
+            prop_assert_eq!(sum(parts), result(operator, &together(&a, &b), &other), "{}", operator);
+            let (.., from_nothing) = step(operator, (&Table::new(), &other), (&b, &other));
+            let (.., from_a) = step(operator, (&a, &other), (&together(&a, &b), &other));
+            prop_assert_eq!(from_nothing, from_a, "{}", operator);
+        }
+    }
+
+    /// `(a + b) ⋈ c = a ⋈ c + b ⋈ c`, and on the other side.
+    #[test]
+    fn joins_are_bilinear((a, b) in apart(), c in table()) {
+        let both = together(&a, &b);
+        let left = result("join", &a, &c).into_iter().chain(result("join", &b, &c));
+        prop_assert_eq!(sum(left), result("join", &both, &c));
+        let right = result("join", &c, &a).into_iter().chain(result("join", &c, &b));
+        prop_assert_eq!(sum(right), result("join", &c, &both));
+    }
+
+    /// `distinct` has the support of its input, each row once: `distinct(Q(a + b)) = distinct(distinct(Q(a)) + distinct(Q(b)))`.
+    #[test]
+    fn distinct_forgets_multiplicity((a, b) in apart()) {
+        let none = Table::new();
+        let whole = result("distinct", &together(&a, &b), &none);
+        prop_assert!(whole.values().all(|weight| *weight == 1));
+        let parts = sum(result("distinct", &a, &none).into_iter().chain(result("distinct", &b, &none)));
+        prop_assert_eq!(whole.keys().collect::<Vec<_>>(), parts.keys().collect::<Vec<_>>());
+        let support: BTreeSet<Row> = result("project", &together(&a, &b), &none).into_keys().collect();
+        prop_assert_eq!(support, whole.into_keys().collect::<BTreeSet<_>>());
+    }
+
+    /// When every row has gone, so has all state.
+    #[test]
+    fn nothing_leaves_nothing(a in table(), b in table()) {
+        let none = Table::new();
+        for operator in OPERATORS {
+            let (mut graph, root, _) = step(operator, (&a, &b), (&none, &none));
+            for node in graph.describe(root) {
+                prop_assert_eq!(node.rows, 0, "{}: {:?}", operator, node.operator);
+            }
+            graph.release(root);
+            graph.collect();
+            prop_assert!(graph.is_empty());
+        }
+    }
+
+    /// A step that its budget ends has not been.
+    #[test]
+    fn a_refused_step_changes_nothing(a in table(), b in table(), c in table(), d in table(), limit in 0_u64..6) {
+        for operator in OPERATORS {
+            let mut graph = Graph::default();
+            let root = circuit(&mut graph, operator);
+            let old = with_indexes(&graph, relations(&a, &b));
+            let new = with_indexes(&graph, relations(&c, &d));
+            graph.hydrate(&old);
+            let changes = || [(LEFT, change(&a, &c)), (RIGHT, change(&b, &d))];
+            if graph.step_within(&old, &new, changes(), &BTreeSet::new(), limit).is_err() {
+                prop_assert_eq!(integral(&graph, root), result(operator, &a, &b), "{}", operator);
+                graph.step(&old, &new, changes(), &BTreeSet::new());
+            }
+            prop_assert_eq!(integral(&graph, root), result(operator, &c, &d), "{}", operator);
+        }
+    }
+
+    /// The same change in one step or in two.
+    #[test]
+    fn steps_can_be_batched(a in table(), b in table(), c in table(), other in table()) {
+        for operator in OPERATORS {
+            let (.., whole) = step(operator, (&a, &other), (&c, &other));
+            let (.., first) = step(operator, (&a, &other), (&b, &other));
+            let (.., second) = step(operator, (&b, &other), (&c, &other));
+            prop_assert_eq!(sum(owned(&whole)), sum(owned(&first).into_iter().chain(owned(&second))), "{}", operator);
+        }
+    }
+}
