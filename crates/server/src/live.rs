@@ -96,3 +96,24 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::{engine::EngineHandle, metrics::Metrics};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_says_that_it_is_there() {
+        let (commands, _received) = mpsc::channel();
+        let engine = EngineHandle::new(commands, 1);
+        let mailbox = Arc::new(Mailbox::new(Arc::default(), Arc::new(Metrics::default())));
+        let client = engine.connect(Wire::Events, &mailbox).unwrap();
+        let (_stop, draining) = watch::channel(false);
+        let mut events = Events { mailbox: Arc::clone(&mailbox), draining, _client: client };
+        assert_eq!(events.next().await.as_deref(), Some(": still here\n\n"));
+        mailbox.push("news".to_owned());
+        assert_eq!(events.next().await.as_deref(), Some("news"));
+    }
+}

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
 
 mod running;
+#[cfg(target_os = "linux")]
+mod terminal;
 
 use std::{fs, io::Write, process::Stdio};
 

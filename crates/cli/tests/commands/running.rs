@@ -5,9 +5,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
@@ -137,6 +137,34 @@ impl Running {
                 return line.trim_end_matches('\n').to_owned();
             }
         }
+    }
+
+    /// What it says until a text has come, that text included.
+    pub(crate) fn text_until(&mut self, end: &str) -> String {
+        let out = self.out.as_mut().unwrap();
+        let mut said = Vec::new();
+        let mut byte = [0];
+        while !said.ends_with(end.as_bytes()) {
+            let read = out.read(&mut byte).unwrap();
+            assert_ne!(
+                read,
+                0,
+                "the program ended before it said {end:?}: {:?}",
+                String::from_utf8_lossy(&said)
+            );
+            said.push(byte[0]);
+        }
+        String::from_utf8(said).unwrap()
+    }
+
+    /// Its standard input, where it was piped.
+    pub(crate) fn stdin(&mut self) -> &mut ChildStdin {
+        self.child.stdin.as_mut().unwrap()
+    }
+
+    /// Waits for its end; gives the exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// The same with nobody at the other end of its standard output.

@@ -184,28 +184,34 @@ fn width_bucket(args: &[Argument<'_>]) -> Result<Value, EvalError> {
     }
     let [x, low, high] = [double_argument(args, 0)?, double_argument(args, 1)?, double_argument(args, 2)?];
     let count = integer_argument(args, 3)?;
-    if count <= 0 {
-        return Err(invalid("width_bucket", "count must be greater than zero"));
-    }
-    if x.is_nan() || !low.is_finite() || !high.is_finite() {
+    // PostgreSQL looks at the count first.
+    if count > 0 && (x.is_nan() || !low.is_finite() || !high.is_finite()) {
         return Err(invalid("width_bucket", "bounds must be finite and operand must not be NaN"));
     }
-    if low.total_cmp(&high).is_eq() {
-        return Err(invalid("width_bucket", "lower bound cannot equal upper bound"));
-    }
-    let (before, after) = if low < high { (x < low, x >= high) } else { (x > low, x <= high) };
-    let bucket = if before {
-        0
-    } else if after {
-        count + 1
-    } else {
-        ((count as f64 * ((x - low) / (high - low))) as i64 + 1).min(count)
-    };
-    DataType::Integer.fit(Value::Integer(bucket))
+    bucket(&x, &low, &high, count, || Ok((count as f64 * ((x - low) / (high - low))) as i64))
 }
 
 /// As for doubles, exactly but for the division, which has the digits of numerics.
 fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i64) -> Result<Value, EvalError> {
+    bucket(x, low, high, count, || {
+        let (part, whole) =
+            if low < high { (x.sub(low)?, high.sub(low)?) } else { (low.sub(x)?, low.sub(high)?) };
+        let place = part.mul(&Numeric::from(count))?.div(&whole)?;
+        let floor = Numeric::new(&place.as_decimal().with_scale_round(0, bigdecimal::RoundingMode::Floor))?;
+        // A quotient beyond the count was rounded up to it.
+        Ok(floor.to_i64_exact().unwrap_or(count))
+    })
+}
+
+/// The bucket of a number: 0 before the first, one more than there are behind the last, and between them the one
+/// after so many whole buckets as `passed` says.
+fn bucket<N: PartialOrd>(
+    x: &N,
+    low: &N,
+    high: &N,
+    count: i64,
+    passed: impl FnOnce() -> Result<i64, EvalError>,
+) -> Result<Value, EvalError> {
     if count <= 0 {
         return Err(invalid("width_bucket", "count must be greater than zero"));
     }
@@ -218,12 +224,7 @@ fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i64) -> Res
     } else if after {
         count + 1
     } else {
-        let (part, whole) =
-            if low < high { (x.sub(low)?, high.sub(low)?) } else { (low.sub(x)?, low.sub(high)?) };
-        let place = part.mul(&Numeric::from(count))?.div(&whole)?;
-        let floor = Numeric::new(&place.as_decimal().with_scale_round(0, bigdecimal::RoundingMode::Floor))?;
-        // The quotient may have been rounded up to the count.
-        floor.to_i64_exact().map_or(count, |floor| (floor + 1).min(count))
+        (passed()? + 1).min(count)
     };
     DataType::Integer.fit(Value::Integer(bucket))
 }

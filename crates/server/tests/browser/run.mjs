@@ -215,6 +215,8 @@ try {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await page.locator("#tables details[open] .columns li").first().waitFor();
+    const tables = await page.locator("#tables").textContent();
+    assert(/flights6,099 rows[\d.]+ [KM]B in memory[\d.]+ [KM]B hot[\d.]+ [KM]B cold/.test(tables), `tables with sizes: ${tables}`);
     await shot("4-tables");
     await page.locator("#tab-tables").focus();
     await page.keyboard.press("ArrowLeft");

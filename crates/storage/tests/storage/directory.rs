@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use deltaic_storage::{Change, FORMAT_VERSION, OpenError, RedbStore, STORE_FILE, StorageError, Store};
+use deltaic_storage::{FORMAT_VERSION, OpenError, RedbStore, STORE_FILE, StorageError, Store};
 use redb::{Database, TableDefinition};
 
 use crate::world::{IDENTITY, World};
@@ -146,26 +146,4 @@ fn a_directory_in_the_way_is_a_clear_error() {
     assert!(RedbStore::open_or_create(&directory.0, IDENTITY).is_err());
     fs::write(directory.0.join("file"), b"").unwrap();
     assert!(RedbStore::open_or_create(directory.0.join("file"), IDENTITY).is_err());
-}
-
-/// Not a claim: prints how long a commit of one row takes on this disk.
-#[test]
-#[ignore = "a measurement: run it by name with --nocapture"]
-#[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
-fn time_of_an_append() {
-    let directory = Directory::new("time");
-    let mut store = RedbStore::create(directory.store(), IDENTITY).unwrap();
-    let mut world = World::new(4);
-    let mut taken = Vec::new();
-    while taken.len() < 200 {
-        let commit = world.commit();
-        let one_row = matches!(commit.changes[..], [Change::Put { .. }]);
-        let start = std::time::Instant::now();
-        store.append(&[commit]).unwrap();
-        if one_row {
-            taken.push(start.elapsed());
-        }
-    }
-    taken.sort();
-    println!("a commit of one row: median {:?}, p99 {:?} of {}", taken[100], taken[197], taken.len());
 }

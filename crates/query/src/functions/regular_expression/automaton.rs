@@ -11,7 +11,7 @@ use std::{
 
 use deltaic_types::EvalError;
 use regex_automata::{
-    Anchored, Input, MatchKind,
+    Anchored, Input, MatchError, MatchKind,
     hybrid::dfa::{Cache, DFA, OverlappingState},
     nfa::thompson::{Compiler, Config, WhichCaptures},
     util::pool::Pool,
@@ -162,17 +162,7 @@ impl Automaton {
 
     /// Every end of a match that begins at the range's start and lies in it, ascending.
     pub(super) fn ends(&self, text: &str, range: Range<usize>, work: &Work) -> Result<Vec<usize>, EvalError> {
-        work.spend(range.len() + 1)?;
-        let input = Input::new(text).range(range).anchored(Anchored::Yes);
-        let mut cache = self.caches.get();
-        let mut state = OverlappingState::start();
-        let mut places = Vec::new();
-        loop {
-            let step = self.dfa.try_search_overlapping_fwd(&mut cache, &input, &mut state);
-            step.map_err(|_| too_large())?;
-            let Some(found) = state.get_match() else { return Ok(places) };
-            places.push(found.offset());
-        }
+        self.places(text, range, work, DFA::try_search_overlapping_fwd)
     }
 
     /// Every start of a match that ends at the range's end and lies in it, ascending.
@@ -182,18 +172,28 @@ impl Automaton {
         range: Range<usize>,
         work: &Work,
     ) -> Result<Vec<usize>, EvalError> {
+        let mut places = self.places(text, range, work, DFA::try_search_overlapping_rev)?;
+        places.reverse();
+        Ok(places)
+    }
+
+    /// Where a search stops until it has nothing more to tell.
+    fn places(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        work: &Work,
+        search: impl Fn(&DFA, &mut Cache, &Input<'_>, &mut OverlappingState) -> Result<(), MatchError>,
+    ) -> Result<Vec<usize>, EvalError> {
         work.spend(range.len() + 1)?;
         let input = Input::new(text).range(range).anchored(Anchored::Yes);
         let mut cache = self.caches.get();
         let mut state = OverlappingState::start();
         let mut places = Vec::new();
         loop {
-            let step = self.dfa.try_search_overlapping_rev(&mut cache, &input, &mut state);
-            step.map_err(|_| too_large())?;
-            let Some(found) = state.get_match() else { break };
+            search(&self.dfa, &mut cache, &input, &mut state).map_err(|_| too_large())?;
+            let Some(found) = state.get_match() else { return Ok(places) };
             places.push(found.offset());
         }
-        places.reverse();
-        Ok(places)
     }
 }
