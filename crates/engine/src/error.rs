@@ -213,6 +213,7 @@ impl RequestError {
             Self::Storage(error) => match **error {
                 StorageError::CommitTooLarge { .. } => "54000",
                 StorageError::DiskFull { .. } => "53100",
+                StorageError::Corrupted { .. } => "XX001",
                 _ => "58030",
             },
         }

@@ -19,6 +19,8 @@ pub(crate) struct Labels<'a> {
     ambiguous: BTreeSet<&'a str>,
     /// The columns that each operator gives out.
     columns: BTreeMap<NodeId, Vec<String>>,
+    /// The operators that give out parameters.
+    parameters: BTreeSet<NodeId>,
 }
 
 impl<'a> Labels<'a> {
@@ -35,8 +37,19 @@ impl<'a> Labels<'a> {
                 }
             }
         }
-        let mut labels = Self { tables, ambiguous, columns: BTreeMap::new() };
+        let mut labels = Self { tables, ambiguous, columns: BTreeMap::new(), parameters: BTreeSet::new() };
         for node in nodes {
+            let gives_parameters = match &node.operator {
+                Operator::Input(RelationId::Parameters(_)) => true,
+                Operator::Map(map) => map.project.is_none() && labels.parameters.contains(&map.input),
+                Operator::Arrange { input, .. } | Operator::Distinct { input } => {
+                    labels.parameters.contains(input)
+                }
+                _ => false,
+            };
+            if gives_parameters {
+                labels.parameters.insert(node.id);
+            }
             let columns = labels.outputs(&node.operator);
             labels.columns.insert(node.id, columns);
         }
@@ -45,6 +58,14 @@ impl<'a> Labels<'a> {
 
     fn columns_of(&self, node: NodeId) -> &[String] {
         self.columns.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// The name of a column that an operator gives out. The relation of parameters has as many as the query.
+    fn name(&self, node: NodeId, column: usize) -> Option<String> {
+        if self.parameters.contains(&node) {
+            return Some(format!("${}", column + 1));
+        }
+        self.columns_of(node).get(column).cloned()
     }
 
     /// The names of the columns that an operator gives out.
@@ -62,11 +83,7 @@ impl<'a> Labels<'a> {
                 };
                 self.tables.hot_columns(*id).iter().map(name).collect()
             }
-            // No query has more parameters than a row has columns.
-            Operator::Input(RelationId::Parameters(_)) => {
-                (1..=64).map(|number| format!("${number}")).collect()
-            }
-            Operator::Constant(_) => Vec::new(),
+            Operator::Input(RelationId::Parameters(_)) | Operator::Constant(_) => Vec::new(),
             Operator::Map(map) => match &map.project {
                 Some(project) => self.expressions(project, &[map.input]),
                 None => self.columns_of(map.input).to_vec(),
@@ -173,9 +190,8 @@ impl<'a> Labels<'a> {
     }
 
     fn names(&self, key: &[KeyColumn], node: NodeId) -> Vec<String> {
-        let columns = self.columns_of(node);
         key.iter()
-            .map(|key| columns.get(key.column).cloned().unwrap_or_else(|| format!("#{}", key.column)))
+            .map(|key| self.name(node, key.column).unwrap_or_else(|| format!("#{}", key.column)))
             .collect()
     }
 
@@ -200,9 +216,9 @@ impl<'a> Labels<'a> {
             let (input, after) = number(rest);
             let (column, end) = after.strip_prefix('.').map_or((None, after), number);
             let node = input.and_then(|input| inputs.get(input));
-            match node.zip(column).and_then(|(node, column)| self.columns_of(*node).get(column)) {
+            match node.zip(column).and_then(|(node, column)| self.name(*node, column)) {
                 Some(name) => {
-                    text += name;
+                    text += &name;
                     // A table that is joined with itself is one input; its second row has a prime, the third two.
                     let before = inputs.iter().take(input.unwrap_or(0)).filter(|input| Some(*input) == node);
                     text += &"'".repeat(before.count());

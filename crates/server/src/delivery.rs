@@ -9,7 +9,6 @@ use deltaic_engine::{KeyColumn, Message, News, Outcome, RequestError, Snapshot, 
 use deltaic_protocol::{
     Change, Column, Current, ErrorBody, PokeText, RowChange, SqlResponse, encode_row, event_text,
 };
-use deltaic_storage::StorageError;
 use deltaic_types::{
     DataType, Row,
     order_key::{Sorted, order_key},
@@ -26,17 +25,8 @@ pub(crate) enum Wire {
 }
 
 pub(crate) fn error_body(error: &RequestError) -> ErrorBody {
-    let code = match error {
-        RequestError::Storage(error) => match **error {
-            StorageError::DiskFull { .. } => "53100",
-            StorageError::CommitTooLarge { .. } => "54000",
-            StorageError::Corrupted { .. } => "XX001",
-            _ => "58030",
-        },
-        other => other.sqlstate(),
-    };
     ErrorBody {
-        code: code.to_owned(),
+        code: error.sqlstate().to_owned(),
         message: error.to_string(),
         position: error.position(),
         hint: error.hint(),

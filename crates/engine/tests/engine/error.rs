@@ -134,6 +134,8 @@ fn of_the_clock_and_the_store() {
     let full = StorageError::DiskFull { source: std::io::Error::other("full") };
     assert_eq!(RequestError::from(full).sqlstate(), "53100");
     assert_eq!(RequestError::from(StorageError::CommitTooLarge { limit: 1 }).sqlstate(), "54000");
+    let damage = deltaic_storage::Damage::Checksum;
+    assert_eq!(RequestError::from(StorageError::Corrupted { part: "hot", damage }).sqlstate(), "XX001");
     let error = RequestError::from(StorageError::Closed);
     assert_eq!(error.sqlstate(), "58030");
     assert_eq!(error.to_string(), StorageError::Closed.to_string());
