@@ -3,6 +3,8 @@
 //! Values are few and small so that keys meet, groups fill and empty, and sums now and then overflow or
 //! divide by zero. A query with LIMIT orders by all its columns, so its window is one set of rows.
 
+mod subquery;
+
 use crate::{naive::Kind, random::Random};
 
 /// A table as generated.
@@ -21,6 +23,9 @@ pub struct QueryCase {
     pub sql: String,
     /// The values.
     pub parameters: Vec<serde_json::Value>,
+    /// Whether it has subqueries in expressions. Which of their errors count is not the same for all: a subquery
+    /// that nobody needs need not be computed.
+    pub nested: bool,
 }
 
 /// Random SQL.
@@ -33,6 +38,10 @@ pub struct Generator {
     parameters: Vec<serde_json::Value>,
     /// Whether an expression may have parameters: in a query, not in a statement.
     in_query: bool,
+    /// How many subqueries there are around.
+    level: usize,
+    /// Whether any subquery was generated.
+    nested: bool,
 }
 
 /// Columns that an expression may use: as written, and their kinds.
@@ -55,7 +64,7 @@ impl Generator {
                 TableShape { name: format!("t{number}"), columns }
             })
             .collect();
-        Self { random, tables, parameters: Vec::new(), in_query: false }
+        Self { random, tables, parameters: Vec::new(), in_query: false, level: 0, nested: false }
     }
 
     /// CREATE TABLE and, sometimes, CREATE INDEX.
@@ -142,6 +151,13 @@ impl Generator {
     fn selection(&mut self, table: &TableShape) -> String {
         if self.random.one_in(2) {
             format!("id = {}", self.random.below(30))
+        } else if self.random.one_in(8) {
+            let other = self.random.pick(&self.tables.clone()).name.clone();
+            match self.random.below(3) {
+                0 => format!("id IN (SELECT c0 FROM {other})"),
+                1 => format!("c0 NOT IN (SELECT id FROM {other} WHERE c0 IS NULL)"),
+                _ => format!("NOT EXISTS (SELECT 1 FROM {other} AS q0 WHERE q0.c0 = {}.id)", table.name),
+            }
         } else {
             self.condition(&table.columns, 1)
         }
@@ -150,12 +166,20 @@ impl Generator {
     /// A query.
     pub fn query(&mut self) -> QueryCase {
         self.in_query = true;
-        let (mut sql, width) = self.select(true);
-        if self.random.one_in(8) && !sql.contains("GROUP BY") {
+        self.nested = false;
+        let plain = !self.random.one_in(8);
+        let (mut sql, width) = if plain { self.select(true) } else { self.set_operation() };
+        let distinct_on = plain && self.random.one_in(12) && !sql.contains("GROUP BY");
+        if distinct_on && sql.starts_with("SELECT ") && !sql.starts_with("SELECT DISTINCT") {
+            let places = if width > 1 && self.random.one_in(2) { "1, 2" } else { "1" };
+            let keys: Vec<String> = (1..=width).map(|place| place.to_string()).collect();
+            let rest = &sql["SELECT ".len()..];
+            sql = format!("SELECT DISTINCT ON ({places}) {rest} ORDER BY {}", keys.join(", "));
+        } else if plain && self.random.one_in(8) && !sql.contains("GROUP BY") {
             // A table with itself, the same rows twice.
             sql = format!("{sql} UNION ALL {sql}");
         }
-        if self.random.one_in(4) {
+        if !sql.contains("DISTINCT ON") && self.random.one_in(4) {
             let keys: Vec<String> = (1..=width)
                 .map(|place| {
                     let direction = if self.random.one_in(2) { " DESC" } else { "" };
@@ -165,14 +189,20 @@ impl Generator {
                 .collect();
             sql = format!("{sql} ORDER BY {}", keys.join(", "));
             if self.random.one_in(2) {
-                sql = format!("{sql} LIMIT {}", self.random.below(6));
+                let limit = self.random.below(6);
+                if self.random.one_in(4) {
+                    self.parameters.push(serde_json::Value::from(limit));
+                    sql = format!("{sql} LIMIT ${}", self.parameters.len());
+                } else {
+                    sql = format!("{sql} LIMIT {limit}");
+                }
                 if self.random.one_in(2) {
                     sql = format!("{sql} OFFSET {}", self.random.below(4));
                 }
             }
         }
         self.in_query = false;
-        QueryCase { sql, parameters: std::mem::take(&mut self.parameters) }
+        QueryCase { sql, parameters: std::mem::take(&mut self.parameters), nested: self.nested }
     }
 
     /// A SELECT and how many columns it has.
@@ -206,7 +236,12 @@ impl Generator {
         }
         let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
         let having = if self.random.one_in(4) {
-            format!(" HAVING count(*) > {}", self.random.below(3))
+            let value = if self.may_nest(4) {
+                self.nested_value(Kind::Big, &Columns::new())
+            } else {
+                self.random.below(3).to_string()
+            };
+            format!(" HAVING count(*) > {value}")
         } else {
             String::new()
         };
@@ -241,7 +276,10 @@ impl Generator {
         let count = 1 + usize::from(self.random.one_in(2)) + usize::from(self.random.one_in(6));
         for number in 0..count {
             let alias = format!("r{number}");
-            let (source, own) = if nested && self.random.one_in(6) {
+            let lateral = number > 0 && nested && self.random.one_in(8);
+            let (source, own) = if lateral {
+                self.lateral(&alias, &columns)
+            } else if nested && self.random.one_in(6) {
                 self.derived(&alias)
             } else {
                 let table = self.random.pick(&self.tables.clone()).clone();
@@ -259,8 +297,17 @@ impl Generator {
             columns.extend(own);
             match self.random.below(8) {
                 0 => text += &format!(" CROSS JOIN {source}"),
+                1 if !lateral && left.is_some() && right.is_some() => {
+                    // PostgreSQL makes a full join of equalities alone.
+                    let on = left.zip(right).map(|(left, right)| format!("{left} = {right}"));
+                    text += &format!(" FULL JOIN {source} ON {}", on.unwrap_or_default());
+                }
+                2 if !lateral => {
+                    let on = self.condition(&columns, 1);
+                    text += &format!(" RIGHT JOIN {source} ON {on}");
+                }
                 kind => {
-                    let join = if kind < 4 { "JOIN" } else { "LEFT JOIN" };
+                    let join = if kind < 5 { "JOIN" } else { "LEFT JOIN" };
                     let mut on = match (left, right) {
                         (Some(left), Some(right)) => format!("{left} = {right}"),
                         _ => self.condition(&columns, 1),
@@ -314,6 +361,9 @@ impl Generator {
                 _ => self.literal(kind),
             };
         }
+        if self.may_nest(12) {
+            return self.nested_value(kind, columns);
+        }
         let depth = depth - 1;
         match (kind, self.random.below(7)) {
             (_, 0) => format!(
@@ -350,6 +400,9 @@ impl Generator {
     }
 
     fn condition(&mut self, columns: &Columns, depth: usize) -> String {
+        if self.may_nest(14) {
+            return self.nested_condition(columns);
+        }
         if depth > 0 && self.random.one_in(2) {
             let (a, b) = (self.condition(columns, depth - 1), self.condition(columns, depth - 1));
             return match self.random.below(4) {

@@ -21,6 +21,7 @@ use crate::{
     join::{Join, JoinInput},
     operator::{NodeId, Operator},
     relation::{Relation, RelationId, Relations},
+    set_operation::Sides,
     zset::{Batch, ErrorRow, Errors, Weight, ZSet},
 };
 
@@ -54,6 +55,7 @@ enum State {
     Arrange(Arrangement),
     Aggregate(Groups),
     Distinct(Index),
+    Sides(Sides),
     TopK(Index),
 }
 
@@ -162,6 +164,7 @@ impl Graph {
             }
             Operator::Aggregate(_) => State::Aggregate(Groups::default()),
             Operator::Distinct { .. } => State::Distinct(Index::new([])),
+            Operator::SetOperation(_) => State::Sides(Sides::default()),
             Operator::TopK(top_k) => State::TopK(top_k.state()),
             _ => State::None,
         };
@@ -252,7 +255,7 @@ impl Graph {
                         need(probe.integral, &probe.index);
                     }
                 }
-                Operator::LeftJoin(join) => {
+                Operator::MatchJoin(join) => {
                     need(join.left.source, &join.left_key);
                     need(join.right.source, &join.right_key);
                 }
@@ -317,6 +320,10 @@ impl Graph {
                     *index = Index::of([], batch.rows);
                     batch.errors
                 }
+                (Operator::SetOperation(spec), State::Sides(sides)) => {
+                    let (left, right) = (contents(self, spec.left), contents(self, spec.right));
+                    sides.step(spec.kind, Some(&left), Some(&right)).errors
+                }
                 (Operator::TopK(spec), State::TopK(index)) => {
                     let batch = contents(self, spec.input);
                     *index = Index::of(index.key().to_vec(), batch.rows);
@@ -369,7 +376,7 @@ impl Graph {
                 }
                 output
             }
-            (Operator::LeftJoin(join), _) => {
+            (Operator::MatchJoin(join), _) => {
                 let mut output = Batch::default();
                 join.left_term(&self.contents(join.left.source, relations), &integrals, &mut output);
                 output.errors.extend(self.errors_at(join.right.source, relations));
@@ -388,6 +395,9 @@ impl Graph {
                     output.extend(self.contents(*input, relations));
                 }
                 output
+            }
+            (Operator::SetOperation(spec), State::Sides(sides)) => {
+                Batch { rows: sides.rows(spec.kind), errors: node.errors.to_vec() }
             }
             (Operator::TopK(spec), State::TopK(index)) => {
                 Batch { rows: spec.contents(index), errors: node.errors.to_vec() }
@@ -500,7 +510,7 @@ impl Graph {
             Operator::Input(_) | Operator::Constant(_) => Batch::default(),
             Operator::Map(map) => delta(map.input).map(|batch| map.apply(batch)).unwrap_or_default(),
             Operator::Join(join) => join.step(delta, &integrals),
-            Operator::LeftJoin(join) => join.step(delta, &integrals),
+            Operator::MatchJoin(join) => join.step(delta, &integrals),
             Operator::Union { inputs } => {
                 let mut output = Batch::default();
                 for batch in inputs.iter().filter_map(|input| delta(*input)) {
@@ -511,6 +521,7 @@ impl Graph {
             Operator::Arrange { .. }
             | Operator::Aggregate(_)
             | Operator::Distinct { .. }
+            | Operator::SetOperation(_)
             | Operator::TopK(_) => {
                 return (self.run_stateful(id, deltas, arranged), rows_in);
             }
@@ -547,6 +558,9 @@ impl Graph {
                 groups.step(spec, deltas.get(&spec.input), demands).consolidated()
             }
             (Operator::Distinct { input }, State::Distinct(index)) => distinct(index, delta(input)),
+            (Operator::SetOperation(spec), State::Sides(sides)) => {
+                sides.step(spec.kind, deltas.get(&spec.left), deltas.get(&spec.right))
+            }
             (Operator::TopK(spec), State::TopK(index)) => spec.step(index, delta(&spec.input)),
             _ => unreachable!("invariant: a node's state is its operator's"),
         };
@@ -627,6 +641,7 @@ impl Node {
             State::None => (0, 0),
             State::Arrange(arrangement) => of_index(&arrangement.now),
             State::Aggregate(groups) => (groups.len(), groups.heap_bytes()),
+            State::Sides(sides) => (sides.len(), sides.heap_bytes()),
             State::Distinct(index) | State::TopK(index) => of_index(index),
         }
     }

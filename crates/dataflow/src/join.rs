@@ -1,4 +1,4 @@
-//! [`Join`] and [`LeftJoin`]: joins that keep no state: they probe the integrals of their inputs.
+//! [`Join`]: the inner join of any number of inputs. It keeps no state: it probes the integrals of its inputs.
 //!
 //! The inner join of n inputs is multilinear; its incremental form has a term for each occurrence,
 //! `Σ_i  new(1..i-1) ⋈ d_i ⋈ old(i+1..n)`, so a self-join, or several inputs changed at once, needs no
@@ -12,7 +12,7 @@ use deltaic_types::{EvalError, Row, Value};
 use crate::{
     graph::{Integrals, Side},
     index::KeyColumn,
-    map::{check, project},
+    map::project,
     operator::NodeId,
     scalar::Scalar,
     zset::{Batch, ErrorRow, Weight},
@@ -166,7 +166,7 @@ impl Walk<'_> {
     }
 }
 
-fn error_row(prefix: &[Scalar], tuple: &[Row], error: EvalError) -> ErrorRow {
+pub(crate) fn error_row(prefix: &[Scalar], tuple: &[Row], error: EvalError) -> ErrorRow {
     let key = project(prefix, tuple).expect("invariant: parameters are columns");
     ErrorRow { key, error }
 }
@@ -181,154 +181,4 @@ fn key_of(key: &[Scalar], exact: usize, tuple: &[Row]) -> Option<Vec<Value>> {
         }
     }
     Some(values)
-}
-
-/// The left outer join of two inputs: `L ⋈ R + (L ▷ R) × {NULL…}`, where `▷` keeps the left rows that no
-/// right row matches. A tuple is a left row and a right row, or a row of NULLs in its place.
-///
-/// Incremental form: the changed left rows meet the new right side; each old left row meets the changed
-/// right rows, and where these are the first match to come or the last to go, the row of NULLs goes or comes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LeftJoin {
-    /// The side whose rows all appear; an input or an arrangement by its key.
-    pub left: JoinInput,
-    /// The side that may be missing; an input or an arrangement by its key.
-    pub right: JoinInput,
-    /// The left columns that equal the right ones; both empty for a join on other conditions alone.
-    pub left_key: Vec<KeyColumn>,
-    /// The right columns.
-    pub right_key: Vec<KeyColumn>,
-    /// For how many of the first key columns NULL equals NULL (a template's parameters).
-    pub exact: usize,
-    /// The other conditions of ON.
-    pub conditions: Vec<Scalar>,
-    /// How many columns the right side has.
-    pub right_width: usize,
-    /// The output's columns.
-    pub project: Vec<Scalar>,
-    /// The template's parameters in the tuple.
-    pub prefix: Vec<Scalar>,
-}
-
-impl LeftJoin {
-    /// The change of the output for the changes of the inputs.
-    pub(crate) fn step<'a>(
-        &self,
-        delta: impl Fn(NodeId) -> Option<&'a Batch>,
-        integrals: &Integrals<'_>,
-    ) -> Batch {
-        let mut output = Batch::default();
-        if let Some(change) = delta(self.left.source) {
-            self.left_term(change, integrals, &mut output);
-        }
-        if let Some(change) = delta(self.right.source) {
-            self.right_term(change, integrals, &mut output);
-        }
-        output
-    }
-
-    /// Changed left rows against the new right side.
-    pub(crate) fn left_term(&self, change: &Batch, integrals: &Integrals<'_>, output: &mut Batch) {
-        output.errors.extend(change.errors.iter().cloned());
-        for (row, weight) in change.rows.iter() {
-            if !self.left.admits(row) {
-                continue;
-            }
-            let mut tuple = [row.clone(), Row::empty()];
-            let mut matched = false;
-            if let Some(key) = values_of(&self.left_key, self.exact, row) {
-                integrals.count_probe();
-                let index = integrals.index(self.right.source, &self.right_key, Side::After);
-                for (right, right_weight) in index.probe(&key) {
-                    if !integrals.spend() {
-                        return;
-                    }
-                    if self.right.admits(right) {
-                        tuple[1] = right.clone();
-                        matched |= self.pair(&tuple, weight * right_weight, output);
-                    }
-                }
-            }
-            if !matched {
-                self.alone(row, weight, output);
-            }
-        }
-    }
-
-    /// Old left rows against the changed right rows.
-    fn right_term(&self, change: &Batch, integrals: &Integrals<'_>, output: &mut Batch) {
-        output.errors.extend(change.errors.iter().cloned());
-        let mut by_key: Vec<(Vec<Value>, &Row, Weight)> = change
-            .rows
-            .iter()
-            .filter(|(row, _)| self.right.admits(row))
-            .filter_map(|(row, weight)| Some((values_of(&self.right_key, self.exact, row)?, row, weight)))
-            .collect();
-        by_key.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        for group in by_key.chunk_by(|a, b| a.0 == b.0) {
-            let key = &group[0].0;
-            integrals.count_probe();
-            let lefts = integrals.index(self.left.source, &self.left_key, Side::Before);
-            for (left, left_weight) in lefts.probe(key) {
-                if !integrals.spend() {
-                    return;
-                }
-                if !self.left.admits(left) {
-                    continue;
-                }
-                let mut tuple = [left.clone(), Row::empty()];
-                let mut touched = false;
-                for (_, right, weight) in group {
-                    tuple[1] = (*right).clone();
-                    touched |= self.pair(&tuple, left_weight * weight, output);
-                }
-                if touched {
-                    let before = self.has_match(&mut tuple, key, integrals, Side::Before);
-                    let after = self.has_match(&mut tuple, key, integrals, Side::After);
-                    match (before, after) {
-                        (false, true) => self.alone(left, -left_weight, output),
-                        (true, false) => self.alone(left, left_weight, output),
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// Emits a pair if it satisfies the conditions, and says whether it does.
-    fn pair(&self, tuple: &[Row], weight: Weight, output: &mut Batch) -> bool {
-        let result = match check(&self.conditions, tuple) {
-            Ok(false) => return false,
-            Ok(true) => project(&self.project, tuple).map_err(|error| (error, true)),
-            // A pair that cannot be judged is no match; its error says that the result cannot be trusted.
-            Err(error) => Err((error, false)),
-        };
-        let matched = !matches!(result, Err((_, false)));
-        output.push(result.map_err(|(error, _)| error_row(&self.prefix, tuple, error)), weight);
-        matched
-    }
-
-    fn alone(&self, left: &Row, weight: Weight, output: &mut Batch) {
-        let nulls = Row::from(vec![Value::Null; self.right_width]);
-        let tuple = [left.clone(), nulls];
-        let result = project(&self.project, &tuple);
-        output.push(result.map_err(|error| error_row(&self.prefix, &tuple, error)), weight);
-    }
-
-    fn has_match(&self, tuple: &mut [Row; 2], key: &[Value], integrals: &Integrals<'_>, side: Side) -> bool {
-        integrals.count_probe();
-        integrals.index(self.right.source, &self.right_key, side).probe(key).any(|(right, _)| {
-            tuple[1] = right.clone();
-            self.right.admits(right) && check(&self.conditions, tuple) == Ok(true)
-        })
-    }
-}
-
-fn values_of(key: &[KeyColumn], exact: usize, row: &Row) -> Option<Vec<Value>> {
-    key.iter()
-        .enumerate()
-        .map(|(place, column)| {
-            Some(&row[column.column]).filter(|value| place < exact || !value.is_null()).cloned()
-        })
-        .collect()
 }

@@ -8,9 +8,11 @@ use deltaic_types::Row;
 use crate::{
     aggregate::Aggregate,
     index::KeyColumn,
-    join::{Join, LeftJoin},
+    join::Join,
     map::Map,
+    match_join::{MatchJoin, MatchKind},
     relation::RelationId,
+    set_operation::{SetKind, SetOperation},
     top_k::TopK,
 };
 
@@ -37,8 +39,8 @@ pub enum Operator {
     },
     /// The inner join of two or more inputs: multilinear, without state of its own.
     Join(Join),
-    /// The left outer join of two inputs, without state of its own.
-    LeftJoin(LeftJoin),
+    /// A join that asks of each left row which right rows match it, without state of its own.
+    MatchJoin(MatchJoin),
     /// One row a group.
     Aggregate(Aggregate),
     /// Each row of positive weight once.
@@ -51,6 +53,8 @@ pub enum Operator {
         /// The inputs.
         inputs: Vec<NodeId>,
     },
+    /// INTERSECT or EXCEPT of two inputs.
+    SetOperation(SetOperation),
     /// The first rows of each partition in an order.
     TopK(TopK),
 }
@@ -67,9 +71,10 @@ impl Operator {
                 let probes = join.paths.iter().flat_map(|path| &path.probes);
                 sources.chain(probes.map(|probe| probe.integral)).collect()
             }
-            Self::LeftJoin(join) => vec![join.left.source, join.right.source],
+            Self::MatchJoin(join) => vec![join.left.source, join.right.source],
             Self::Aggregate(aggregate) => std::iter::once(aggregate.input).chain(aggregate.groups).collect(),
             Self::Union { inputs } => inputs.clone(),
+            Self::SetOperation(operation) => vec![operation.left, operation.right],
             Self::TopK(top_k) => vec![top_k.input],
         }
     }
@@ -85,10 +90,23 @@ impl Operator {
             Self::Map(_) => "filter and project",
             Self::Arrange { .. } => "arrange",
             Self::Join(_) => "join",
-            Self::LeftJoin(_) => "left join",
+            Self::MatchJoin(join) => match join.kind {
+                MatchKind::Inner => "join",
+                MatchKind::Left => "left join",
+                MatchKind::Semi => "semijoin",
+                MatchKind::Anti => "antijoin",
+                MatchKind::Mark => "mark join",
+                MatchKind::Single => "single join",
+            },
             Self::Aggregate(_) => "aggregate",
             Self::Distinct { .. } => "distinct",
             Self::Union { .. } => "union all",
+            Self::SetOperation(operation) => match operation.kind {
+                SetKind::Intersect => "intersect",
+                SetKind::IntersectAll => "intersect all",
+                SetKind::Except => "except",
+                SetKind::ExceptAll => "except all",
+            },
             Self::TopK(_) => "top k",
         }
     }

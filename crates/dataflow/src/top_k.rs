@@ -11,6 +11,7 @@ use deltaic_types::{Row, Value};
 use crate::{
     index::{Index, KeyColumn},
     operator::NodeId,
+    scalar::Scalar,
     zset::{Batch, Weight, ZSet},
 };
 
@@ -19,20 +20,24 @@ use crate::{
 pub struct TopK {
     /// The input.
     pub input: NodeId,
-    /// How many of the input's first columns name the partition (the template's parameters).
-    pub prefix: usize,
+    /// The columns whose values name the partition, the template's parameters first.
+    pub partition: Vec<usize>,
     /// The order within a partition.
     pub order: Vec<KeyColumn>,
-    /// How many rows are passed over.
-    pub offset: u64,
-    /// How many rows are taken; None for all that follow.
-    pub limit: Option<u64>,
+    /// How many rows are passed over: over the partition's values, NULL for none. Never fails.
+    pub offset: Scalar,
+    /// How many rows are taken: over the partition's values, NULL for all that follow. Never fails.
+    pub limit: Scalar,
 }
 
 impl TopK {
     pub(crate) fn state(&self) -> Index {
-        let key: Arc<[KeyColumn]> =
-            (0..self.prefix).map(KeyColumn::ascending).chain(self.order.iter().copied()).collect();
+        let key: Arc<[KeyColumn]> = self
+            .partition
+            .iter()
+            .map(|place| KeyColumn::ascending(*place))
+            .chain(self.order.iter().copied())
+            .collect();
         Index::new(key)
     }
 
@@ -43,7 +48,7 @@ impl TopK {
         for (row, weight) in change.rows.iter() {
             let now = state.add(row, weight);
             assert!(now >= 0, "a row is not retracted more often than it came");
-            partitions.push(row[..self.prefix].to_vec());
+            partitions.push(row.project(&self.partition).to_vec());
         }
         partitions.sort();
         partitions.dedup();
@@ -60,8 +65,8 @@ impl TopK {
         let mut rows = ZSet::default();
         let mut partition: Option<Vec<Value>> = None;
         for (row, _) in state.iter() {
-            if partition.as_deref() != Some(&row[..self.prefix]) {
-                let values = row[..self.prefix].to_vec();
+            let values = row.project(&self.partition).to_vec();
+            if partition.as_ref() != Some(&values) {
                 self.window(state, &values, 1, &mut rows);
                 partition = Some(values);
             }
@@ -71,8 +76,13 @@ impl TopK {
 
     /// Adds the rows of a partition's window with a sign. Costs the offset and the limit.
     fn window(&self, index: &Index, partition: &[Value], sign: Weight, rows: &mut ZSet) {
-        let mut skip = self.offset;
-        let mut take = self.limit.unwrap_or(u64::MAX);
+        let bound =
+            |scalar: &Scalar, otherwise: u64| match scalar.eval(&[partition.iter().cloned().collect()]) {
+                Ok(Value::Integer(n)) => u64::try_from(n).unwrap_or(0),
+                _ => otherwise,
+            };
+        let mut skip = bound(&self.offset, 0);
+        let mut take = bound(&self.limit, u64::MAX);
         for (row, weight) in index.probe(partition) {
             if take == 0 {
                 break;

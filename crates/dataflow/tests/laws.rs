@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, LeftJoin, Map, NodeId,
-    Operator, Path, Probe, Relation, RelationId, Relations, Scalar, TopK, Weight, ZSet,
+    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, Map, MatchJoin,
+    MatchKind, NodeId, Operator, Path, Probe, Relation, RelationId, Relations, Scalar, SetKind, SetOperation,
+    TopK, Weight, ZSet,
 };
 use deltaic_types::{Row, TableId, Value};
 use proptest::prelude::*;
@@ -44,8 +45,50 @@ fn change(from: &Table, to: &Table) -> ZSet {
 }
 
 /// The operators under test, by the names of the field.
-const OPERATORS: [&str; 8] =
-    ["filter", "project", "join", "left join", "aggregate", "distinct", "union", "top k"];
+const OPERATORS: [&str; 18] = [
+    "filter",
+    "project",
+    "join",
+    "inner match",
+    "left join",
+    "semijoin",
+    "antijoin",
+    "mark join",
+    "single join",
+    "aggregate",
+    "distinct",
+    "union",
+    "top k",
+    "top k of each",
+    "intersect",
+    "intersect all",
+    "except",
+    "except all",
+];
+
+/// INTERSECT and EXCEPT.
+fn set_kind(operator: &str) -> Option<SetKind> {
+    Some(match operator {
+        "intersect" => SetKind::Intersect,
+        "intersect all" => SetKind::IntersectAll,
+        "except" => SetKind::Except,
+        "except all" => SetKind::ExceptAll,
+        _ => return None,
+    })
+}
+
+/// The joins that ask of a left row which right rows match it.
+fn match_kind(operator: &str) -> Option<MatchKind> {
+    Some(match operator {
+        "inner match" => MatchKind::Inner,
+        "left join" => MatchKind::Left,
+        "semijoin" => MatchKind::Semi,
+        "antijoin" => MatchKind::Anti,
+        "mark join" => MatchKind::Mark,
+        "single join" => MatchKind::Single,
+        _ => return None,
+    })
+}
 
 fn positive() -> Scalar {
     Scalar::function("#0.2 > 0", |rows| Ok(Value::Boolean(rows[0][2] > Value::Integer(0))))
@@ -83,17 +126,28 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
                 prefix: Vec::new(),
             })
         }
-        "left join" => Operator::LeftJoin(LeftJoin {
-            left: plain(left),
-            right: plain(right),
-            left_key: key.clone(),
-            right_key: key.clone(),
-            exact: 0,
-            conditions: Vec::new(),
-            right_width: 3,
-            project: whole(0).chain(whole(1)).collect(),
-            prefix: Vec::new(),
-        }),
+        other if match_kind(other).is_some() => {
+            let kind = match_kind(other).unwrap();
+            let beside = match kind {
+                MatchKind::Semi | MatchKind::Anti => Vec::new(),
+                MatchKind::Mark => vec![Scalar::column(1, 0)],
+                _ => whole(1).collect(),
+            };
+            Operator::MatchJoin(MatchJoin {
+                kind,
+                left: plain(left),
+                right: plain(right),
+                left_key: key.clone(),
+                right_key: key.clone(),
+                exact: 0,
+                conditions: vec![Scalar::function("#0.2 <= #1.2", |rows| {
+                    Ok(Value::Boolean(rows[0][2] <= rows[1][2]))
+                })],
+                right_width: 3,
+                project: whole(0).chain(beside).collect(),
+                prefix: Vec::new(),
+            })
+        }
         "aggregate" => {
             let call =
                 |function, argument| AggregateCall { function, argument, distinct: false, filter: None };
@@ -117,11 +171,24 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
         "union" => Operator::Union { inputs: vec![left, right, left] },
         "top k" => Operator::TopK(TopK {
             input: left,
-            prefix: 0,
+            partition: Vec::new(),
             order: vec![KeyColumn { column: 2, descending: true, nulls_first: true }],
-            offset: 1,
-            limit: Some(3),
+            offset: Scalar::constant(Value::Integer(1)),
+            limit: Scalar::constant(Value::Integer(3)),
         }),
+        "top k of each" => Operator::TopK(TopK {
+            input: left,
+            partition: vec![1],
+            order: vec![KeyColumn::ascending(2)],
+            offset: Scalar::constant(Value::Null),
+            limit: Scalar::column(0, 0),
+        }),
+        other if set_kind(other).is_some() => {
+            let left = graph.add(map(Vec::new(), narrow.clone()));
+            let of_right = Map { input: right, filter: Vec::new(), project: narrow, prefix: 0 };
+            let right = graph.add(Operator::Map(of_right));
+            Operator::SetOperation(SetOperation { kind: set_kind(other).unwrap(), left, right })
+        }
         other => unreachable!("{other}"),
     };
     let node = graph.add(built);
@@ -223,6 +290,40 @@ proptest! {
         prop_assert_eq!(sum(left), result("join", &both, &c));
         let right = result("join", &c, &a).into_iter().chain(result("join", &c, &b));
         prop_assert_eq!(sum(right), result("join", &c, &both));
+    }
+
+    /// `L ⋉ R + L ▷ R = L`; a semijoin is the support of the join on the left rows; a mark says which is which; an outer
+    /// join is the join and the antijoin beside NULLs.
+    #[test]
+    fn matches_and_their_absence_are_all_there_is(a in table(), b in table()) {
+        let (semi, anti) = (result("semijoin", &a, &b), result("antijoin", &a, &b));
+        let whole = sum(a.iter().map(|(id, rest)| (row(*id, *rest), 1)));
+        prop_assert_eq!(sum(semi.clone().into_iter().chain(anti.clone())), whole);
+        let pairs = result("inner match", &a, &b);
+        let matched: BTreeSet<Row> = pairs.keys().map(|pair| pair[..3].iter().cloned().collect()).collect();
+        prop_assert_eq!(&matched, &semi.keys().cloned().collect::<BTreeSet<_>>());
+        let marked = |row: &Row, mark| row.iter().cloned().chain([Value::Boolean(mark)]).collect::<Row>();
+        let marks = semi.keys().map(|row| (marked(row, true), 1)).chain(anti.keys().map(|row| (marked(row, false), 1)));
+        prop_assert_eq!(result("mark join", &a, &b), sum(marks));
+        let padded = |row: &Row| row.iter().cloned().chain([Value::Null, Value::Null, Value::Null]).collect::<Row>();
+        let outer = sum(pairs.clone().into_iter().chain(anti.keys().map(|row| (padded(row), 1))));
+        prop_assert_eq!(&result("left join", &a, &b), &outer);
+        // A single join is the outer join where nothing has two partners.
+        let partners = sum(pairs.keys().map(|pair| (pair[..3].iter().cloned().collect(), 1)));
+        let few = outer.into_iter().filter(|(pair, _)| {
+            partners.get(&pair[..3].iter().cloned().collect::<Row>()).is_none_or(|count| *count == 1)
+        });
+        prop_assert_eq!(result("single join", &a, &b), few.collect::<BTreeMap<_, _>>());
+    }
+
+    /// `min(l, r) + max(l - r, 0) = l`, and without ALL the same of the supports.
+    #[test]
+    fn what_both_sides_have_and_what_one_has_is_the_side(a in table(), b in table()) {
+        let both = result("intersect all", &a, &b).into_iter().chain(result("except all", &a, &b));
+        prop_assert_eq!(sum(both), result("project", &a, &b));
+        let sets = result("intersect", &a, &b).into_iter().chain(result("except", &a, &b));
+        prop_assert_eq!(sum(sets), result("distinct", &a, &b));
+        prop_assert_eq!(result("intersect", &a, &b), result("intersect", &b, &a));
     }
 
     /// `distinct` has the support of its input, each row once: `distinct(Q(a + b)) = distinct(distinct(Q(a)) + distinct(Q(b)))`.

@@ -157,14 +157,21 @@ fn conflicting(
 
 /// UPDATE.
 pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Result<Written, RequestError> {
+    let (nested, plain): (Vec<_>, Vec<_>) =
+        update.assignments.iter().partition(|(_, expr)| expr.has_subquery());
     let assignments: Vec<(usize, Scalar)> =
-        update.assignments.iter().map(|(column, expr)| (*column, over_row(expr))).collect();
+        plain.into_iter().map(|(column, expr)| (*column, over_row(expr))).collect();
+    // Subqueries see the state before the statement, and are part of the query that finds the rows.
+    let queried: Vec<&Expr> = nested.iter().map(|(_, expr)| expr).collect();
     let mut changes = Vec::new();
     let mut written = Vec::new();
-    for before in matching(transaction, update.table, update.filter.as_ref())? {
+    for (before, found) in matching(transaction, update.table, update.filter.as_ref(), &queried)? {
         let mut values = before.values.to_vec();
         for (column, scalar) in &assignments {
             values[*column] = scalar.eval(std::slice::from_ref(&before.values))?;
+        }
+        for ((column, _), value) in nested.iter().zip(found) {
+            values[*column] = value;
         }
         let after = Row::from(values);
         written.push(after.clone());
@@ -176,7 +183,8 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
 
 /// DELETE.
 pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Result<Written, RequestError> {
-    let rows = matching(transaction, delete.table, delete.filter.as_ref())?;
+    let found = matching(transaction, delete.table, delete.filter.as_ref(), &[])?;
+    let rows: Vec<StoredRow> = found.into_iter().map(|(row, _)| row).collect();
     let written: Vec<Row> = rows.iter().map(|row| row.values.clone()).collect();
     let changes: Vec<RowChange> =
         rows.into_iter().map(|before| RowChange { before: Some(before), after: None }).collect();
@@ -184,17 +192,22 @@ pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Resu
     Written::of(&written, delete.returning.as_ref())
 }
 
-/// The whole rows that satisfy a condition.
+/// The whole rows that satisfy a condition, each with the values of expressions over it.
 fn matching(
     transaction: &mut Transaction<'_>,
     table: TableId,
     filter: Option<&Expr>,
-) -> Result<Vec<StoredRow>, RequestError> {
-    let keys = read::matching_keys(transaction, table, filter)?;
-    keys.iter()
-        .map(|key| {
-            let row = transaction.stored(table, key)?;
-            Ok(row.expect("invariant: a row in memory is stored or written"))
+    values: &[&Expr],
+) -> Result<Vec<(StoredRow, Vec<Value>)>, RequestError> {
+    let width = transaction.tables.schema(table).primary_key.len();
+    let found = read::matching(transaction, table, filter, values)?;
+    found
+        .iter()
+        .map(|found| {
+            let key: Row = found[..width].iter().cloned().collect();
+            let row = transaction.stored(table, &key)?;
+            let row = row.expect("invariant: a row in memory is stored or written");
+            Ok((row, found[width..].to_vec()))
         })
         .collect()
 }

@@ -10,6 +10,8 @@ use std::{
 
 use deltaic_dataflow::{Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK};
 
+use deltaic_types::Value;
+
 use crate::tables::Tables;
 
 /// The labels of a circuit's operators.
@@ -92,9 +94,10 @@ impl<'a> Labels<'a> {
                 let inputs: Vec<NodeId> = join.inputs.iter().map(|input| input.source).collect();
                 self.expressions(&join.project, &inputs)
             }
-            Operator::LeftJoin(join) => {
+            Operator::MatchJoin(join) => {
                 self.expressions(&join.project, &[join.left.source, join.right.source])
             }
+            Operator::SetOperation(operation) => self.columns_of(operation.left).to_vec(),
             Operator::Aggregate(aggregate) => {
                 let keys = self.expressions(&aggregate.key, &[aggregate.input]);
                 keys.into_iter().chain(self.calls(aggregate)).collect()
@@ -141,7 +144,7 @@ impl<'a> Labels<'a> {
                     let _ = write!(text, " on {}", conditions.join(" and "));
                 }
             }
-            Operator::LeftJoin(join) => {
+            Operator::MatchJoin(join) => {
                 let names = |key: &[KeyColumn], node| self.names(key, node);
                 let left = names(&join.left_key, join.left.source);
                 let right = names(&join.right_key, join.right.source);
@@ -168,9 +171,18 @@ impl<'a> Labels<'a> {
     }
 
     fn window(&self, top_k: &TopK) -> String {
-        let mut text = top_k.limit.map_or_else(String::new, |limit| format!(" {limit}"));
-        if top_k.offset > 0 {
-            let _ = write!(text, " after {}", top_k.offset);
+        let mut text = String::new();
+        for (bound, word) in [(&top_k.limit, " "), (&top_k.offset, " after ")] {
+            match bound.as_constant() {
+                Some(Value::Null | Value::Integer(0)) if word == " after " => {}
+                Some(Value::Null) => {}
+                Some(Value::Integer(n)) => text += &format!("{word}{n}"),
+                _ => text += &format!("{word}{}", self.expression(bound, &[top_k.input])),
+            }
+        }
+        if !top_k.partition.is_empty() {
+            let names = top_k.partition.iter().map(|place| KeyColumn::ascending(*place)).collect::<Vec<_>>();
+            let _ = write!(text, " of each ({})", self.names(&names, top_k.input).join(", "));
         }
         if !top_k.order.is_empty() {
             let _ = write!(text, " by ({})", self.order(&top_k.order, top_k.input));

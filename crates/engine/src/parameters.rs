@@ -1,9 +1,9 @@
 //! Constants in place of parameters, for statements that run once.
 
 use deltaic_query::{
-    expression::{Expr, ExprKind},
+    expression::Expr,
     statement::{Bound, ConflictAction, Returning, Statement},
-    template::bind_parameters,
+    template::{bind_expression, bind_parameters},
 };
 use deltaic_types::Value;
 
@@ -42,12 +42,7 @@ pub(crate) fn bind_statement(bound: Bound, values: &[Value]) -> Statement {
 
 fn bind_all<'a>(exprs: impl Iterator<Item = &'a mut Expr>, values: &[Value]) {
     for expr in exprs {
-        *expr = expr.map_leaves(&mut |leaf| match leaf.kind {
-            ExprKind::Parameter(number) => {
-                Some(Expr::literal(values[number].clone(), leaf.data_type.clone()))
-            }
-            _ => None,
-        });
+        *expr = bind_expression(expr, values);
     }
 }
 

@@ -94,27 +94,34 @@ fn constant_rows(plan: &Plan) -> Result<Option<Vec<Row>>, RequestError> {
         Ok(Row::from(values?))
     };
     match plan {
-        Plan::Values { rows, .. } => {
+        Plan::Values { rows, .. } if !rows.iter().flatten().any(Expr::has_subquery) => {
             rows.iter().map(|row| evaluate(row, &Row::empty())).collect::<Result<_, _>>().map(Some)
         }
-        Plan::Project { input, exprs } => match constant_rows(input)? {
-            Some(rows) => rows.iter().map(|row| evaluate(exprs, row)).collect::<Result<_, _>>().map(Some),
-            None => Ok(None),
-        },
+        Plan::Project { input, exprs } if !exprs.iter().any(Expr::has_subquery) => {
+            match constant_rows(input)? {
+                Some(rows) => rows.iter().map(|row| evaluate(exprs, row)).collect::<Result<_, _>>().map(Some),
+                None => Ok(None),
+            }
+        }
         _ => Ok(None),
     }
 }
 
-/// The primary keys of the rows of a table that satisfy a condition.
-pub(crate) fn matching_keys(
+/// The rows of a table that satisfy a condition: their primary keys, and then the values of expressions over them.
+pub(crate) fn matching(
     transaction: &mut Transaction<'_>,
     table: deltaic_types::TableId,
     filter: Option<&Expr>,
+    values: &[&Expr],
 ) -> Result<Vec<Row>, RequestError> {
     let schema = transaction.tables.schema(table);
     let types: Vec<_> = schema.columns.iter().map(|column| column.data_type.clone()).collect();
-    let exprs: Vec<Expr> =
-        schema.primary_key.iter().map(|place| Expr::column(*place, types[*place].clone())).collect();
+    let exprs: Vec<Expr> = schema
+        .primary_key
+        .iter()
+        .map(|place| Expr::column(*place, types[*place].clone()))
+        .chain(values.iter().copied().cloned())
+        .collect();
     let columns = exprs
         .iter()
         .map(|expr| deltaic_query::plan::ResultColumn {

@@ -15,17 +15,17 @@ use deltaic_dataflow::{
     Batch, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
 };
 use deltaic_query::{
-    lower::{Circuit, LowerError, lower},
+    lower::{Circuit, lower},
     optimise::{columns_read, optimise},
     plan::{Plan, Query, ResultColumn, SortKey},
-    template::lift,
+    template::{check_row_counts, lift},
 };
 use deltaic_storage::Store;
 use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
 use rustc_hash::FxHasher;
 
 use crate::{
-    admission::{bind_live, with_constants},
+    admission::bind_live,
     cookie::Cookie,
     effects::{Message, News, Snapshot, ViewChange},
     error::RequestError,
@@ -162,14 +162,8 @@ impl Views {
             return Err(RequestError::SubscriptionExists);
         }
         let (query, types, values) = bind_live(&subscribe.sql, &subscribe.parameters, tables.catalog())?;
-        let (template, tuple) = match self.template(&query, &types, &values, tables, place) {
-            Err(RequestError::Lower(LowerError::NeedsInstance)) => {
-                // No rule shares this query between tuples: it gets an instance of its own.
-                let query = with_constants(&query, &values);
-                self.template(&query, &[], &[], tables, place)?
-            }
-            other => other?,
-        };
+        check_row_counts(&query.plan, &values)?;
+        let (template, tuple) = self.template(&query, &types, &values, tables, place)?;
         if let Some(view) = self.templates[&template].views.get(&tuple) {
             return Ok(*view);
         }

@@ -6,7 +6,7 @@
 
 use deltaic_types::{DataType, Value};
 
-use crate::functions::Function;
+use crate::{functions::Function, plan::Plan};
 
 /// An expression with its type.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,8 @@ pub enum ExprKind {
     Column(usize),
     /// `$1` is parameter 0.
     Parameter(usize),
+    /// In the right input of a dependent join: the value of the `i`-th outer column of the left row.
+    Outer(usize),
     /// A constant.
     Literal(Value),
     /// Three-valued AND of two or more conditions, evaluated in order up to the first FALSE.
@@ -48,6 +50,38 @@ pub enum ExprKind {
     Cast(Box<Expr>),
     /// A function or an operator that is not a comparison.
     Call(Function, Vec<Expr>),
+    /// A subquery. There are none in a plan that [`crate::unnest::unnest`] has seen.
+    Subquery(Box<Subquery>),
+}
+
+/// A query in an expression.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subquery {
+    /// What is asked of its rows.
+    pub kind: SubqueryKind,
+    /// The query; `Outer(i)` in it is the `i`-th of `outer`.
+    pub plan: Plan,
+    /// What the query reads of the row that the expression is evaluated on.
+    pub outer: Vec<Expr>,
+}
+
+/// What is asked of a subquery's rows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubqueryKind {
+    /// `EXISTS (…)`: whether there are any.
+    Exists,
+    /// `(…)`: the value of the only one, NULL without one, an error with more.
+    Scalar,
+    /// `x = ANY (…)` and the other comparisons; `IN` is `= ANY`. TRUE if it is TRUE for any row, else NULL if it
+    /// is NULL for any, else FALSE.
+    Any {
+        /// The comparison; of several columns only equality.
+        comparison: Comparison,
+        /// The left side, of the columns' types.
+        operands: Vec<Expr>,
+        /// Whether an operand or a column may be NULL.
+        nullable: bool,
+    },
 }
 
 /// The six comparisons.
@@ -65,6 +99,21 @@ pub enum Comparison {
     Gt,
     /// `>=`
     Ge,
+}
+
+impl Comparison {
+    /// The comparison that is FALSE where this one is TRUE, and the other way round.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Eq => Self::Ne,
+            Self::Ne => Self::Eq,
+            Self::Lt => Self::Ge,
+            Self::Ge => Self::Lt,
+            Self::Le => Self::Gt,
+            Self::Gt => Self::Le,
+        }
+    }
 }
 
 impl Expr {
@@ -91,7 +140,10 @@ impl Expr {
     /// The direct operands.
     pub fn operands(&self) -> Vec<&Self> {
         match &self.kind {
-            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Literal(_) => Vec::new(),
+            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Literal(_) => {
+                Vec::new()
+            }
+            ExprKind::Subquery(subquery) => subquery.operands().collect(),
             ExprKind::And(list) | ExprKind::Or(list) | ExprKind::Coalesce(list) | ExprKind::Call(_, list) => {
                 list.iter().collect()
             }
@@ -112,13 +164,14 @@ impl Expr {
     pub fn map_leaves(&self, leaf: &mut dyn FnMut(&Self) -> Option<Self>) -> Self {
         let mut each = |list: &[Self]| list.iter().map(|item| item.map_leaves(leaf)).collect::<Vec<_>>();
         let kind = match &self.kind {
-            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Literal(_) => {
+            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Literal(_) => {
                 return leaf(self).unwrap_or_else(|| self.clone());
             }
             ExprKind::And(list) => ExprKind::And(each(list)),
             ExprKind::Or(list) => ExprKind::Or(each(list)),
             ExprKind::Coalesce(list) => ExprKind::Coalesce(each(list)),
             ExprKind::Call(function, list) => ExprKind::Call(*function, each(list)),
+            ExprKind::Subquery(subquery) => ExprKind::Subquery(Box::new(subquery.with_operands(&mut each))),
             ExprKind::InList(a, list) => ExprKind::InList(Box::new(a.map_leaves(leaf)), {
                 list.iter().map(|item| item.map_leaves(leaf)).collect()
             }),
@@ -146,7 +199,9 @@ impl Expr {
     pub fn try_map_operands<E>(&self, map: &mut dyn FnMut(&Self) -> Result<Self, E>) -> Result<Self, E> {
         let mut boxed = |operand: &Self| map(operand).map(Box::new);
         let kind = match &self.kind {
-            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Literal(_) => self.kind.clone(),
+            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Literal(_) => {
+                self.kind.clone()
+            }
             ExprKind::Not(a) => ExprKind::Not(boxed(a)?),
             ExprKind::IsNull(a) => ExprKind::IsNull(boxed(a)?),
             ExprKind::Cast(a) => ExprKind::Cast(boxed(a)?),
@@ -157,6 +212,17 @@ impl Expr {
             ExprKind::Coalesce(list) => ExprKind::Coalesce(list.iter().map(map).collect::<Result<_, _>>()?),
             ExprKind::Call(function, list) => {
                 ExprKind::Call(*function, list.iter().map(map).collect::<Result<_, _>>()?)
+            }
+            ExprKind::Subquery(subquery) => {
+                let mut failure = None;
+                let mapped = subquery.with_operands(&mut |list: &[Self]| {
+                    let results = list.iter().map(|item| map(item).map_err(|error| failure = Some(error)));
+                    results.filter_map(Result::ok).collect()
+                });
+                if let Some(error) = failure {
+                    return Err(error);
+                }
+                ExprKind::Subquery(Box::new(mapped))
             }
             ExprKind::InList(a, list) => {
                 let first = Box::new(map(a)?);
@@ -188,9 +254,34 @@ impl Expr {
 
     /// Whether it uses a parameter.
     pub fn has_parameter(&self) -> bool {
-        let mut found = false;
-        self.walk(&mut |expr| found |= matches!(expr.kind, ExprKind::Parameter(_)));
-        found
+        self.any(&|kind| matches!(kind, ExprKind::Parameter(_)))
+    }
+
+    /// Whether it uses an outer column.
+    pub fn has_outer(&self) -> bool {
+        self.any(&|kind| matches!(kind, ExprKind::Outer(_)))
+    }
+
+    /// Whether there is a subquery in it.
+    pub fn has_subquery(&self) -> bool {
+        self.any(&|kind| matches!(kind, ExprKind::Subquery(_)))
+    }
+
+    /// The expression with each outermost subquery replaced by what `change` gives for it and its type.
+    #[must_use]
+    pub fn map_subqueries(&self, change: &mut dyn FnMut(&Subquery, &DataType) -> Self) -> Self {
+        if let ExprKind::Subquery(subquery) = &self.kind {
+            return change(subquery, &self.data_type);
+        }
+        let mapped: Result<Self, std::convert::Infallible> =
+            self.try_map_operands(&mut |operand| Ok(operand.map_subqueries(change)));
+        match mapped {
+            Ok(expr) => expr,
+        }
+    }
+
+    fn any(&self, wanted: &dyn Fn(&ExprKind) -> bool) -> bool {
+        wanted(&self.kind) || self.operands().into_iter().any(|operand| operand.any(wanted))
     }
 
     /// Calls `visit` for the expression and everything in it.
@@ -217,5 +308,33 @@ impl Expr {
             1 => conditions.remove(0),
             _ => Self::new(ExprKind::And(conditions), DataType::Boolean),
         }
+    }
+}
+
+impl Subquery {
+    /// What of the row around it the subquery needs: operands, then outer columns.
+    pub fn operands(&self) -> impl Iterator<Item = &Expr> {
+        let operands = match &self.kind {
+            SubqueryKind::Any { operands, .. } => &operands[..],
+            _ => &[],
+        };
+        operands.iter().chain(&self.outer)
+    }
+
+    /// The subquery with each operand and outer column replaced by what `map` gives for it.
+    #[must_use]
+    pub fn map_operands(&self, map: &mut dyn FnMut(&Expr) -> Expr) -> Self {
+        self.with_operands(&mut |list| list.iter().map(&mut *map).collect())
+    }
+
+    /// The subquery with each list of its operands replaced by what `each` gives for it.
+    fn with_operands(&self, each: &mut dyn FnMut(&[Expr]) -> Vec<Expr>) -> Self {
+        let kind = match &self.kind {
+            SubqueryKind::Any { comparison, operands, nullable } => {
+                SubqueryKind::Any { comparison: *comparison, operands: each(operands), nullable: *nullable }
+            }
+            other => other.clone(),
+        };
+        Self { kind, plan: self.plan.clone(), outer: each(&self.outer) }
     }
 }

@@ -6,16 +6,27 @@
 
 use deltaic_types::DataType;
 
-use crate::expression::{Expr, ExprKind};
+use crate::{
+    expression::{Expr, ExprKind},
+    plan::{JoinKind, Plan},
+};
 
 /// Whether the expression may give an error instead of a value.
 pub(crate) fn can_fail(expr: &Expr) -> bool {
     let here = match &expr.kind {
         ExprKind::Call(function, _) => !function.is_total(),
         ExprKind::Cast(inner) => !widens(&inner.data_type, &expr.data_type),
+        ExprKind::Subquery(_) => true,
         _ => false,
     };
     here || expr.operands().into_iter().any(can_fail)
+}
+
+/// Whether computing the plan may give an error beside its rows.
+pub(crate) fn plan_can_fail(plan: &Plan) -> bool {
+    matches!(plan, Plan::Join { kind: JoinKind::Single, .. })
+        || plan.expressions().into_iter().any(can_fail)
+        || plan.inputs().into_iter().any(plan_can_fail)
 }
 
 /// Whether every value of the first type is one of the second.

@@ -15,6 +15,7 @@ mod position;
 pub mod statement;
 mod suggestion;
 pub mod template;
+pub mod unnest;
 
 pub use sqlparser;
 

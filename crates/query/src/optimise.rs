@@ -9,14 +9,15 @@ use std::collections::BTreeSet;
 use deltaic_types::TableId;
 
 use crate::{
-    expression::{Expr, ExprKind},
-    fallible::can_fail,
+    expression::{Comparison, Expr, ExprKind},
+    fallible::{can_fail, plain_column, plan_can_fail},
     plan::{JoinKind, Plan},
+    unnest::unnest,
 };
 
-/// The plan with conditions pushed down and unused columns dropped.
+/// The plan with subqueries unnested, conditions pushed down and unused columns dropped.
 pub fn optimise(plan: Plan) -> Plan {
-    let plan = push_down(plan, Vec::new());
+    let plan = push_down(unnest(plan), Vec::new());
     let width = plan.types().len();
     narrow(plan, &vec![true; width])
 }
@@ -64,7 +65,9 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
             let below = conditions.iter().map(|condition| substitute(condition, &exprs)).collect();
             Plan::Project { input: Box::new(push_down(*input, below)), exprs }
         }
-        Plan::Join { kind, left, right, on } => push_into_join(kind, *left, *right, on, conditions),
+        Plan::Join { kind, left, right, outer, on } => {
+            push_into_join(kind, *left, *right, outer, on, conditions)
+        }
         Plan::Aggregate { input, keys, calls } => {
             let safe = !keys.iter().any(can_fail)
                 && !calls.iter().any(|call| call.argument.iter().chain(&call.filter).any(can_fail));
@@ -79,42 +82,63 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
         Plan::UnionAll { inputs } => Plan::UnionAll {
             inputs: inputs.into_iter().map(|input| push_down(input, conditions.clone())).collect(),
         },
-        Plan::TopK { input, order, limit, offset } => {
-            let input = Box::new(push_down(*input, Vec::new()));
-            filter(Plan::TopK { input, order, limit, offset }, conditions)
+        Plan::SetOperation { kind, left, right } => {
+            let left = Box::new(push_down(*left, conditions.clone()));
+            let right = Box::new(push_down(*right, conditions));
+            Plan::SetOperation { kind, left, right }
+        }
+        Plan::TopK { input, partition, order, limit, offset } => {
+            // Whole partitions may go; a row may not, for another would take its place.
+            let (below, above): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(|condition| {
+                let columns = condition.columns();
+                !columns.is_empty() && columns.iter().all(|place| partition.contains(place))
+            });
+            let input = Box::new(push_down(*input, below));
+            filter(Plan::TopK { input, partition, order, limit, offset }, above)
         }
         Plan::Scan { .. } | Plan::Values { .. } => filter(plan, conditions),
     }
 }
 
-fn push_into_join(kind: JoinKind, left: Plan, right: Plan, on: Expr, conditions: Vec<Expr>) -> Plan {
+fn push_into_join(
+    kind: JoinKind,
+    left: Plan,
+    right: Plan,
+    outer: Vec<usize>,
+    on: Expr,
+    conditions: Vec<Expr>,
+) -> Plan {
     let width = left.types().len();
     let only_left = |condition: &Expr| condition.columns().iter().all(|place| *place < width);
-    let only_right = |condition: &Expr| condition.columns().iter().all(|place| *place >= width);
+    // Beneath a dependent join an outer column would be another one.
+    let only_right = |condition: &Expr| {
+        condition.columns().iter().all(|place| *place >= width)
+            && (outer.is_empty() || !condition.has_outer())
+    };
     let shift = |condition: &Expr| move_columns(condition, |place| place - width);
+    let rejecting = kind == JoinKind::Left
+        && conditions.iter().any(|condition| rejects_nulls(condition, &|place| place >= width));
+    let kind = if rejecting { JoinKind::Inner } else { kind };
     let (mut on_left, mut on_right, mut here) = (Vec::new(), Vec::new(), Vec::new());
     let (fixed, movable): (Vec<Expr>, Vec<Expr>) = on.conjuncts().into_iter().partition(can_fail);
     let mut above = Vec::new();
     for condition in movable {
+        let moves = fixed.is_empty() && kind != JoinKind::Full && !condition.columns().is_empty();
         // Of an outer join's ON only what concerns the right side decides nothing about left rows.
-        if kind == JoinKind::Inner
-            && fixed.is_empty()
-            && only_left(&condition)
-            && !condition.columns().is_empty()
-        {
+        if moves && matches!(kind, JoinKind::Inner | JoinKind::Semi) && only_left(&condition) {
             on_left.push(condition);
-        } else if fixed.is_empty() && only_right(&condition) && !condition.columns().is_empty() {
+        } else if moves && only_right(&condition) {
             on_right.push(shift(&condition));
         } else {
             here.push(condition);
         }
     }
     for condition in conditions {
-        if !fixed.is_empty() {
+        if !fixed.is_empty() || kind == JoinKind::Full {
             above.push(condition);
         } else if only_left(&condition) {
             on_left.push(condition);
-        } else if kind == JoinKind::Left {
+        } else if kind != JoinKind::Inner {
             above.push(condition);
         } else if only_right(&condition) {
             on_right.push(shift(&condition));
@@ -127,9 +151,21 @@ fn push_into_join(kind: JoinKind, left: Plan, right: Plan, on: Expr, conditions:
         kind,
         left: Box::new(push_down(left, on_left)),
         right: Box::new(push_down(right, on_right)),
+        outer,
         on: Expr::all(here),
     };
     filter(join, above)
+}
+
+/// Whether the condition is not TRUE where all the columns are NULL.
+fn rejects_nulls(condition: &Expr, column: &dyn Fn(usize) -> bool) -> bool {
+    let reads = |expr: &Expr| plain_column(expr).is_some_and(column);
+    match &condition.kind {
+        ExprKind::Compare(_, a, b) => reads(a) || reads(b),
+        ExprKind::InList(a, _) => reads(a),
+        ExprKind::Not(inner) => matches!(&inner.kind, ExprKind::IsNull(operand) if reads(operand)),
+        _ => false,
+    }
 }
 
 fn filter(plan: Plan, conditions: Vec<Expr>) -> Plan {
@@ -185,20 +221,7 @@ fn narrow(plan: Plan, needed: &[bool]) -> Plan {
             let kept: Vec<bool> = chosen(&computed).map(|column| needed[column]).collect();
             select(project, &kept)
         }
-        Plan::Join { kind, left, right, on } => {
-            let inner = with(needed, on.columns());
-            let place = places(&inner);
-            let on = move_columns(&on, |column| place[column]);
-            let (for_left, for_right) = inner.split_at(left.types().len());
-            let join = Plan::Join {
-                kind,
-                left: Box::new(narrow(*left, for_left)),
-                right: Box::new(narrow(*right, for_right)),
-                on,
-            };
-            let kept: Vec<bool> = chosen(&inner).map(|column| needed[column]).collect();
-            select(join, &kept)
-        }
+        Plan::Join { kind, left, right, outer, on } => narrow_join(kind, *left, *right, outer, &on, needed),
         Plan::Aggregate { input, keys, calls } => {
             let used = keys
                 .iter()
@@ -227,13 +250,60 @@ fn narrow(plan: Plan, needed: &[bool]) -> Plan {
         Plan::UnionAll { inputs } => {
             Plan::UnionAll { inputs: inputs.into_iter().map(|input| narrow(input, needed)).collect() }
         }
-        Plan::TopK { input, order, limit, offset } => {
+        Plan::SetOperation { kind, left, right } => {
+            let all = vec![true; needed.len()];
+            let (left, right) = (Box::new(narrow(*left, &all)), Box::new(narrow(*right, &all)));
+            select(Plan::SetOperation { kind, left, right }, needed)
+        }
+        Plan::TopK { input, partition, order, limit, offset } => {
             // The whole row breaks ties, so every column decides which rows are in the window.
             let all = vec![true; needed.len()];
             let input = Box::new(narrow(*input, &all));
-            select(Plan::TopK { input, order, limit, offset }, needed)
+            select(Plan::TopK { input, partition, order, limit, offset }, needed)
         }
     }
+}
+
+fn narrow_join(
+    kind: JoinKind,
+    left: Plan,
+    right: Plan,
+    outer: Vec<usize>,
+    on: &Expr,
+    needed: &[bool],
+) -> Plan {
+    let (left_width, right_width) = (left.types().len(), right.types().len());
+    if kind == JoinKind::Mark && !needed[left_width] && !can_fail(on) && !plan_can_fail(&right) {
+        return narrow(left, &needed[..left_width]);
+    }
+    let mut used = vec![false; left_width + right_width];
+    let shown = if kind.has_right_columns() { left_width + right_width } else { left_width };
+    used[..shown].copy_from_slice(&needed[..shown]);
+    let inner = with(&used, on.columns().into_iter().chain(outer.iter().copied()).collect());
+    let place = places(&inner);
+    let on = move_columns(on, |column| place[column]);
+    let outer = outer.into_iter().map(|column| place[column]).collect();
+    let (for_left, for_right) = inner.split_at(left_width);
+    let right = narrow(right, for_right);
+    let right = if kind.has_right_columns() { right } else { existing(right, &on, chosen(for_left).count()) };
+    let join = Plan::Join { kind, left: Box::new(narrow(left, for_left)), right: Box::new(right), outer, on };
+    let mut kept: Vec<bool> = chosen(&inner[..shown]).map(|column| needed[column]).collect();
+    kept.extend(&needed[shown..]);
+    select(join, &kept)
+}
+
+/// The right side of a join that only asks whether there is a match. Where no equality finds one, each row there
+/// would be looked at for each left row, so equal ones are made one.
+fn existing(right: Plan, on: &Expr, left_width: usize) -> Plan {
+    let equality = |condition: &Expr| {
+        let ExprKind::Compare(Comparison::Eq, a, b) = &condition.kind else { return false };
+        let places = (plain_column(a), plain_column(b));
+        matches!(places, (Some(a), Some(b)) if (a < left_width) != (b < left_width))
+    };
+    if on.clone().conjuncts().iter().any(equality) {
+        return right;
+    }
+    Plan::Distinct { input: Box::new(right) }
 }
 
 fn with(needed: &[bool], used: Vec<usize>) -> Vec<bool> {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: an expression in a node refers to the columns of the node's input by place; a join's condition
 //! refers to the left input's columns, then the right's. Every node yields a bag of rows; an order exists
-//! only inside [`Plan::TopK`] and beside the whole plan ([`Query::order`]).
+//! only inside [`Plan::TopK`] and beside the whole plan ([`Query::order`]). Only in the right input of a
+//! dependent join are there [`crate::expression::ExprKind::Outer`] expressions: those of the nearest one around.
 
 use deltaic_types::{DataType, TableId};
 
@@ -39,14 +40,20 @@ pub enum Plan {
         /// The columns of the output.
         exprs: Vec<Expr>,
     },
-    /// Pairs of rows that satisfy a condition: the left row's columns, then the right's.
+    /// Pairs of rows that satisfy a condition: the left row's columns, then the right's; or what becomes of a
+    /// left row by the right rows that match it.
+    ///
+    /// With `outer` it is a *dependent join*: the right input is computed for each left row anew, and reads the
+    /// values of these columns of it.
     Join {
-        /// What happens to rows without a partner.
+        /// What the output is.
         kind: JoinKind,
         /// The left input.
         left: Box<Plan>,
         /// The right input.
         right: Box<Plan>,
+        /// The left columns that the right input reads: `Outer(i)` there is the `i`-th of them.
+        outer: Vec<usize>,
         /// A boolean over both; [`Expr::always`] for a cross join.
         on: Expr,
     },
@@ -69,10 +76,21 @@ pub enum Plan {
         /// The inputs.
         inputs: Vec<Plan>,
     },
-    /// The rows from `offset` up to `limit` of them, in an order that the whole row completes.
+    /// INTERSECT or EXCEPT of inputs that have columns of the same types.
+    SetOperation {
+        /// The operation.
+        kind: SetKind,
+        /// The left input.
+        left: Box<Plan>,
+        /// The right input.
+        right: Box<Plan>,
+    },
+    /// Of each partition the rows from `offset` up to `limit` of them, in an order that the whole row completes.
     TopK {
         /// The input.
         input: Box<Plan>,
+        /// The columns that are equal within a partition; none for one window over all rows.
+        partition: Vec<usize>,
         /// The order.
         order: Vec<SortKey>,
         /// How many rows; a bigint without columns, None or NULL for all.
@@ -82,14 +100,38 @@ pub enum Plan {
     },
 }
 
-/// What a join does with a row that has no partner.
+/// What a join yields. One that is not named so has the left columns, then the right ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JoinKind {
-    /// It is dropped.
+    /// Each pair.
     Inner,
-    /// A left row appears once, beside NULLs.
+    /// Each pair, and each left row without a partner once, beside NULLs.
     Left,
+    /// The same, and each right row without a partner.
+    Full,
+    /// The left columns of each left row that has a partner, once.
+    Semi,
+    /// The left columns of each left row that has none.
+    Anti,
+    /// The left columns of each left row, and a boolean: whether it has a partner.
+    Mark,
+    /// Each left row with its only partner or with NULLs; an error where there are more.
+    Single,
 }
+
+impl JoinKind {
+    /// Whether the right columns are part of the output.
+    pub fn has_right_columns(self) -> bool {
+        matches!(self, Self::Inner | Self::Left | Self::Full | Self::Single)
+    }
+
+    /// Whether right columns of the output may be NULL where they are not in the right input.
+    pub fn adds_nulls(self) -> bool {
+        matches!(self, Self::Left | Self::Full | Self::Single)
+    }
+}
+
+pub use deltaic_dataflow::SetKind;
 
 /// An aggregate function applied to a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,11 +206,16 @@ impl Plan {
             Self::Scan { types, .. } | Self::Values { types, .. } => types.clone(),
             Self::Filter { input, .. } | Self::Distinct { input } | Self::TopK { input, .. } => input.types(),
             Self::Project { exprs, .. } => exprs.iter().map(|expr| expr.data_type.clone()).collect(),
-            Self::Join { left, right, .. } => {
+            Self::Join { kind, left, right, .. } => {
                 let mut types = left.types();
-                types.extend(right.types());
+                match kind {
+                    JoinKind::Semi | JoinKind::Anti => {}
+                    JoinKind::Mark => types.push(DataType::Boolean),
+                    _ => types.extend(right.types()),
+                }
                 types
             }
+            Self::SetOperation { left, .. } => left.types(),
             Self::Aggregate { keys, calls, .. } => keys
                 .iter()
                 .map(|key| key.data_type.clone())
@@ -187,8 +234,32 @@ impl Plan {
             | Self::Aggregate { input, .. }
             | Self::Distinct { input }
             | Self::TopK { input, .. } => vec![input],
-            Self::Join { left, right, .. } => vec![left, right],
+            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => vec![left, right],
             Self::UnionAll { inputs } => inputs.iter().collect(),
         }
+    }
+
+    /// The expressions of the node itself.
+    pub fn expressions(&self) -> Vec<&Expr> {
+        match self {
+            Self::Scan { .. } | Self::Distinct { .. } | Self::UnionAll { .. } | Self::SetOperation { .. } => {
+                Vec::new()
+            }
+            Self::Values { rows, .. } => rows.iter().flatten().collect(),
+            Self::Filter { predicate, .. } => vec![predicate],
+            Self::Project { exprs, .. } => exprs.iter().collect(),
+            Self::Join { on, .. } => vec![on],
+            Self::Aggregate { keys, calls, .. } => {
+                let parts = calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
+                keys.iter().chain(parts).collect()
+            }
+            Self::TopK { limit, offset, .. } => limit.iter().chain(offset).collect(),
+        }
+    }
+
+    /// Whether an expression anywhere in the plan is one of the wanted.
+    pub fn any_expression(&self, wanted: &dyn Fn(&Expr) -> bool) -> bool {
+        self.expressions().into_iter().any(wanted)
+            || self.inputs().into_iter().any(|input| input.any_expression(wanted))
     }
 }

@@ -3,12 +3,15 @@
 //! `WHERE project_id = 7` and `WHERE project_id = 8` are then one template with two tuples and share one
 //! circuit. Invariant: the lifted plan with the lifted values in place of its new parameters is the plan.
 
-use deltaic_types::{TableId, Value};
+use deltaic_types::{Row, TableId, Value};
 
 use crate::{
-    expression::{Comparison, Expr, ExprKind},
+    compile::evaluate,
+    expression::{Comparison, Expr, ExprKind, Subquery},
     fallible::{can_fail, plain_column},
+    lower::LowerError,
     plan::{JoinKind, Plan},
+    unnest::semijoin_as_join,
 };
 
 /// A plan whose constants became parameters, and their values.
@@ -45,23 +48,32 @@ fn walk(plan: &Plan, base: usize, wanted: &dyn Fn(TableId, usize) -> bool, value
             Plan::Filter { input: inside(input), predicate: predicate.clone() }
         }
         Plan::Project { input, exprs } => Plan::Project { input: inside(input), exprs: exprs.clone() },
-        Plan::Join { kind: JoinKind::Inner, left, right, on } => {
-            Plan::Join { kind: JoinKind::Inner, left: inside(left), right: inside(right), on: on.clone() }
-        }
-        Plan::Join { kind: JoinKind::Left, left, right, on } => {
-            Plan::Join { kind: JoinKind::Left, left: inside(left), right: right.clone(), on: on.clone() }
+        Plan::Join { kind, left, right, outer, on } => {
+            let left = inside(left);
+            // Where the right side may depend on parameters alone, rows are found from them.
+            let free = outer.is_empty()
+                && match kind {
+                    JoinKind::Inner => true,
+                    JoinKind::Semi => semijoin_as_join(&left, right, on).is_some(),
+                    _ => false,
+                };
+            let right = if free { inside(right) } else { right.clone() };
+            Plan::Join { kind: *kind, left, right, outer: outer.clone(), on: on.clone() }
         }
         Plan::Aggregate { input, keys, calls } => {
             Plan::Aggregate { input: inside(input), keys: keys.clone(), calls: calls.clone() }
         }
         Plan::Distinct { input } => Plan::Distinct { input: inside(input) },
-        Plan::TopK { input, order, limit, offset } => Plan::TopK {
+        Plan::TopK { input, partition, order, limit, offset } => Plan::TopK {
             input: inside(input),
+            partition: partition.clone(),
             order: order.clone(),
             limit: limit.clone(),
             offset: offset.clone(),
         },
-        Plan::Scan { .. } | Plan::Values { .. } | Plan::UnionAll { .. } => plan.clone(),
+        Plan::Scan { .. } | Plan::Values { .. } | Plan::UnionAll { .. } | Plan::SetOperation { .. } => {
+            plan.clone()
+        }
     }
 }
 
@@ -103,14 +115,33 @@ fn source_of(plan: &Plan, place: usize) -> Option<(TableId, usize)> {
 /// The plan with each parameter replaced by a constant.
 #[must_use]
 pub fn bind_parameters(plan: &Plan, values: &[Value]) -> Plan {
-    map_expressions(plan, &|expr| {
-        expr.map_leaves(&mut |leaf| match leaf.kind {
-            ExprKind::Parameter(number) => {
-                Some(Expr::literal(values[number].clone(), leaf.data_type.clone()))
-            }
-            _ => None,
-        })
+    map_expressions(plan, &|expr| bind_expression(expr, values))
+}
+
+/// The expression with each parameter replaced by a constant, in its subqueries too.
+#[must_use]
+pub fn bind_expression(expr: &Expr, values: &[Value]) -> Expr {
+    let bound = expr.map_leaves(&mut |leaf| match leaf.kind {
+        ExprKind::Parameter(number) => Some(Expr::literal(values[number].clone(), leaf.data_type.clone())),
+        _ => None,
+    });
+    bound.map_subqueries(&mut |subquery, data_type| {
+        let subquery = Subquery { plan: bind_parameters(&subquery.plan, values), ..subquery.clone() };
+        Expr::new(ExprKind::Subquery(Box::new(subquery)), data_type.clone())
     })
+}
+
+/// Refuses values of parameters that LIMIT and OFFSET cannot have.
+pub fn check_row_counts(plan: &Plan, values: &[Value]) -> Result<(), LowerError> {
+    if let Plan::TopK { limit, offset, .. } = plan {
+        for (bound, clause) in [(limit, "LIMIT"), (offset, "OFFSET")] {
+            let Some(bound) = bound else { continue };
+            if let Value::Integer(..0) = evaluate(&bind_expression(bound, values), &Row::empty())? {
+                return Err(LowerError::NegativeLimit { clause });
+            }
+        }
+    }
+    plan.inputs().into_iter().try_for_each(|input| check_row_counts(input, values))
 }
 
 /// The plan with every expression replaced by what `change` makes of it.
@@ -127,8 +158,15 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
             Plan::Filter { input: inside(input), predicate: change(predicate) }
         }
         Plan::Project { input, exprs } => Plan::Project { input: inside(input), exprs: each(exprs) },
-        Plan::Join { kind, left, right, on } => {
-            Plan::Join { kind: *kind, left: inside(left), right: inside(right), on: change(on) }
+        Plan::Join { kind, left, right, outer, on } => Plan::Join {
+            kind: *kind,
+            left: inside(left),
+            right: inside(right),
+            outer: outer.clone(),
+            on: change(on),
+        },
+        Plan::SetOperation { kind, left, right } => {
+            Plan::SetOperation { kind: *kind, left: inside(left), right: inside(right) }
         }
         Plan::Aggregate { input, keys, calls } => {
             let calls = calls
@@ -146,8 +184,9 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
         Plan::UnionAll { inputs } => {
             Plan::UnionAll { inputs: inputs.iter().map(|input| map_expressions(input, change)).collect() }
         }
-        Plan::TopK { input, order, limit, offset } => Plan::TopK {
+        Plan::TopK { input, partition, order, limit, offset } => Plan::TopK {
             input: inside(input),
+            partition: partition.clone(),
             order: order.clone(),
             limit: limit.as_ref().map(change),
             offset: offset.as_ref().map(change),

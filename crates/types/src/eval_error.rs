@@ -94,6 +94,9 @@ pub enum EvalError {
         /// The most bytes a value may have.
         limit: usize,
     },
+    /// A subquery that stands for one value gave more than one row.
+    #[error("more than one row returned by a subquery used as an expression: add LIMIT 1, or an aggregate")]
+    ManyRows,
     /// NULL where NULL is not allowed (a not-null column, an array bound).
     #[error("null value where none is allowed: {place}")]
     NullNotAllowed {
@@ -134,6 +137,7 @@ impl EvalError {
             Self::InvalidPattern { .. } => "22025",
             Self::NotSupported { .. } => "0A000",
             Self::ValueTooLong { .. } | Self::TooMuchWork => "54000",
+            Self::ManyRows => "21000",
             Self::NullNotAllowed { .. } => "22004",
         }
     }

@@ -2,37 +2,58 @@
 
 use deltaic_query::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    UnaryOperator, Value as Literal,
+    Query, UnaryOperator, Value as Literal,
 };
 
-use super::value::{Failure, V};
+use super::{
+    Database,
+    value::{Failure, V},
+};
+
+/// What a query sees beside its own tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) database: &'a Database,
+    pub(super) parameters: &'a [V],
+    /// The row of the query around, for a subquery.
+    pub(super) outer: Option<&'a Scope<'a>>,
+}
 
 /// The columns that an expression sees: (table alias, column) and their values.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Scope<'a> {
     pub(super) names: Vec<(String, String)>,
     pub(super) values: Vec<V>,
-    pub(super) parameters: &'a [V],
+    pub(super) around: Around<'a>,
     /// In a grouped query the group's rows; aggregates are computed over them.
     pub(super) group: Option<&'a [Scope<'a>]>,
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn empty(parameters: &'a [V]) -> Self {
-        Self { parameters, ..Self::default() }
+    pub(super) fn empty(around: Around<'a>) -> Self {
+        Self { names: Vec::new(), values: Vec::new(), around, group: None }
     }
 
-    pub(super) fn table(columns: &[String], row: &[V]) -> Self {
-        let names = columns.iter().map(|column| (String::new(), column.clone())).collect();
-        Self { names, values: row.to_vec(), parameters: &[], group: None }
+    pub(super) fn table(alias: &str, columns: &[String], row: &[V], around: Around<'a>) -> Self {
+        let names = columns.iter().map(|column| (alias.to_owned(), column.clone())).collect();
+        Self { names, values: row.to_vec(), around, group: None }
     }
 
     fn lookup(&self, table: Option<&str>, column: &str) -> Result<V, Failure> {
-        self.names
+        let own = self
+            .names
             .iter()
-            .position(|(alias, name)| name == column && table.is_none_or(|table| table == alias))
-            .map(|place| self.values[place].clone())
-            .ok_or_else(|| Failure::Unsupported(format!("column {column}")))
+            .position(|(alias, name)| name == column && table.is_none_or(|table| table == alias));
+        match (own, self.around.outer) {
+            (Some(place), _) => Ok(self.values[place].clone()),
+            (None, Some(outer)) => outer.lookup(table, column),
+            (None, None) => Err(Failure::Unsupported(format!("column {column}"))),
+        }
+    }
+
+    /// The rows of a subquery for this row.
+    fn rows(&self, query: &Query) -> Result<Vec<Vec<V>>, Failure> {
+        super::select::query(Around { outer: Some(self), ..self.around }, query)
     }
 }
 
@@ -148,6 +169,24 @@ pub(super) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<V, Failure> {
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
             cast(evaluate(expr, scope)?, data_type)
         }
+        Expr::Exists { subquery, negated } => Ok(V::Bool(scope.rows(subquery)?.is_empty() == *negated)),
+        Expr::Subquery(query) => match &scope.rows(query)?[..] {
+            [] => Ok(V::Null),
+            [row] => Ok(row[0].clone()),
+            _ => Err(Failure::Evaluation("more than one row")),
+        },
+        Expr::InSubquery { expr, subquery, negated } => {
+            let found = any(expr, &BinaryOperator::Eq, subquery, scope)?;
+            Ok(of_truth(found.map(|b| b != *negated)))
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => match &**right {
+            Expr::Subquery(query) => Ok(of_truth(any(left, compare_op, query, scope)?)),
+            _ => Err(unsupported()),
+        },
+        Expr::AllOp { left, compare_op, right } => match &**right {
+            Expr::Subquery(query) => Ok(of_truth(all(left, compare_op, query, scope)?)),
+            _ => Err(unsupported()),
+        },
         Expr::BinaryOp { left, op, right } => binary(left, op, right, scope),
         Expr::Function(function) => call(function, scope),
         _ => Err(unsupported()),
@@ -166,7 +205,7 @@ fn constant(literal: &Literal, scope: &Scope<'_>) -> Result<V, Failure> {
         },
         Literal::Placeholder(name) => {
             let number: usize = name[1..].parse().map_err(|_| Failure::Unsupported(name.clone()))?;
-            scope.parameters[number - 1].clone()
+            scope.around.parameters[number - 1].clone()
         }
         other => return Err(Failure::Unsupported(other.to_string())),
     })
@@ -181,6 +220,7 @@ fn cast(value: V, data_type: &DataType) -> Result<V, Failure> {
         (value, DataType::DoublePrecision | DataType::Double(_)) => value.assign(super::Kind::Double),
         (V::Int(n) | V::Big(n), DataType::Text) => Ok(V::Text(n.to_string())),
         (value @ V::Text(_), DataType::Text) => Ok(value),
+        (value @ V::Bool(_), DataType::Boolean | DataType::Bool) => Ok(value),
         (value, other) => Err(Failure::Unsupported(format!("{value:?} as {other}"))),
     }
 }
@@ -200,6 +240,59 @@ fn same(a: &V, b: &V) -> bool {
     }
 }
 
+/// Whether a comparison holds for any row of a query: TRUE if for one, else NULL if it is NULL for one.
+fn any(left: &Expr, op: &BinaryOperator, query: &Query, scope: &Scope<'_>) -> Result<Option<bool>, Failure> {
+    let values: Vec<V> = match left {
+        Expr::Tuple(list) => list.iter().map(|item| evaluate(item, scope)).collect::<Result<_, _>>()?,
+        other => vec![evaluate(other, scope)?],
+    };
+    let mut found = Some(false);
+    for row in scope.rows(query)? {
+        let mut same = Some(true);
+        for (a, b) in values.iter().zip(&row) {
+            match (same, compared(a, op, b)?) {
+                (_, Some(false)) => same = Some(false),
+                (Some(true), other) => same = other,
+                _ => {}
+            }
+        }
+        match same {
+            Some(true) => return Ok(Some(true)),
+            None => found = None,
+            Some(false) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Whether it holds for all rows: FALSE if it does not for one, else NULL if it is NULL for one.
+fn all(left: &Expr, op: &BinaryOperator, query: &Query, scope: &Scope<'_>) -> Result<Option<bool>, Failure> {
+    let value = evaluate(left, scope)?;
+    let mut holds = Some(true);
+    for row in scope.rows(query)? {
+        match compared(&value, op, &row[0])? {
+            Some(false) => return Ok(Some(false)),
+            None => holds = None,
+            Some(true) => {}
+        }
+    }
+    Ok(holds)
+}
+
+fn compared(a: &V, op: &BinaryOperator, b: &V) -> Result<Option<bool>, Failure> {
+    use BinaryOperator as B;
+    let test: fn(std::cmp::Ordering) -> bool = match op {
+        B::Eq => std::cmp::Ordering::is_eq,
+        B::NotEq => std::cmp::Ordering::is_ne,
+        B::Lt => std::cmp::Ordering::is_lt,
+        B::LtEq => std::cmp::Ordering::is_le,
+        B::Gt => std::cmp::Ordering::is_gt,
+        B::GtEq => std::cmp::Ordering::is_ge,
+        other => return Err(Failure::Unsupported(other.to_string())),
+    };
+    Ok(compare(a, b).map(test))
+}
+
 fn binary(left: &Expr, op: &BinaryOperator, right: &Expr, scope: &Scope<'_>) -> Result<V, Failure> {
     use BinaryOperator as B;
     if matches!(op, B::And | B::Or) {
@@ -216,24 +309,17 @@ fn binary(left: &Expr, op: &BinaryOperator, right: &Expr, scope: &Scope<'_>) -> 
         }));
     }
     let (a, b) = (evaluate(left, scope)?, evaluate(right, scope)?);
-    let ordering = |test: fn(std::cmp::Ordering) -> bool| Ok(of_truth(compare(&a, &b).map(test)));
     match op {
         B::Plus => V::arithmetic(&a, '+', &b),
         B::Minus => V::arithmetic(&a, '-', &b),
         B::Multiply => V::arithmetic(&a, '*', &b),
         B::Divide => V::arithmetic(&a, '/', &b),
         B::Modulo => V::arithmetic(&a, '%', &b),
-        B::Eq => ordering(std::cmp::Ordering::is_eq),
-        B::NotEq => ordering(std::cmp::Ordering::is_ne),
-        B::Lt => ordering(std::cmp::Ordering::is_lt),
-        B::LtEq => ordering(std::cmp::Ordering::is_le),
-        B::Gt => ordering(std::cmp::Ordering::is_gt),
-        B::GtEq => ordering(std::cmp::Ordering::is_ge),
         B::StringConcat => match (a, b) {
             (V::Text(a), V::Text(b)) => Ok(V::Text(a + &b)),
             _ => Ok(V::Null),
         },
-        other => Err(Failure::Unsupported(other.to_string())),
+        other => Ok(of_truth(compared(&a, other, &b)?)),
     }
 }
 

@@ -16,7 +16,7 @@ use deltaic_query::sqlparser::ast::{
 
 pub use value::{Failure, V};
 
-use expression::{Scope, evaluate, holds};
+use expression::{Around, Scope, evaluate, holds};
 
 /// A table: names and kinds of columns, the place of the key, and the rows.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,7 @@ pub type Database = BTreeMap<String, Table>;
 /// The rows of a query, in its order if it has one.
 pub fn query(database: &Database, statement: &Statement, parameters: &[V]) -> Result<Vec<Vec<V>>, Failure> {
     match statement {
-        Statement::Query(query) => select::query(database, query, parameters),
+        Statement::Query(query) => select::query(Around { database, parameters, outer: None }, query),
         other => Err(Failure::Unsupported(other.to_string())),
     }
 }
@@ -62,6 +62,8 @@ pub fn query(database: &Database, statement: &Statement, parameters: &[V]) -> Re
 /// Runs INSERT … VALUES, UPDATE or DELETE. On a failure the database is as it was.
 pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, Failure> {
     let unsupported = || Failure::Unsupported(statement.to_string());
+    let before = database.clone();
+    let around = Around { database: &before, parameters: &[], outer: None };
     match statement {
         Statement::Insert(insert) => {
             let TableObject::TableName(name) = &insert.table else { return Err(unsupported()) };
@@ -77,7 +79,7 @@ pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, 
                         .iter()
                         .position(|name| *name == last(column))
                         .ok_or_else(unsupported)?;
-                    row[place] = evaluate(expr, &Scope::empty(&[]))?.assign(table.kinds[place])?;
+                    row[place] = evaluate(expr, &Scope::empty(around))?.assign(table.kinds[place])?;
                 }
                 rows.push(row);
             }
@@ -90,7 +92,7 @@ pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, 
             let mut rows = table.rows.clone();
             let mut count = 0;
             for row in &mut rows {
-                let scope = Scope::table(&table.columns, row);
+                let scope = Scope::table(&last(name), &table.columns, row, around);
                 if update.selection.as_ref().map_or(Ok(true), |condition| holds(condition, &scope))? {
                     count += 1;
                     let mut changed = row.clone();
@@ -119,7 +121,7 @@ pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, 
             let table = database.get_mut(&last(name)).ok_or_else(unsupported)?;
             let mut rows = Vec::new();
             for row in &table.rows {
-                let scope = Scope::table(&table.columns, row);
+                let scope = Scope::table(&last(name), &table.columns, row, around);
                 if !delete.selection.as_ref().map_or(Ok(true), |condition| holds(condition, &scope))? {
                     rows.push(row.clone());
                 }

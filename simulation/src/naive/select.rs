@@ -10,8 +10,7 @@ use deltaic_query::sqlparser::ast::{
 };
 
 use super::{
-    Database,
-    expression::{Scope, arguments, evaluate, holds},
+    expression::{Around, Scope, arguments, evaluate, holds},
     last,
     value::{Failure, V},
 };
@@ -19,23 +18,13 @@ use super::{
 /// Rows with the names of their columns.
 type Relation = (Vec<(String, String)>, Vec<Vec<V>>);
 
-pub(super) fn query(database: &Database, query: &Query, parameters: &[V]) -> Result<Vec<Vec<V>>, Failure> {
-    let (_, mut rows) = body(database, &query.body, parameters)?;
+pub(super) fn query(around: Around<'_>, query: &Query) -> Result<Vec<Vec<V>>, Failure> {
+    let mut rows = body(around, &query.body)?;
     if let Some(order) = &query.order_by {
         let OrderByKind::Expressions(keys) = &order.kind else {
             return Err(Failure::Unsupported(order.to_string()));
         };
-        let places = keys
-            .iter()
-            .map(|key| match &key.expr {
-                Expr::Value(value) => match &value.value {
-                    Literal::Number(text, _) => text.parse::<usize>().ok().map(|n| n - 1),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect::<Option<Vec<usize>>>()
-            .ok_or_else(|| Failure::Unsupported("ORDER BY of anything but places".to_owned()))?;
+        let places = keys.iter().map(|key| place_of(&key.expr)).collect::<Result<Vec<usize>, _>>()?;
         rows.sort_by(|a, b| {
             for (key, place) in keys.iter().zip(&places) {
                 let descending =
@@ -57,43 +46,98 @@ pub(super) fn query(database: &Database, query: &Query, parameters: &[V]) -> Res
             Ordering::Equal
         });
     }
+    if let SetExpr::Select(select) = &*query.body
+        && let Some(Distinct::On(list)) = &select.distinct
+    {
+        let places = list.iter().map(place_of).collect::<Result<Vec<usize>, _>>()?;
+        let mut seen = std::collections::BTreeSet::new();
+        rows.retain(|row| seen.insert(places.iter().map(|place| row[*place].canonical()).collect::<Vec<_>>()));
+    }
     if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
-        let number = |expr: &Expr| match evaluate(expr, &Scope::empty(parameters)) {
-            Ok(V::Int(n) | V::Big(n)) => Ok(n as usize),
+        let number = |expr: &Expr| match evaluate(expr, &Scope::empty(around))? {
+            V::Int(n) | V::Big(n) => Ok(Some(n as usize)),
+            V::Null => Ok(None),
             _ => Err(Failure::Unsupported("LIMIT".to_owned())),
         };
         if let Some(offset) = offset {
-            rows.drain(..number(&offset.value)?.min(rows.len()));
+            rows.drain(..number(&offset.value)?.unwrap_or(0).min(rows.len()));
         }
         if let Some(limit) = limit {
-            rows.truncate(number(limit)?);
+            rows.truncate(number(limit)?.unwrap_or(usize::MAX));
         }
     }
     Ok(rows)
 }
 
-fn body(database: &Database, body: &SetExpr, parameters: &[V]) -> Result<Relation, Failure> {
+/// The column that an ordinal means.
+fn place_of(expr: &Expr) -> Result<usize, Failure> {
+    let place = match expr {
+        Expr::Value(value) => match &value.value {
+            Literal::Number(text, _) => text.parse::<usize>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    place.map(|n| n - 1).ok_or_else(|| Failure::Unsupported(format!("{expr} where a place is expected")))
+}
+
+fn body(around: Around<'_>, body: &SetExpr) -> Result<Vec<Vec<V>>, Failure> {
     match body {
-        SetExpr::Select(select) => self::select(database, select, parameters),
-        SetExpr::Query(inner) => Ok((Vec::new(), query(database, inner, parameters)?)),
-        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } => {
-            let (names, mut rows) = self::body(database, left, parameters)?;
-            rows.extend(self::body(database, right, parameters)?.1);
-            Ok((names, rows))
+        SetExpr::Select(select) => self::select(around, select),
+        SetExpr::Query(inner) => query(around, inner),
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            let (left, right) = (self::body(around, left)?, self::body(around, right)?);
+            Ok(combined(*op, matches!(set_quantifier, SetQuantifier::All), left, right))
         }
         other => Err(Failure::Unsupported(other.to_string())),
     }
 }
 
-fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Relation, Failure> {
+/// UNION, INTERSECT and EXCEPT by striking out one row for another.
+fn combined(op: SetOperator, all: bool, left: Vec<Vec<V>>, right: Vec<Vec<V>>) -> Vec<Vec<V>> {
+    let canonical = |row: &Vec<V>| row.iter().map(V::canonical).collect::<Vec<_>>();
+    let mut others: Vec<Vec<String>> = right.iter().map(canonical).collect();
+    let mut rows = Vec::new();
+    match op {
+        SetOperator::Union => rows = left.into_iter().chain(right).collect(),
+        _ => {
+            for row in left {
+                let key = canonical(&row);
+                let place = others.iter().position(|other| *other == key);
+                // With ALL each row of the right side stands for one of the left; without it, for all.
+                if let (Some(place), true) = (place, all) {
+                    others.swap_remove(place);
+                }
+                if place.is_some() == (op == SetOperator::Intersect) {
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    if !all {
+        let mut seen = std::collections::BTreeSet::new();
+        rows.retain(|row| seen.insert(canonical(row)));
+    }
+    rows
+}
+
+/// The names of a query's columns.
+fn names_of(body: &SetExpr) -> Result<Vec<String>, Failure> {
+    match body {
+        SetExpr::Select(select) => Ok(items(select)?.into_iter().map(|(_, name)| name).collect()),
+        SetExpr::Query(inner) => names_of(&inner.body),
+        SetExpr::SetOperation { left, .. } => names_of(left),
+        other => Err(Failure::Unsupported(other.to_string())),
+    }
+}
+
+fn select(around: Around<'_>, select: &Select) -> Result<Vec<Vec<V>>, Failure> {
     let mut source: Relation = (Vec::new(), vec![Vec::new()]);
     for table in &select.from {
-        let right = joined(database, table, parameters)?;
-        source = product(&source, &right);
+        source = beside(around, source, |around| joined(around, table))?;
     }
     let (names, rows) = source;
-    let scope =
-        |values: &Vec<V>| Scope { names: names.clone(), values: values.clone(), parameters, group: None };
+    let scope = |values: &Vec<V>| Scope { names: names.clone(), values: values.clone(), around, group: None };
     let mut kept = Vec::new();
     for row in &rows {
         let scope = scope(row);
@@ -113,7 +157,7 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
             let mut scope = group.first().cloned().unwrap_or_else(|| Scope {
                 names: names.clone(),
                 values: vec![V::Null; names.len()],
-                parameters,
+                around,
                 group: None,
             });
             scope.group = Some(&group);
@@ -132,8 +176,33 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         let mut seen = std::collections::BTreeSet::new();
         output.retain(|row| seen.insert(row.iter().map(V::canonical).collect::<Vec<_>>()));
     }
-    let names = items.into_iter().map(|(_, name)| (String::new(), name)).collect();
-    Ok((names, output))
+    Ok(output)
+}
+
+/// Each row of a relation with the rows of another, which is computed for that row: a lateral table sees it.
+fn beside(
+    around: Around<'_>,
+    left: Relation,
+    right: impl Fn(Around<'_>) -> Result<Relation, Failure>,
+) -> Result<Relation, Failure> {
+    let (names, rows) = left;
+    let mut all = names.clone();
+    let mut output = Vec::new();
+    if rows.is_empty() {
+        let nothing = vec![V::Null; names.len()];
+        let scope = Scope { names: names.clone(), values: nothing, around, group: None };
+        all.extend(right(Around { outer: Some(&scope), ..around })?.0);
+        return Ok((all, output));
+    }
+    for (number, row) in rows.into_iter().enumerate() {
+        let scope = Scope { names: names.clone(), values: row.clone(), around, group: None };
+        let (right_names, right_rows) = right(Around { outer: Some(&scope), ..around })?;
+        if number == 0 {
+            all.extend(right_names);
+        }
+        output.extend(right_rows.into_iter().map(|other| row.iter().cloned().chain(other).collect()));
+    }
+    Ok((all, output))
 }
 
 fn project(items: &[(&Expr, String)], scope: &Scope<'_>) -> Result<Vec<V>, Failure> {
@@ -174,26 +243,38 @@ fn groups<'a>(keys: &[Expr], rows: Vec<Scope<'a>>) -> Result<Vec<Group<'a>>, Fai
     Ok(groups)
 }
 
-fn joined(database: &Database, table: &TableWithJoins, parameters: &[V]) -> Result<Relation, Failure> {
-    let mut left = factor(database, &table.relation, parameters)?;
+fn joined(around: Around<'_>, table: &TableWithJoins) -> Result<Relation, Failure> {
+    let mut left = factor(around, &table.relation)?;
     for join in &table.joins {
-        let right = factor(database, &join.relation, parameters)?;
-        let (constraint, outer) = match &join.join_operator {
-            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, false),
-            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (constraint, true),
-            JoinOperator::CrossJoin(constraint) => (constraint, false),
+        let (constraint, keeps_left, keeps_right) = match &join.join_operator {
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, false, false),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (constraint, true, false),
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                (constraint, false, true)
+            }
+            JoinOperator::FullOuter(constraint) => (constraint, true, true),
+            JoinOperator::CrossJoin(constraint) => (constraint, false, false),
             _ => return Err(Failure::Unsupported("a join".to_owned())),
         };
-        let names: Vec<(String, String)> = left.0.iter().chain(&right.0).cloned().collect();
+        let right_of = |row: &Vec<V>| {
+            let scope = Scope { names: left.0.clone(), values: row.clone(), around, group: None };
+            factor(Around { outer: Some(&scope), ..around }, &join.relation)
+        };
+        let nothing = vec![V::Null; left.0.len()];
+        let (right_names, plain) = right_of(&nothing)?;
+        let names: Vec<(String, String)> = left.0.iter().chain(&right_names).cloned().collect();
         let mut rows = Vec::new();
+        let mut partners = vec![false; plain.len()];
         for l in &left.1 {
             let mut matched = false;
-            for r in &right.1 {
+            let lateral = matches!(join.relation, TableFactor::Derived { lateral: true, .. });
+            let rights = if lateral { right_of(l)?.1 } else { plain.clone() };
+            for (place, r) in rights.iter().enumerate() {
                 let values: Vec<V> = l.iter().chain(r).cloned().collect();
                 let pair = match constraint {
                     JoinConstraint::On(condition) => {
                         let scope =
-                            Scope { names: names.clone(), values: values.clone(), parameters, group: None };
+                            Scope { names: names.clone(), values: values.clone(), around, group: None };
                         holds(condition, &scope)?
                     }
                     JoinConstraint::None => true,
@@ -201,11 +282,19 @@ fn joined(database: &Database, table: &TableWithJoins, parameters: &[V]) -> Resu
                 };
                 if pair {
                     matched = true;
+                    if let Some(partner) = partners.get_mut(place) {
+                        *partner = true;
+                    }
                     rows.push(values);
                 }
             }
-            if outer && !matched {
-                rows.push(l.iter().cloned().chain(right.0.iter().map(|_| V::Null)).collect());
+            if keeps_left && !matched {
+                rows.push(l.iter().cloned().chain(right_names.iter().map(|_| V::Null)).collect());
+            }
+        }
+        if keeps_right {
+            for (r, _) in plain.iter().zip(&partners).filter(|(_, partner)| !**partner) {
+                rows.push(nothing.iter().chain(r).cloned().collect());
             }
         }
         left = (names, rows);
@@ -213,26 +302,21 @@ fn joined(database: &Database, table: &TableWithJoins, parameters: &[V]) -> Resu
     Ok(left)
 }
 
-fn product(left: &Relation, right: &Relation) -> Relation {
-    let names = left.0.iter().chain(&right.0).cloned().collect();
-    let pairs = left.1.iter().flat_map(|l| right.1.iter().map(move |r| l.iter().chain(r).cloned().collect()));
-    (names, pairs.collect())
-}
-
-fn factor(database: &Database, factor: &TableFactor, parameters: &[V]) -> Result<Relation, Failure> {
+fn factor(around: Around<'_>, factor: &TableFactor) -> Result<Relation, Failure> {
     match factor {
         TableFactor::Table { name, alias, .. } => {
             let name = last(name);
-            let table = database.get(&name).ok_or_else(|| Failure::Unsupported(format!("table {name}")))?;
+            let table =
+                around.database.get(&name).ok_or_else(|| Failure::Unsupported(format!("table {name}")))?;
             let alias = alias.as_ref().map_or(name, |alias| alias.name.value.to_lowercase());
             let names = table.columns.iter().map(|column| (alias.clone(), column.clone())).collect();
             Ok((names, table.rows.clone()))
         }
         TableFactor::Derived { subquery, alias: Some(alias), .. } => {
-            let (names, _) = body(database, &subquery.body, parameters)?;
-            let rows = query(database, subquery, parameters)?;
+            let names = names_of(&subquery.body)?;
+            let rows = query(around, subquery)?;
             let alias = alias.name.value.to_lowercase();
-            Ok((names.into_iter().map(|(_, name)| (alias.clone(), name)).collect(), rows))
+            Ok((names.into_iter().map(|name| (alias.clone(), name)).collect(), rows))
         }
         other => Err(Failure::Unsupported(other.to_string())),
     }

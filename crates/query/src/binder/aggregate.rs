@@ -102,7 +102,12 @@ impl<'a> Binder<'a> {
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] => {
                 let place = "the arguments of an aggregate";
                 let operand = self.without_aggregates(place, |binder| binder.expr(argument, scope))?;
-                Some(self.settle(operand)?)
+                let argument = self.settle(operand)?;
+                if argument.has_outer() && argument.columns().is_empty() {
+                    let instead = "Compute it in the query around, in a subquery in FROM.";
+                    return Err(self.refuse("an aggregate of an outer query's columns", Some(instead), span));
+                }
+                Some(argument)
             }
             other => return Err(no_function(self, &vec!["…"; other.len()].join(", "))),
         };

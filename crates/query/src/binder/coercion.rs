@@ -108,7 +108,14 @@ pub(super) fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
 /// The expression, evaluated if it depends on nothing and evaluates without an error.
 pub(super) fn fold(expr: Expr) -> Expr {
     let constant = |operand: &&Expr| matches!(operand.kind, ExprKind::Literal(_));
-    let leaf = matches!(expr.kind, ExprKind::Literal(_) | ExprKind::Column(_) | ExprKind::Parameter(_));
+    let leaf = matches!(
+        expr.kind,
+        ExprKind::Literal(_)
+            | ExprKind::Column(_)
+            | ExprKind::Parameter(_)
+            | ExprKind::Outer(_)
+            | ExprKind::Subquery(_)
+    );
     if leaf || !expr.operands().iter().all(constant) {
         return expr;
     }

@@ -251,11 +251,16 @@ impl<'a> Binder<'a> {
                 for column in &mut scope.columns {
                     column.bare = column.place < width;
                 }
-                let assignments = self.assignments(table, &update.assignments, &scope)?;
-                let filter = match &update.selection {
-                    Some(condition) => Some(self.where_condition(condition, "ON CONFLICT WHERE", &scope)?),
-                    None => None,
-                };
+                let (assignments, filter) = self.without_subqueries("ON CONFLICT", |binder| {
+                    let assignments = binder.assignments(table, &update.assignments, &scope)?;
+                    let filter = match &update.selection {
+                        Some(condition) => {
+                            Some(binder.where_condition(condition, "ON CONFLICT WHERE", &scope)?)
+                        }
+                        None => None,
+                    };
+                    Ok((assignments, filter))
+                })?;
                 ConflictAction::Update { assignments, filter }
             }
         };
@@ -394,14 +399,16 @@ impl<'a> Binder<'a> {
         let Some(items) = items else { return Ok(None) };
         let mut names = Vec::new();
         let mut operands = Vec::new();
-        self.without_aggregates("RETURNING", |binder| {
-            for item in items {
-                binder.select_item(item, scope, &mut |name, operand, _| {
-                    names.push(name);
-                    operands.push(operand);
-                })?;
-            }
-            Ok(())
+        self.without_subqueries("RETURNING", |binder| {
+            binder.without_aggregates("RETURNING", |binder| {
+                for item in items {
+                    binder.select_item(item, scope, &mut |name, operand, _| {
+                        names.push(name);
+                        operands.push(operand);
+                    })?;
+                }
+                Ok(())
+            })
         })?;
         let exprs =
             operands.into_iter().map(|operand| self.settle(operand)).collect::<Result<Vec<_>, _>>()?;

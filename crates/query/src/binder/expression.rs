@@ -167,11 +167,12 @@ impl<'a> Binder<'a> {
                 Some("Timestamps are instants, shown in UTC; convert where they are shown."),
                 ast.span(),
             )),
-            E::Exists { .. } | E::InSubquery { .. } | E::Subquery(_) => Err(self.refuse(
-                "subqueries in expressions",
-                Some("Write the subquery in FROM and join it."),
-                ast.span(),
-            )),
+            E::Exists { subquery, negated } => self.exists(subquery, *negated, scope),
+            E::InSubquery { expr, subquery, negated: is_negated } => {
+                let found = self.any_subquery(expr, Comparison::Eq, false, subquery, scope)?;
+                Ok(negated(found, *is_negated))
+            }
+            E::Subquery(query) => self.scalar_subquery(query, scope),
             E::Tuple(_) => Err(self.refuse("row values", Some("Compare each column."), ast.span())),
             E::Collate { .. } => Err(self.refuse("COLLATE", Some("Text is ordered by bytes."), ast.span())),
             _ => {
@@ -189,9 +190,13 @@ impl<'a> Binder<'a> {
         let name = folded(ident);
         let relation_name = relation.map(folded);
         let position = self.at(relation.unwrap_or(ident).span);
-        if let Some(relation) = &relation_name
-            && !scope.relations.contains(relation)
-        {
+        let here = relation_name.as_ref().is_none_or(|relation| scope.relations.contains(relation));
+        if !here || matches!(scope.find(relation_name.as_deref(), &name), Found::None) {
+            if let Some(outer) = self.outer_column(relation_name.as_deref(), &name, ident)? {
+                return Ok(outer.into());
+            }
+        }
+        if let (Some(relation), false) = (&relation_name, here) {
             let nearest = nearest(relation, scope.relations.iter().map(String::as_str));
             return Err(SqlError::UndefinedTable { name: relation.clone(), nearest, position });
         }
@@ -355,12 +360,8 @@ impl<'a> Binder<'a> {
         let Some(op) = super::operator::comparison(op) else {
             return Err(self.refuse(&format!("{op} with ANY or ALL"), None, span));
         };
-        if matches!(right, ast::Expr::Subquery(_)) {
-            return Err(self.refuse(
-                "subqueries in expressions",
-                Some("Write the subquery in FROM and join it."),
-                right.span(),
-            ));
+        if let ast::Expr::Subquery(query) = right {
+            return Ok(self.any_subquery(left, op, !any, query, scope)?.into());
         }
         let (value, array) = (self.expr(left, scope)?, self.expr(right, scope)?);
         let (value, array) = (self.resolved(value), self.resolved(array));

@@ -18,6 +18,7 @@ use crate::{
     error::SqlError,
     expression::{Comparison, Expr, ExprKind},
     plan::{JoinKind, Plan, Query},
+    unnest::with_columns,
 };
 
 /// A plan and what its columns are called.
@@ -26,20 +27,60 @@ type Relation = (Plan, Scope);
 impl<'a> Binder<'a> {
     /// The relations of a FROM clause, crossed.
     pub(super) fn from(&mut self, from: &'a [TableWithJoins]) -> Result<Relation, SqlError> {
+        let before = std::mem::replace(&mut self.from_base, self.frames.len());
+        let relation = self.crossed(from);
+        self.from_base = before;
+        // Without FROM there is one row, without columns.
+        Ok(relation?.unwrap_or_else(|| {
+            (Plan::Values { rows: vec![Vec::new()], types: Vec::new() }, Scope::default())
+        }))
+    }
+
+    fn crossed(&mut self, from: &'a [TableWithJoins]) -> Result<Option<Relation>, SqlError> {
         let mut relation: Option<Relation> = None;
         for table in from {
-            let next = self.joins(table)?;
             relation = Some(match relation {
-                None => next,
+                None => self.joins(table)?,
                 Some(left) => {
-                    self.join_on(JoinKind::Inner, left, next, table.span(), |_, _| Ok(Expr::always()))?
+                    let lateral = is_lateral(&table.relation)
+                        || table.joins.iter().any(|join| is_lateral(&join.relation));
+                    let (right, outer) = self.beside(&left, lateral, |binder| binder.joins(table))?;
+                    let always = |_: &mut Self, _: &Scope| Ok(Expr::always());
+                    self.join_on(JoinKind::Inner, left, right, &outer, table.span(), always)?
                 }
             });
         }
-        // Without FROM there is one row, without columns.
-        Ok(relation.unwrap_or_else(|| {
-            (Plan::Values { rows: vec![Vec::new()], types: Vec::new() }, Scope::default())
-        }))
+        Ok(relation)
+    }
+
+    /// Binds a relation to the right of another, which it may read where it is lateral; and what it reads.
+    fn beside(
+        &mut self,
+        left: &Relation,
+        lateral: bool,
+        right: impl FnOnce(&mut Self) -> Result<Relation, SqlError>,
+    ) -> Result<(Relation, Vec<Expr>), SqlError> {
+        if lateral { self.inside(&left.1, true, right) } else { Ok((right(self)?, Vec::new())) }
+    }
+
+    /// A derived table that sees the tables to its left.
+    fn lateral(
+        &mut self,
+        subquery: &'a ast::Query,
+        alias: Option<&'a ast::TableAlias>,
+        span: Span,
+    ) -> Result<Relation, SqlError> {
+        let base = self.from_base;
+        let hidden: Vec<bool> = self.frames[base..].iter().map(|frame| frame.hidden).collect();
+        for frame in &mut self.frames[base..] {
+            frame.hidden = false;
+        }
+        let query = self.without_aggregates("FROM", |binder| binder.query(subquery, None));
+        for (frame, hidden) in self.frames[base..].iter_mut().zip(hidden) {
+            frame.hidden = hidden;
+        }
+        let name = alias.map(|alias| folded(&alias.name)).unwrap_or_default();
+        self.derived(query?, name, alias, span)
     }
 
     fn joins(&mut self, table: &'a TableWithJoins) -> Result<Relation, SqlError> {
@@ -84,7 +125,9 @@ impl<'a> Binder<'a> {
                 let name = alias.as_ref().map(|alias| folded(&alias.name)).unwrap_or_default();
                 self.derived(query, name, alias.as_ref(), span)
             }
-            TableFactor::Derived { lateral: true, .. } => Err(self.refuse("LATERAL", None, span)),
+            TableFactor::Derived { lateral: true, subquery, alias, sample: None } => {
+                self.lateral(subquery, alias.as_ref(), span)
+            }
             TableFactor::NestedJoin { table_with_joins, alias: None } => self.joins(table_with_joins),
             TableFactor::Table { args: Some(_), .. }
             | TableFactor::Function { .. }
@@ -111,7 +154,15 @@ impl<'a> Binder<'a> {
             });
         }
         let hidden = self.common_tables.split_off(found.visible);
+        // It was written outside of the levels around its use, and sees none of them.
+        let levels: Vec<bool> = self.frames[found.frames..].iter().map(|frame| frame.hidden).collect();
+        for frame in &mut self.frames[found.frames..] {
+            frame.hidden = true;
+        }
         let query = self.without_aggregates("FROM", |binder| binder.query(&found.cte.query, None));
+        for (frame, hidden) in self.frames[found.frames..].iter_mut().zip(levels) {
+            frame.hidden = hidden;
+        }
         self.common_tables.extend(hidden);
         let (plan, mut scope) = self.derived(query?, name.to_owned(), Some(&found.cte.alias), span)?;
         if let Some(alias) = alias {
@@ -142,12 +193,15 @@ impl<'a> Binder<'a> {
                 data_type: column.data_type.clone(),
                 place,
                 bare: true,
+                not_null: false,
             })
             .collect();
         let width = query.columns.len();
         let mut scope = Scope { columns, relations: vec![name], width, keys: Vec::new() };
         self.rename(&mut scope, alias, span)?;
-        Ok((visible_columns(query), scope))
+        let plan = visible_columns(query);
+        self.mark_never_null(&plan, &mut scope.columns);
+        Ok((plan, scope))
     }
 
     /// Gives columns the names that an alias lists.
@@ -170,7 +224,8 @@ impl<'a> Binder<'a> {
     }
 
     fn join(&mut self, left: Relation, join: &'a Join) -> Result<Relation, SqlError> {
-        let right = self.factor(&join.relation)?;
+        let lateral = is_lateral(&join.relation);
+        let (right, outer) = self.beside(&left, lateral, |binder| binder.factor(&join.relation))?;
         let span = join.relation.span();
         let (kind, swapped, constraint) = match &join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
@@ -183,10 +238,7 @@ impl<'a> Binder<'a> {
             JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
                 (JoinKind::Left, true, constraint)
             }
-            JoinOperator::FullOuter(_) => {
-                let instead = "Write a left join UNION ALL the rows of the right side without a partner.";
-                return Err(self.refuse("FULL JOIN", Some(instead), span));
-            }
+            JoinOperator::FullOuter(constraint) => (JoinKind::Full, false, constraint),
             _ => return Err(self.refuse("this form of join", None, span)),
         };
         let left_columns = left.1.columns.len();
@@ -200,17 +252,26 @@ impl<'a> Binder<'a> {
                 });
             }
             JoinConstraint::Using(names) => self.using(names, &left.1, &right.1)?,
-            JoinConstraint::Natural => {
-                return Err(self.refuse("NATURAL JOIN", Some("Name the columns with USING."), span));
-            }
+            JoinConstraint::Natural => self.common_columns(&left.1, &right.1, span)?,
         };
+        if !outer.is_empty() && (swapped || kind == JoinKind::Full) {
+            let reason = "a lateral table cannot read the side of a join that may be missing".to_owned();
+            return Err(SqlError::InvalidColumnReference { reason, position: self.at(span) });
+        }
         let left_width = left.1.width;
         let kind_of_join = if swapped { JoinKind::Inner } else { kind };
-        let (plan, mut scope) = self.join_on(kind_of_join, left, right, span, |binder, scope| {
+        let (plan, mut scope) = self.join_on(kind_of_join, left, right, &outer, span, |binder, scope| {
             if let JoinConstraint::On(on) = constraint {
                 let operand =
                     binder.without_aggregates("JOIN conditions", |binder| binder.expr(on, scope))?;
-                return binder.condition(operand, "argument of JOIN/ON", on.span());
+                let condition = binder.condition(operand, "argument of JOIN/ON", on.span())?;
+                if kind != JoinKind::Inner {
+                    binder.check_outer_condition(&condition, left_width, on.span())?;
+                }
+                if kind == JoinKind::Full && condition.has_subquery() {
+                    return Err(binder.refuse("a subquery in the condition of FULL JOIN", None, on.span()));
+                }
+                return Ok(condition);
             }
             let equal = using.iter().map(|(a, b)| {
                 let (a, b) = (&scope.columns[*a], &scope.columns[left_columns + b]);
@@ -239,15 +300,48 @@ impl<'a> Binder<'a> {
                     .enumerate()
                     .map(|(place, data_type)| Expr::column(turn(place), data_type))
                     .collect();
-                let join = Plan::Join { kind: JoinKind::Left, left: right, right: left, on };
+                let join =
+                    Plan::Join { kind: JoinKind::Left, left: right, right: left, outer: Vec::new(), on };
                 Plan::Project { input: Box::new(join), exprs }
             }
             plan => plan,
         };
-        if !using.is_empty() {
-            merge_using(&mut scope, &using, left_columns, swapped);
+        for column in &mut scope.columns {
+            let missing = match kind {
+                JoinKind::Full => true,
+                JoinKind::Left => (column.place < left_width) == swapped,
+                _ => false,
+            };
+            column.not_null &= !missing;
         }
+        if using.is_empty() {
+            return Ok((plan, scope));
+        }
+        if kind == JoinKind::Full {
+            return Ok(coalesce_using(plan, scope, &using, left_columns));
+        }
+        merge_using(&mut scope, &using, left_columns, swapped);
         Ok((plan, scope))
+    }
+
+    /// The columns of NATURAL: those of both sides that have one name.
+    fn common_columns(
+        &self,
+        left: &Scope,
+        right: &Scope,
+        span: Span,
+    ) -> Result<Vec<(usize, usize)>, SqlError> {
+        let mut pairs = Vec::new();
+        for (index, column) in left.columns.iter().enumerate().filter(|(_, column)| column.bare) {
+            let same = |other: &ScopeColumn| other.bare && other.name == column.name;
+            let mut others = right.columns.iter().enumerate().filter(|(_, other)| same(other));
+            let Some((other, _)) = others.next() else { continue };
+            if others.next().is_some() || left.columns.iter().filter(|other| same(other)).count() > 1 {
+                return Err(SqlError::AmbiguousColumn { name: column.name.clone(), position: self.at(span) });
+            }
+            pairs.push((index, other));
+        }
+        Ok(pairs)
     }
 
     /// The columns of USING: their indices in the lists of both sides.
@@ -291,6 +385,7 @@ impl<'a> Binder<'a> {
         kind: JoinKind,
         left: Relation,
         right: Relation,
+        outer: &[Expr],
         span: Span,
         on: impl FnOnce(&mut Self, &Scope) -> Result<Expr, SqlError>,
     ) -> Result<Relation, SqlError> {
@@ -301,6 +396,9 @@ impl<'a> Binder<'a> {
         {
             return Err(SqlError::DuplicateAlias { name: name.clone(), position: self.at(span) });
         }
+        // What a lateral table reads of further out stands among the columns to its left, without a name.
+        let (left_plan, outer) = with_columns(left_plan, outer);
+        scope.width = left_plan.types().len();
         scope.append(right_scope);
         if scope.relations.len() > limits::JOIN_INPUTS {
             return Err(SqlError::TooComplex {
@@ -309,7 +407,7 @@ impl<'a> Binder<'a> {
             });
         }
         let on = on(self, &scope)?;
-        let plan = Plan::Join { kind, left: Box::new(left_plan), right: Box::new(right_plan), on };
+        let plan = Plan::Join { kind, left: Box::new(left_plan), right: Box::new(right_plan), outer, on };
         Ok((plan, scope))
     }
 
@@ -324,6 +422,52 @@ impl<'a> Binder<'a> {
         let name = format!("argument of {place}");
         self.coerce(operand, &DataType::Boolean, Context::Implicit, &name, condition.span())
     }
+}
+
+/// Whether a relation is lateral or has a part that is.
+fn is_lateral(factor: &TableFactor) -> bool {
+    match factor {
+        TableFactor::Derived { lateral, .. } => *lateral,
+        TableFactor::NestedJoin { table_with_joins, .. } => {
+            is_lateral(&table_with_joins.relation)
+                || table_with_joins.joins.iter().any(|join| is_lateral(&join.relation))
+        }
+        _ => false,
+    }
+}
+
+/// The columns of USING in a full join: each the value of the side that has one, computed beside both.
+fn coalesce_using(plan: Plan, mut scope: Scope, using: &[(usize, usize)], left_columns: usize) -> Relation {
+    let types = plan.types();
+    let mut exprs: Vec<Expr> =
+        types.into_iter().enumerate().map(|(place, data_type)| Expr::column(place, data_type)).collect();
+    let mut merged = Vec::new();
+    for (left, right) in using {
+        let right = left_columns + right;
+        let column = |index: usize| {
+            let column = &scope.columns[index];
+            Expr::column(column.place, column.data_type.clone())
+        };
+        let (a, b) = (column(*left), column(right));
+        let data_type =
+            super::coercion::common_type(&a.data_type, &b.data_type).unwrap_or_else(|| a.data_type.clone());
+        let sides = vec![cast_node(a, &data_type), cast_node(b, &data_type)];
+        merged.push(ScopeColumn {
+            relation: String::new(),
+            name: scope.columns[*left].name.clone(),
+            data_type: data_type.clone(),
+            place: exprs.len(),
+            bare: true,
+            not_null: false,
+        });
+        exprs.push(Expr::new(ExprKind::Coalesce(sides), data_type));
+        scope.columns[*left].bare = false;
+        scope.columns[right].bare = false;
+    }
+    merged.append(&mut scope.columns);
+    scope.columns = merged;
+    scope.width = exprs.len();
+    (Plan::Project { input: Box::new(plan), exprs }, scope)
 }
 
 /// Makes one column of each pair: shown first, reached by its bare name. In a right join it is the right one.

@@ -17,6 +17,7 @@ mod query;
 mod scope;
 mod select;
 mod stored;
+mod subquery;
 mod types;
 
 use deltaic_types::{Catalog, DataType, TableSchema, limits};
@@ -27,6 +28,7 @@ use sqlparser::{
 
 use aggregate::Aggregates;
 pub use stored::{bind_check, bind_default};
+use subquery::Frame;
 
 use crate::{
     error::SqlError,
@@ -61,6 +63,8 @@ struct CommonTable<'a> {
     cte: &'a ast::Cte,
     /// How many of the others it sees.
     visible: usize,
+    /// How many levels there are around it.
+    frames: usize,
 }
 
 /// The state of binding one statement.
@@ -72,6 +76,12 @@ struct Binder<'a> {
     parameters: Vec<Option<(Option<DataType>, Span)>>,
     aggregates: Aggregates,
     common_tables: Vec<CommonTable<'a>>,
+    /// The query levels around what is being bound, the outermost first.
+    frames: Vec<Frame>,
+    /// The first frame of the FROM clause that is being bound.
+    from_base: usize,
+    /// The place that is being bound, where it allows no subqueries.
+    no_subqueries: Option<&'static str>,
     depth: usize,
     inlined: usize,
 }
@@ -85,6 +95,9 @@ impl<'a> Binder<'a> {
             parameters: Vec::new(),
             aggregates: Aggregates::Forbidden("this place"),
             common_tables: Vec::new(),
+            frames: Vec::new(),
+            from_base: 0,
+            no_subqueries: None,
             depth: 0,
             inlined: 0,
         }

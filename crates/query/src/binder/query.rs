@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::SqlError,
     expression::{Expr, ExprKind},
-    plan::{Plan, Query, ResultColumn, SortKey},
+    plan::{Plan, Query, ResultColumn, SetKind, SortKey},
 };
 
 /// A query body: its columns, those that are literals without a type yet, and hidden ones for its order.
@@ -122,7 +122,7 @@ impl<'a> Binder<'a> {
                 return Err(SqlError::DuplicateAlias { name, position: self.at(cte.alias.name.span) });
             }
             let visible = self.common_tables.len();
-            self.common_tables.push(CommonTable { cte, visible });
+            self.common_tables.push(CommonTable { cte, visible, frames: self.frames.len() });
         }
         Ok(())
     }
@@ -147,33 +147,56 @@ impl<'a> Binder<'a> {
         let mut pending = Vec::new();
         let mut current = body;
         while let SetExpr::SetOperation { left, op, set_quantifier, right } = current {
-            let all = match (op, set_quantifier) {
-                (SetOperator::Union, SetQuantifier::All) => true,
-                (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => false,
-                (SetOperator::Union, _) => return Err(self.refuse("UNION BY NAME", None, body.span())),
+            let all = match set_quantifier {
+                SetQuantifier::All => true,
+                SetQuantifier::None | SetQuantifier::Distinct => false,
+                _ => return Err(self.refuse(&format!("{op} BY NAME"), None, body.span())),
+            };
+            let kind = match (op, all) {
+                (SetOperator::Union, _) => None,
+                (SetOperator::Intersect, false) => Some(SetKind::Intersect),
+                (SetOperator::Intersect, true) => Some(SetKind::IntersectAll),
+                (SetOperator::Except, false) => Some(SetKind::Except),
+                (SetOperator::Except, true) => Some(SetKind::ExceptAll),
                 (op, _) => {
-                    let instead = "Write a left join and test the right side for NULL.";
-                    return Err(self.refuse(&op.to_string(), Some(instead), body.span()));
+                    return Err(self.refuse(&op.to_string(), Some("Use EXCEPT."), body.span()));
                 }
             };
-            pending.push((all, &**right));
+            pending.push((kind, all, op, &**right));
             current = left;
         }
         let mut result = self.set_expr(current, expected)?;
-        while let Some((all, right)) = pending.pop() {
+        while let Some((kind, all, op, right)) = pending.pop() {
             let right_body = self.set_expr(right, expected)?;
-            result = self.union(result, right_body, right.span())?;
-            if !all {
-                result.plan = Plan::Distinct { input: Box::new(result.plan) };
-            }
+            let (left, right, body) = self.same_columns(result, right_body, *op, right.span())?;
+            result = body;
+            result.plan = match kind {
+                Some(kind) => Plan::SetOperation { kind, left: Box::new(left), right: Box::new(right) },
+                None => {
+                    let mut inputs = match left {
+                        Plan::UnionAll { inputs } => inputs,
+                        plan => vec![plan],
+                    };
+                    inputs.push(right);
+                    let sum = Plan::UnionAll { inputs };
+                    if all { sum } else { Plan::Distinct { input: Box::new(sum) } }
+                }
+            };
         }
         Ok(result)
     }
 
-    fn union(&mut self, left: Body, right: Body, span: Span) -> Result<Body, SqlError> {
+    /// Both sides of a set operation with columns of the same types, and what the result's columns are.
+    fn same_columns(
+        &mut self,
+        left: Body,
+        right: Body,
+        op: SetOperator,
+        span: Span,
+    ) -> Result<(Plan, Plan, Body), SqlError> {
         if left.columns.len() != right.columns.len() {
             return Err(SqlError::Syntax {
-                message: "each query of a UNION must have the same number of columns".to_owned(),
+                message: format!("each query of {op} must have the same number of columns"),
                 position: self.at(span),
             });
         }
@@ -187,25 +210,22 @@ impl<'a> Binder<'a> {
                 _ => common_type(a, b),
             };
             types.push(common.ok_or_else(|| SqlError::NoCommonType {
-                place: "UNION".to_owned(),
+                place: op.to_string(),
                 left: a.to_string(),
                 right: b.to_string(),
                 position: self.at(span),
             })?);
             untyped.push(left.untyped[place] && right.untyped[place]);
         }
-        let mut inputs = match with_types(left.plan, &types) {
-            Plan::UnionAll { inputs } => inputs,
-            plan => vec![plan],
-        };
-        inputs.push(with_types(right.plan, &types));
+        let (left_plan, right_plan) = (with_types(left.plan, &types), with_types(right.plan, &types));
         let columns = left
             .columns
             .into_iter()
             .zip(types)
             .map(|(column, data_type)| ResultColumn { data_type, ..column })
             .collect();
-        Ok(Body { plan: Plan::UnionAll { inputs }, columns, untyped, order: Vec::new() })
+        let plan = Plan::UnionAll { inputs: Vec::new() };
+        Ok((left_plan, right_plan, Body { plan, columns, untyped, order: Vec::new() }))
     }
 
     fn values(&mut self, values: &'a ast::Values, expected: Option<&[DataType]>) -> Result<Body, SqlError> {
@@ -333,7 +353,8 @@ impl<'a> Binder<'a> {
         };
         if limit.is_some() || offset.is_some() {
             let input = std::mem::replace(&mut body.plan, Plan::UnionAll { inputs: Vec::new() });
-            body.plan = Plan::TopK { input: Box::new(input), order: body.order.clone(), limit, offset };
+            let order = body.order.clone();
+            body.plan = Plan::TopK { input: Box::new(input), partition: Vec::new(), order, limit, offset };
         }
         Ok(())
     }
@@ -341,7 +362,9 @@ impl<'a> Binder<'a> {
     /// A number of rows; None for NULL.
     fn row_count(&mut self, ast: &'a ast::Expr, clause: &'static str) -> Result<Option<Expr>, SqlError> {
         let scope = Scope::default();
-        let operand = self.without_aggregates(clause, |binder| binder.expr(ast, &scope))?;
+        let operand = self.without_subqueries(clause, |binder| {
+            binder.without_aggregates(clause, |binder| binder.expr(ast, &scope))
+        })?;
         let place = format!("argument of {clause}");
         let expr = self.coerce(operand, &DataType::Bigint, Context::Assignment, &place, ast.span())?;
         match &expr.kind {

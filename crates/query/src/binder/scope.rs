@@ -17,6 +17,8 @@ pub(super) struct ScopeColumn {
     /// Whether the name alone refers to it, and `*` shows it: not so for the second of two columns that
     /// USING made one.
     pub(super) bare: bool,
+    /// Whether it is known never to be NULL.
+    pub(super) not_null: bool,
 }
 
 /// Everything that can be named in one place of a statement.
@@ -50,6 +52,7 @@ impl Scope {
                 data_type: table.columns[place].data_type.clone(),
                 place,
                 bare: true,
+                not_null: table.columns[place].not_null,
             })
             .collect();
         Self {

@@ -1,6 +1,6 @@
 //! SELECT: the select list, groups, DISTINCT, and the order that may need hidden columns.
 
-use deltaic_types::{DataType, limits};
+use deltaic_types::{DataType, Value, limits};
 use sqlparser::{
     ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind, Spanned},
     tokenizer::Span,
@@ -37,13 +37,7 @@ impl<'a> Binder<'a> {
         expected: Option<&[DataType]>,
     ) -> Result<Body, SqlError> {
         self.refuse_clauses(select)?;
-        let distinct = match &select.distinct {
-            None | Some(ast::Distinct::All) => false,
-            Some(ast::Distinct::Distinct) => true,
-            Some(ast::Distinct::On(_)) => {
-                return Err(self.refuse("DISTINCT ON", Some("Use GROUP BY with min or max."), select.span()));
-            }
-        };
+        let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
         let (mut plan, scope) = self.from(&select.from)?;
         let before = std::mem::replace(&mut self.aggregates, Aggregates::Collected(Vec::new()));
         let bound = self.select_parts(select, order, &scope);
@@ -51,7 +45,7 @@ impl<'a> Binder<'a> {
             Aggregates::Collected(calls) => calls,
             Aggregates::Forbidden(_) => Vec::new(),
         };
-        let Parts { outputs, names, mut keys, grouped, having, order_keys, filter } = bound?;
+        let Parts { outputs, names, mut keys, grouped, having, order_keys, mut on_keys, filter } = bound?;
         // Only now has every parameter that is going to have a type got it.
         let mut untyped = Vec::new();
         let mut exprs = Vec::new();
@@ -75,7 +69,8 @@ impl<'a> Binder<'a> {
         let mut order_keys = order_keys;
         if grouped || !calls.is_empty() || having.is_some() {
             let used = exprs.iter().chain(&having);
-            let ordered = order_keys.iter().filter_map(|(key, _)| match key {
+            let sorted = order_keys.iter().map(|(key, _)| key).chain(&on_keys);
+            let ordered = sorted.filter_map(|key| match key {
                 OrderKey::Expr(expr) => Some(expr),
                 OrderKey::Output(_) => None,
             });
@@ -89,7 +84,7 @@ impl<'a> Binder<'a> {
             if let Some(having) = &mut having {
                 *having = over(self, having)?;
             }
-            for (key, _) in &mut order_keys {
+            for key in order_keys.iter_mut().map(|(key, _)| key).chain(&mut on_keys) {
                 if let OrderKey::Expr(expr) = key {
                     *expr = over(self, expr)?;
                 }
@@ -126,9 +121,32 @@ impl<'a> Binder<'a> {
             };
             keys.push(self.criterion(column, criterion)?);
         }
+        let mut partition: Vec<usize> = Vec::new();
+        for key in on_keys {
+            let column = match key {
+                OrderKey::Output(column) => column,
+                OrderKey::Expr(expr) => exprs.iter().position(|other| *other == expr).unwrap_or_else(|| {
+                    exprs.push(expr);
+                    exprs.len() - 1
+                }),
+            };
+            if !partition.contains(&column) {
+                partition.push(column);
+            }
+        }
+        if keys.iter().take(partition.len()).any(|key| !partition.contains(&key.column)) {
+            return Err(SqlError::InvalidColumnReference {
+                reason: "SELECT DISTINCT ON expressions must match initial ORDER BY expressions".to_owned(),
+                position: self.at(select.span()),
+            });
+        }
         plan = project(plan, exprs);
         if distinct {
             plan = Plan::Distinct { input: Box::new(plan) };
+        } else if matches!(select.distinct, Some(ast::Distinct::On(_))) {
+            let one = Expr::literal(Value::Integer(1), DataType::Bigint);
+            let (input, order) = (Box::new(plan), keys.clone());
+            plan = Plan::TopK { input, partition, order, limit: Some(one), offset: None };
         }
         Ok(Body { plan, columns, untyped, order: keys })
     }
@@ -224,8 +242,20 @@ impl<'a> Binder<'a> {
             };
             order_keys.push((key, criterion));
         }
+        let mut on_keys = Vec::new();
+        if let Some(ast::Distinct::On(list)) = &select.distinct {
+            for expr in list {
+                on_keys.push(match self.output_reference(expr, &columns)? {
+                    Some(column) => OrderKey::Output(column),
+                    None => {
+                        let operand = self.expr(expr, scope)?;
+                        OrderKey::Expr(self.settle(operand)?)
+                    }
+                });
+            }
+        }
         let grouped = !group_by.is_empty();
-        Ok(Parts { outputs, names, keys, grouped, having, order_keys, filter })
+        Ok(Parts { outputs, names, keys, grouped, having, order_keys, on_keys, filter })
     }
 
     /// A name that two different columns of the select list have cannot order them.
@@ -355,6 +385,8 @@ struct Parts<'a> {
     grouped: bool,
     having: Option<Expr>,
     order_keys: Vec<(OrderKey, &'a ast::OrderByExpr)>,
+    /// DISTINCT ON.
+    on_keys: Vec<OrderKey>,
     filter: Option<Expr>,
 }
 
@@ -439,6 +471,15 @@ fn figured_name(expr: &ast::Expr) -> Option<String> {
             return else_result.as_deref().and_then(strong_name).or_else(|| Some("case".to_owned()));
         }
         E::Array(_) => "array".to_owned(),
+        E::Exists { .. } => "exists".to_owned(),
+        E::Subquery(query) => match &*query.body {
+            ast::SetExpr::Select(select) => match select.projection.first()? {
+                SelectItem::UnnamedExpr(expr) => return figured_name(expr),
+                SelectItem::ExprWithAlias { alias, .. } => folded(alias),
+                _ => return None,
+            },
+            _ => return None,
+        },
         E::Extract { .. } => "extract".to_owned(),
         E::Ceil { .. } => "ceil".to_owned(),
         E::Floor { .. } => "floor".to_owned(),

@@ -45,7 +45,9 @@ pub(super) fn default_of(
     data_type: &DataType,
 ) -> Result<Expr, SqlError> {
     let mut binder = Binder::new(parsed, context);
-    let operand = binder.without_aggregates("DEFAULT", |binder| binder.expr(ast, &Scope::default()))?;
+    let operand = binder.without_subqueries("DEFAULT", |binder| {
+        binder.without_aggregates("DEFAULT", |binder| binder.expr(ast, &Scope::default()))
+    })?;
     binder.refuse_parameters("DEFAULT")?;
     let span = sqlparser::ast::Spanned::span(ast);
     let expr = binder.coerce(operand, data_type, Context::Assignment, "DEFAULT", span)?;
@@ -60,7 +62,9 @@ pub(super) fn check_expr(
     scope: &Scope,
 ) -> Result<Expr, SqlError> {
     let mut binder = Binder::new(parsed, context);
-    let operand: Operand = binder.without_aggregates("CHECK", |binder| binder.expr(ast, scope))?;
+    let operand: Operand = binder.without_subqueries("CHECK", |binder| {
+        binder.without_aggregates("CHECK", |binder| binder.expr(ast, scope))
+    })?;
     binder.refuse_parameters("CHECK")?;
     binder.condition(operand, "argument of CHECK", sqlparser::ast::Spanned::span(ast))
 }

@@ -90,7 +90,9 @@ fn code(expr: &Expr, place: Places) -> Code {
             Code::Column(input, slot)
         }
         ExprKind::Literal(value) => Code::Constant(value.clone()),
-        ExprKind::Parameter(_) => Code::computed(|_| Err(unbound())),
+        ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Subquery(_) => {
+            Code::computed(|_| Err(unbound()))
+        }
         ExprKind::Case(branches, otherwise) => case(branches, otherwise, place),
         ExprKind::Coalesce(list) => {
             let list = codes(list, place);

@@ -54,6 +54,10 @@ fn write(text: &mut String, expr: &Expr, place: Places) {
         ExprKind::Parameter(number) => {
             let _ = write!(text, "${}", number + 1);
         }
+        ExprKind::Outer(place) => {
+            let _ = write!(text, "outer.{place}");
+        }
+        ExprKind::Subquery(_) => text.push_str("(subquery)"),
         ExprKind::Literal(value) => {
             let _ = write!(text, "{value:?}");
         }

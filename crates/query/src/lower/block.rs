@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use deltaic_dataflow::{Join, JoinInput, KeyColumn, Map, NodeId, Operator, Path, Probe, Scalar};
 use deltaic_types::{TableId, limits};
 
-use super::{LowerError, Lowered, Lowering, place_parameters};
+use super::{LowerError, Lowered, Lowering, reads_domain};
 use crate::{
     compile,
     expression::{Comparison, Expr, ExprKind},
@@ -51,8 +51,8 @@ pub(super) fn flatten(plan: &Plan, position: Position) -> Block<'_> {
             block.conditions.extend(substitute(predicate, &block.output).conjuncts());
             block
         }
-        Plan::Join { kind: JoinKind::Inner, left, right, on }
-            if position != Position::Inside || !can_fail(on) =>
+        Plan::Join { kind: JoinKind::Inner, left, right, outer, on }
+            if outer.is_empty() && position != Position::Inside || !can_fail(on) =>
         {
             let mut block = flatten(left, Position::Inside);
             let right = flatten(right, Position::Inside);
@@ -87,7 +87,7 @@ struct Leaf {
     node: NodeId,
     /// The table, where the node is its input.
     table: Option<TableId>,
-    /// How many parameters its rows begin with.
+    /// How many columns of the domain its rows begin with.
     prefix: usize,
 }
 
@@ -120,26 +120,29 @@ impl Lowering<'_> {
                 Leaf { prefix, .. } => (*leaf, prefix + column),
             })
             .collect();
-        let count = self.parameters.map_or(0, |(_, count)| count);
-        let reads_parameters = block.conditions.iter().chain(&block.output).any(Expr::has_parameter);
+        let count = self.domain.map_or(0, |domain| domain.width);
+        let reads = block.conditions.iter().chain(&block.output).any(reads_domain);
         let mut owner = leaves.iter().position(|leaf| leaf.prefix > 0);
-        if let (Some((relation, _)), true, None) = (self.parameters, reads_parameters, owner) {
-            let node = self.graph.add(Operator::Input(relation));
-            leaves.push(Leaf { node, table: None, prefix: count });
+        if let (Some(domain), true, None) = (self.domain, reads, owner) {
+            leaves.push(Leaf { node: domain.node, table: None, prefix: count });
             owner = Some(leaves.len() - 1);
         }
         if leaves.len() > limits::JOIN_INPUTS {
             return Err(LowerError::TooManyJoins { inputs: leaves.len(), limit: limits::JOIN_INPUTS });
         }
-        // Parameters are columns of the leaf that owns them.
+        // The domain's columns are those of the leaf that owns them.
         let parameter_base = places.len();
         let prefix = owner.map_or(0, |_| count);
         places.extend(owner.into_iter().flat_map(|owner| (0..count).map(move |place| (owner, place))));
-        let settle = |expr: &Expr| place_parameters(expr, &|number| parameter_base + number);
+        let settle = |expr: &Expr| {
+            let at = |place| parameter_base + place;
+            self.domain.map_or_else(|| expr.clone(), |domain| domain.settle(expr, &at))
+        };
         let shape = Shape {
             conditions: block.conditions.iter().map(settle).collect(),
             output: block.output.iter().map(settle).collect(),
             prefix: owner.into_iter().flat_map(|owner| (0..count).map(move |place| (owner, place))).collect(),
+            parameters: owner.and(self.domain).map_or(0, |domain| domain.parameters),
             leaves,
             places,
         };
@@ -159,7 +162,7 @@ impl Lowering<'_> {
             return leaf.node;
         }
         let project = if same { None } else { Some(project) };
-        self.graph.add(Operator::Map(Map { input: leaf.node, filter, project, prefix: leaf.prefix }))
+        self.graph.add(Operator::Map(Map { input: leaf.node, filter, project, prefix: shape.parameters }))
     }
 
     /// A block of several leaves.
@@ -187,7 +190,7 @@ impl Lowering<'_> {
             paths,
             conditions: conditions.iter().map(|condition| shape.compile(condition)).collect(),
             project: shape.project(),
-            prefix: shape.prefix_scalars(),
+            prefix: shape.prefix_scalars()[..shape.parameters].to_vec(),
         };
         self.graph.add(Operator::Join(join))
     }
@@ -214,12 +217,7 @@ impl Lowering<'_> {
             let index: Vec<KeyColumn> =
                 access.key.iter().map(|(column, _)| KeyColumn::ascending(*column)).collect();
             let node = shape.leaves[leaf].node;
-            let is_base = shape.leaves[leaf].table.is_some() || shape.is_parameters(leaf, self);
-            let integral = if is_base {
-                node
-            } else {
-                self.graph.add(Operator::Arrange { input: node, key: index.clone() })
-            };
+            let integral = self.integral(node, &index);
             probes.push(Probe {
                 input: leaf,
                 integral,
@@ -249,7 +247,7 @@ impl Lowering<'_> {
                 }
             }
         }
-        // Two dependent leaves meet only in the same parameters.
+        // Two dependent leaves meet only in the same row of the domain.
         let other = bound.iter().find(|other| shape.leaves[**other].prefix > 0);
         let exact = if let (Some(other), true) = (other, shape.leaves[leaf].prefix > 0) {
             let count = shape.leaves[leaf].prefix;
@@ -313,8 +311,10 @@ struct Shape {
     places: Vec<(usize, usize)>,
     conditions: Vec<Expr>,
     output: Vec<Expr>,
-    /// Where the parameters are.
+    /// Where the domain's columns are.
     prefix: Vec<(usize, usize)>,
+    /// How many of these are the template's parameters.
+    parameters: usize,
 }
 
 impl Shape {
@@ -332,13 +332,6 @@ impl Shape {
 
     fn leaves_of(&self, expr: &Expr) -> BTreeSet<usize> {
         expr.columns().into_iter().map(|place| self.places[place].0).collect()
-    }
-
-    fn is_parameters(&self, leaf: usize, lowering: &Lowering<'_>) -> bool {
-        // The relation of the parameters itself: its rows are nothing but the prefix.
-        lowering.parameters.is_some_and(|(relation, _)| {
-            lowering.graph.operator(self.leaves[leaf].node) == &Operator::Input(relation)
-        })
     }
 
     /// The column of `leaf` that the condition equates with a value of the bound leaves, and that value.

@@ -2,16 +2,20 @@
 //!
 //! A query is a template with parameters, and a template has one circuit: the dependent join of the relation
 //! of its live parameter tuples with the plan (Neumann and Kemper, "Unnesting Arbitrary Queries", 2015). So
-//! a subscription is a row of that relation. Invariant: a node is *dependent* when its rows begin with the
-//! parameters they belong to; whatever reads a parameter is dependent, a dependent node's groups, windows and
-//! matches never mix two tuples, and the root of a template with parameters is dependent.
+//! a subscription is a row of that relation. Subqueries and lateral tables are lowered by the same rule: beneath
+//! a dependent join the relation is that of the different outer values of the left side.
+//!
+//! Invariant: what a plan is computed for is its [`Domain`]; a node is *dependent* when its rows begin with the
+//! row of the domain they belong to; whatever reads a parameter or an outer column is dependent, a dependent
+//! node's groups, windows and matches never mix two rows of the domain, and the root of a template with parameters
+//! is dependent.
 
 mod block;
-mod outer;
+mod match_join;
 
 use deltaic_dataflow::{
     Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path,
-    Probe, RelationId, Scalar, TopK,
+    Probe, RelationId, Scalar, SetOperation, TopK,
 };
 use deltaic_types::{DataType, EvalError, Row, TableId, Value};
 use thiserror::Error;
@@ -36,10 +40,6 @@ pub trait Tables {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LowerError {
-    /// LIMIT or OFFSET is a parameter: such a query has an instance of its own for each tuple; put the value
-    /// in place of the parameter and lower again.
-    #[error("LIMIT and OFFSET with a parameter have no shared circuit")]
-    NeedsInstance,
     /// LIMIT or OFFSET is negative.
     #[error("{clause} must not be negative")]
     NegativeLimit {
@@ -77,7 +77,11 @@ pub fn lower(
     graph: &mut Graph,
     tables: &dyn Tables,
 ) -> Result<Circuit, LowerError> {
-    let mut lowering = Lowering { graph, parameters, tables };
+    let domain = parameters.map(|(relation, parameters)| {
+        let node = graph.add(Operator::Input(relation));
+        Domain { node, parameters, width: parameters }
+    });
+    let mut lowering = Lowering { graph, domain, tables };
     let mut output = lowering.plan(&query.plan)?;
     if parameters.is_some() {
         output = lowering.dependent(output);
@@ -101,9 +105,41 @@ struct Lowered {
     width: usize,
 }
 
+/// The rows that a plan is computed for, each once: a template's live tuples, and beneath a dependent join these
+/// with the values of the outer columns, or the outer values alone where nothing beneath reads a parameter.
+#[derive(Debug, Clone, Copy)]
+struct Domain {
+    node: NodeId,
+    /// How many of the first columns are the template's parameters: all, or none.
+    parameters: usize,
+    /// How many columns there are.
+    width: usize,
+}
+
+impl Domain {
+    /// The column of a parameter or an outer column; None for any other leaf of an expression.
+    fn place(&self, leaf: &Expr) -> Option<usize> {
+        match leaf.kind {
+            ExprKind::Parameter(number) => Some(number),
+            ExprKind::Outer(place) => Some(self.parameters + place),
+            _ => None,
+        }
+    }
+
+    /// The expression with what it reads of the domain as columns, which are `at` their places in it.
+    fn settle(&self, expr: &Expr, at: &dyn Fn(usize) -> usize) -> Expr {
+        expr.map_leaves(&mut |leaf| Some(Expr::column(at(self.place(leaf)?), leaf.data_type.clone())))
+    }
+}
+
+/// Whether an expression reads the domain.
+fn reads_domain(expr: &Expr) -> bool {
+    expr.has_parameter() || expr.has_outer()
+}
+
 struct Lowering<'a> {
     graph: &'a mut Graph,
-    parameters: Option<(RelationId, usize)>,
+    domain: Option<Domain>,
     tables: &'a dyn Tables,
 }
 
@@ -111,8 +147,8 @@ impl Lowering<'_> {
     fn plan(&mut self, plan: &Plan) -> Result<Lowered, LowerError> {
         match plan {
             Plan::Scan { .. } | Plan::Filter { .. } | Plan::Project { .. } => self.block(plan),
-            Plan::Join { kind: plan::JoinKind::Inner, .. } => self.block(plan),
-            Plan::Join { kind: plan::JoinKind::Left, left, right, on } => self.left_join(left, right, on),
+            Plan::Join { kind: plan::JoinKind::Inner, outer, .. } if outer.is_empty() => self.block(plan),
+            Plan::Join { kind, left, right, outer, on } => self.match_join(*kind, left, right, outer, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
             Plan::Distinct { input } => {
@@ -131,34 +167,70 @@ impl Lowering<'_> {
                 let inputs = lowered.into_iter().map(|input| input.node).collect();
                 Ok(Lowered { node: self.graph.add(Operator::Union { inputs }), dependent, width })
             }
-            Plan::TopK { input, order, limit, offset } => {
-                let limit = bound(limit.as_ref(), "LIMIT")?;
-                let offset = bound(offset.as_ref(), "OFFSET")?.unwrap_or(0);
-                let input = self.plan(input)?;
+            Plan::SetOperation { kind, left, right } => {
+                let (mut left, mut right) = (self.plan(left)?, self.plan(right)?);
+                if left.dependent || right.dependent {
+                    (left, right) = (self.dependent(left), self.dependent(right));
+                }
+                let operation = SetOperation { kind: *kind, left: left.node, right: right.node };
+                Ok(Lowered { node: self.graph.add(Operator::SetOperation(operation)), ..left })
+            }
+            Plan::TopK { input, partition, order, limit, offset } => {
+                let mut input = self.plan(input)?;
+                if limit.iter().chain(offset).any(reads_domain) {
+                    input = self.dependent(input);
+                }
+                let limit = self.row_count(limit.as_ref(), "LIMIT")?;
+                let offset = self.row_count(offset.as_ref(), "OFFSET")?;
                 let prefix = self.prefix(input);
+                let partition = (0..prefix).chain(partition.iter().map(|place| prefix + place)).collect();
                 let order = order.iter().map(|key| sort_key(key, prefix)).collect();
-                let node =
-                    self.graph.add(Operator::TopK(TopK { input: input.node, prefix, order, offset, limit }));
-                Ok(Lowered { node, ..input })
+                let top_k = TopK { input: input.node, partition, order, offset, limit };
+                Ok(Lowered { node: self.graph.add(Operator::TopK(top_k)), ..input })
             }
         }
     }
 
-    /// How many parameters a node's rows begin with.
+    /// How many columns of the domain a node's rows begin with.
     fn prefix(&self, lowered: Lowered) -> usize {
-        match self.parameters {
-            Some((_, count)) if lowered.dependent => count,
-            _ => 0,
+        self.domain.filter(|_| lowered.dependent).map_or(0, |domain| domain.width)
+    }
+
+    /// How many of these are the template's parameters, to which errors belong.
+    fn parameters(&self, lowered: Lowered) -> usize {
+        self.domain.filter(|_| lowered.dependent).map_or(0, |domain| domain.parameters)
+    }
+
+    /// The node that joins probe for a node's rows by a key.
+    fn integral(&mut self, node: NodeId, key: &[KeyColumn]) -> NodeId {
+        match self.graph.operator(node) {
+            Operator::Input(_) => node,
+            _ => self.graph.add(Operator::Arrange { input: node, key: key.to_vec() }),
         }
     }
 
-    /// The node's rows once for each live parameter tuple.
+    /// A number of rows: a scalar over the values of a partition, which begin with the domain's.
+    fn row_count(&self, expr: Option<&Expr>, clause: &'static str) -> Result<Scalar, LowerError> {
+        let Some(expr) = expr else { return Ok(Scalar::constant(Value::Null)) };
+        match self.domain {
+            Some(domain) if reads_domain(expr) => {
+                Ok(compile(&domain.settle(expr, &|place| place), &|place| (0, place)))
+            }
+            _ => match compile(expr, &|place| (0, place)).eval(&[Row::empty()])? {
+                Value::Integer(..0) => Err(LowerError::NegativeLimit { clause }),
+                value => Ok(Scalar::constant(value)),
+            },
+        }
+    }
+
+    /// The node's rows once for each row of the domain.
     fn dependent(&mut self, input: Lowered) -> Lowered {
-        let Some((relation, count)) = self.parameters else { return input };
+        let Some(domain) = self.domain else { return input };
         if input.dependent {
             return input;
         }
-        let parameters = self.graph.add(Operator::Input(relation));
+        let count = domain.width;
+        let each = self.integral(domain.node, &[]);
         let rows = self.graph.add(Operator::Arrange { input: input.node, key: Vec::new() });
         let prefix: Vec<Scalar> = (0..count).map(|place| Scalar::column(0, place)).collect();
         let columns = (0..input.width).map(|place| Scalar::column(1, place));
@@ -175,21 +247,23 @@ impl Lowering<'_> {
         };
         let join = Join {
             inputs: vec![
-                JoinInput { source: parameters, filter: Vec::new() },
+                JoinInput { source: domain.node, filter: Vec::new() },
                 JoinInput { source: input.node, filter: Vec::new() },
             ],
-            paths: vec![every(1, rows), every(0, parameters)],
+            paths: vec![every(1, rows), every(0, each)],
             conditions: Vec::new(),
             project: prefix.iter().cloned().chain(columns).collect(),
-            prefix,
+            prefix: prefix[..domain.parameters].to_vec(),
         };
         Lowered { node: self.graph.add(Operator::Join(join)), dependent: true, width: input.width }
     }
 
-    /// Expressions over a node's rows: columns behind the prefix, parameters in it.
+    /// Expressions over a node's rows: columns behind the prefix, what is read of the domain in it.
     fn compile_over(&self, expr: &Expr, input: Lowered) -> Scalar {
         let prefix = self.prefix(input);
-        let placed = place_parameters(&move_columns(expr, |place| place + prefix), &|place| place);
+        let moved = move_columns(expr, |place| place + prefix);
+        let placed =
+            self.domain.map_or_else(|| moved.clone(), |domain| domain.settle(&moved, &|place| place));
         compile(&placed, &|place| (0, place))
     }
 
@@ -220,7 +294,7 @@ impl Lowering<'_> {
     ) -> Result<Lowered, LowerError> {
         let mut lowered = self.plan(input)?;
         let parts = calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
-        if keys.iter().chain(parts).any(Expr::has_parameter) {
+        if keys.iter().chain(parts).any(reads_domain) {
             lowered = self.dependent(lowered);
         }
         let prefix = self.prefix(lowered);
@@ -238,40 +312,19 @@ impl Lowering<'_> {
             })
             .collect();
         // Without GROUP BY there is one row for each live tuple, whatever rows there are.
-        let groups = match (keys.is_empty(), self.parameters) {
+        let groups = match (keys.is_empty(), self.domain) {
             (false, _) => None,
-            (true, Some((relation, _))) if lowered.dependent => {
-                Some(self.graph.add(Operator::Input(relation)))
-            }
+            (true, Some(domain)) if lowered.dependent => Some(domain.node),
             (true, _) => Some(self.graph.add(Operator::Constant(vec![Row::empty()]))),
         };
         let node = self.graph.add(Operator::Aggregate(Aggregate {
             input: lowered.node,
             groups,
             key,
-            prefix,
+            prefix: self.parameters(lowered),
             calls: compiled,
         }));
         Ok(Lowered { node, dependent: lowered.dependent, width: keys.len() + calls.len() })
-    }
-}
-
-/// The expression with each parameter replaced by the column at the place it has.
-fn place_parameters(expr: &Expr, place: &dyn Fn(usize) -> usize) -> Expr {
-    expr.map_leaves(&mut |leaf| match leaf.kind {
-        ExprKind::Parameter(number) => Some(Expr::column(place(number), leaf.data_type.clone())),
-        _ => None,
-    })
-}
-
-fn bound(expr: Option<&Expr>, clause: &'static str) -> Result<Option<u64>, LowerError> {
-    let Some(expr) = expr else { return Ok(None) };
-    if expr.has_parameter() {
-        return Err(LowerError::NeedsInstance);
-    }
-    match compile(expr, &|place| (0, place)).eval(&[Row::empty()])? {
-        Value::Integer(n) => u64::try_from(n).map(Some).map_err(|_| LowerError::NegativeLimit { clause }),
-        _ => Ok(None),
     }
 }
 

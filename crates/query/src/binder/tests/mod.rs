@@ -96,8 +96,12 @@ fn show(plan: &Plan) -> String {
         }
         Plan::Filter { input, predicate } => format!("filter {} [{}]", show_expr(predicate), show(input)),
         Plan::Project { input, exprs } => format!("project {} [{}]", show_exprs(exprs), show(input)),
-        Plan::Join { kind, left, right, on } => {
-            format!("{kind:?} on {} [{}] [{}]", show_expr(on), show(left), show(right)).to_lowercase()
+        Plan::Join { kind, left, right, outer, on } => {
+            let outer = if outer.is_empty() { String::new() } else { format!(" outer {outer:?}") };
+            format!("{kind:?} on {}{outer} [{}] [{}]", show_expr(on), show(left), show(right)).to_lowercase()
+        }
+        Plan::SetOperation { kind, left, right } => {
+            format!("{kind:?} [{}] [{}]", show(left), show(right)).to_lowercase()
         }
         Plan::Aggregate { input, keys, calls } => {
             let calls: Vec<String> = calls.iter().map(show_call).collect();
@@ -108,9 +112,11 @@ fn show(plan: &Plan) -> String {
             let inputs: Vec<String> = inputs.iter().map(|input| format!("[{}]", show(input))).collect();
             format!("union {}", inputs.join(" "))
         }
-        Plan::TopK { input, order, limit, offset } => {
+        Plan::TopK { input, partition, order, limit, offset } => {
             let count = |expr: &Option<Expr>| expr.as_ref().map_or_else(|| "-".to_owned(), show_expr);
-            format!("top ({}) {} {} [{}]", show_order(order), count(limit), count(offset), show(input))
+            let each = if partition.is_empty() { String::new() } else { format!(" of each {partition:?}") };
+            let window = format!("{} {}", count(limit), count(offset));
+            format!("top{each} ({}) {window} [{}]", show_order(order), show(input))
         }
     }
 }
