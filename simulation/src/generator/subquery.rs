@@ -37,11 +37,8 @@ impl Generator {
             }
         }
         if self.random.one_in(2) {
-            let columns = if self.random.one_in(3) {
-                own.iter().chain(outer).cloned().collect()
-            } else {
-                own.clone()
-            };
+            let columns =
+                if self.random.one_in(3) { own.iter().chain(outer).cloned().collect() } else { own.clone() };
             conditions.push(self.condition(&columns, 1));
         }
         let condition = match &conditions[..] {

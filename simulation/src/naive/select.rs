@@ -51,7 +51,9 @@ pub(super) fn query(around: Around<'_>, query: &Query) -> Result<Vec<Vec<V>>, Fa
     {
         let places = list.iter().map(place_of).collect::<Result<Vec<usize>, _>>()?;
         let mut seen = std::collections::BTreeSet::new();
-        rows.retain(|row| seen.insert(places.iter().map(|place| row[*place].canonical()).collect::<Vec<_>>()));
+        rows.retain(|row| {
+            seen.insert(places.iter().map(|place| row[*place].canonical()).collect::<Vec<_>>())
+        });
     }
     if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
         let number = |expr: &Expr| match evaluate(expr, &Scope::empty(around))? {

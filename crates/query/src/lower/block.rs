@@ -52,7 +52,7 @@ pub(super) fn flatten(plan: &Plan, position: Position) -> Block<'_> {
             block
         }
         Plan::Join { kind: JoinKind::Inner, left, right, outer, on }
-            if outer.is_empty() && position != Position::Inside || !can_fail(on) =>
+            if outer.is_empty() && (position != Position::Inside || !can_fail(on)) =>
         {
             let mut block = flatten(left, Position::Inside);
             let right = flatten(right, Position::Inside);
