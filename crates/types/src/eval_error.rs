@@ -94,6 +94,24 @@ pub enum EvalError {
         /// The most bytes a value may have.
         limit: usize,
     },
+    /// A recursion that derives further rows after so many rounds.
+    #[error(
+        "the recursion does not end within {limit} rounds: bound it by a condition in its second query, or use \
+         UNION in place of UNION ALL"
+    )]
+    RecursionTooDeep {
+        /// The most rounds.
+        limit: u32,
+    },
+    /// A recursion that yields more rows than this and would derive further ones.
+    #[error(
+        "the recursion yields more than {limit} rows and does not end: bound it by a condition in its second query, \
+         or use UNION in place of UNION ALL"
+    )]
+    RecursionTooLarge {
+        /// The most rows.
+        limit: i64,
+    },
     /// NULL where NULL is not allowed (a not-null column, an array bound).
     #[error("null value where none is allowed: {place}")]
     NullNotAllowed {
@@ -133,7 +151,8 @@ impl EvalError {
             },
             Self::InvalidPattern { .. } => "22025",
             Self::NotSupported { .. } => "0A000",
-            Self::ValueTooLong { .. } | Self::TooMuchWork => "54000",
+            Self::ValueTooLong { .. } | Self::TooMuchWork | Self::RecursionTooLarge { .. } => "54000",
+            Self::RecursionTooDeep { .. } => "54001",
             Self::NullNotAllowed { .. } => "22004",
         }
     }
