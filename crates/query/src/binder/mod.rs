@@ -14,6 +14,7 @@ mod expression;
 mod from;
 mod operator;
 mod query;
+mod recursive;
 mod scope;
 mod select;
 mod stored;
@@ -61,6 +62,8 @@ struct CommonTable<'a> {
     cte: &'a ast::Cte,
     /// How many of the others it sees.
     visible: usize,
+    /// Whether it stands in a WITH RECURSIVE, and so may read itself.
+    recursive: bool,
 }
 
 /// The state of binding one statement.
@@ -72,6 +75,8 @@ struct Binder<'a> {
     parameters: Vec<Option<(Option<DataType>, Span)>>,
     aggregates: Aggregates,
     common_tables: Vec<CommonTable<'a>>,
+    /// The common tables of WITH RECURSIVE that are being bound, the innermost last.
+    open: Vec<recursive::Open>,
     depth: usize,
     inlined: usize,
 }
@@ -85,6 +90,7 @@ impl<'a> Binder<'a> {
             parameters: Vec::new(),
             aggregates: Aggregates::Forbidden("this place"),
             common_tables: Vec::new(),
+            open: Vec::new(),
             depth: 0,
             inlined: 0,
         }

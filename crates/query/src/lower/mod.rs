@@ -8,12 +8,14 @@
 
 mod block;
 mod outer;
+mod recursive;
 
 use deltaic_dataflow::{
     Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path,
     Probe, RelationId, Scalar, TopK,
 };
 use deltaic_types::{DataType, EvalError, Row, TableId, Value};
+pub(crate) use recursive::recurs;
 use thiserror::Error;
 
 use crate::{
@@ -77,7 +79,7 @@ pub fn lower(
     graph: &mut Graph,
     tables: &dyn Tables,
 ) -> Result<Circuit, LowerError> {
-    let mut lowering = Lowering { graph, parameters, tables };
+    let mut lowering = Lowering { graph, parameters, tables, feedback: None };
     let mut output = lowering.plan(&query.plan)?;
     if parameters.is_some() {
         output = lowering.dependent(output);
@@ -105,6 +107,8 @@ struct Lowering<'a> {
     graph: &'a mut Graph,
     parameters: Option<(RelationId, usize)>,
     tables: &'a dyn Tables,
+    /// The recursive relation inside of a step.
+    feedback: Option<Lowered>,
 }
 
 impl Lowering<'_> {
@@ -115,6 +119,10 @@ impl Lowering<'_> {
             Plan::Join { kind: plan::JoinKind::Left, left, right, on } => self.left_join(left, right, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
+            Plan::Recursive { base, step, all } => self.recursive(base, step, *all),
+            Plan::Recurring { .. } => {
+                Ok(self.feedback.expect("invariant: a recursive relation is read in its step"))
+            }
             Plan::Distinct { input } => {
                 let input = self.plan(input)?;
                 let node = self.graph.add(Operator::Distinct { input: input.node });
