@@ -13,6 +13,7 @@ use super::{
     Database,
     expression::{Scope, arguments, evaluate, holds},
     last,
+    recursive::with_common_tables,
     value::{Failure, V},
 };
 
@@ -20,7 +21,9 @@ use super::{
 type Relation = (Vec<(String, String)>, Vec<Vec<V>>);
 
 pub(super) fn query(database: &Database, query: &Query, parameters: &[V]) -> Result<Vec<Vec<V>>, Failure> {
-    let (_, mut rows) = body(database, &query.body, parameters)?;
+    let with = query.with.as_ref();
+    let extended = with.map(|with| with_common_tables(database, with, query, parameters)).transpose()?;
+    let (_, mut rows) = body(extended.as_ref().unwrap_or(database), &query.body, parameters)?;
     if let Some(order) = &query.order_by {
         let OrderByKind::Expressions(keys) = &order.kind else {
             return Err(Failure::Unsupported(order.to_string()));
@@ -72,7 +75,7 @@ pub(super) fn query(database: &Database, query: &Query, parameters: &[V]) -> Res
     Ok(rows)
 }
 
-fn body(database: &Database, body: &SetExpr, parameters: &[V]) -> Result<Relation, Failure> {
+pub(super) fn body(database: &Database, body: &SetExpr, parameters: &[V]) -> Result<Relation, Failure> {
     match body {
         SetExpr::Select(select) => self::select(database, select, parameters),
         SetExpr::Query(inner) => Ok((Vec::new(), query(database, inner, parameters)?)),
