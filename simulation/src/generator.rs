@@ -167,8 +167,18 @@ impl Generator {
     pub fn query(&mut self) -> QueryCase {
         self.in_query = true;
         self.nested = false;
-        let plain = !self.random.one_in(8);
-        let (mut sql, width) = if plain { self.select(true) } else { self.set_operation() };
+        // The step of a recursion joins; what a subquery may read there is tested by hand.
+        self.level = 2;
+        let recursion = if self.random.one_in(6) { Some(self.recursion()) } else { None };
+        self.level = 0;
+        let own = self.parameters.len();
+        let plain = recursion.is_some() || !self.random.one_in(8);
+        let (mut sql, mut width) = if plain { self.select(true) } else { self.set_operation() };
+        while recursion.is_some() && !sql.contains(" rec AS ") {
+            // A common table that nobody reads is never looked at, nor are its parameters.
+            self.parameters.truncate(own);
+            (sql, width) = self.select(true);
+        }
         let distinct_on = plain && self.random.one_in(12) && !sql.contains("GROUP BY");
         if distinct_on && sql.starts_with("SELECT ") && !sql.starts_with("SELECT DISTINCT") {
             let places = if width > 1 && self.random.one_in(2) { "1, 2" } else { "1" };
@@ -201,8 +211,74 @@ impl Generator {
                 }
             }
         }
+        if let Some(recursion) = recursion {
+            sql = format!("{recursion} {sql}");
+            self.tables.retain(|table| table.name != "rec");
+        }
         self.in_query = false;
         QueryCase { sql, parameters: std::mem::take(&mut self.parameters), nested: self.nested }
+    }
+
+    /// A recursive common table that ends on any data, known as a table from here on: over the values of a column,
+    /// or up to a depth. A table is a graph with an edge from `id` to `c0`.
+    fn recursion(&mut self) -> String {
+        let bounded = self.random.one_in(2);
+        let all = bounded && self.random.one_in(2);
+        let names = |alias: &str, table: &TableShape| -> Columns {
+            table.columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect()
+        };
+        let table = self.random.pick(&self.tables.clone()).clone();
+        let columns = names("b", &table);
+        let start = self.scalar(Kind::Int, &columns, 1);
+        let condition = if self.random.one_in(4) {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.condition(&columns, 1))
+        };
+        let depth = if bounded { ", 0" } else { "" };
+        let base = format!("SELECT {start}{depth} FROM {} AS b{condition}", table.name);
+        let table = self.random.pick(&self.tables.clone()).clone();
+        let mut columns = names("s", &table);
+        let (from, to) = *self.random.pick(&[("id", "c0"), ("c0", "id")]);
+        let join = *self.random.pick(&["JOIN", "JOIN", "LEFT JOIN"]);
+        let from = match self.random.below(4) {
+            0 if join == "JOIN" => format!("{} AS s JOIN rec ON s.{from} = rec.k0", table.name),
+            _ => format!("rec {join} {} AS s ON s.{from} = rec.k0", table.name),
+        };
+        columns.push(("rec.k0".to_owned(), Kind::Int));
+        let next = if bounded && self.random.one_in(3) {
+            self.scalar(Kind::Int, &columns, 1)
+        } else {
+            format!("s.{to}")
+        };
+        let (depth, mut conditions) = if bounded {
+            columns.push(("rec.k1".to_owned(), Kind::Int));
+            (", rec.k1 + 1", vec![format!("rec.k1 < {}", 1 + self.random.below(if all { 2 } else { 4 }))])
+        } else {
+            ("", Vec::new())
+        };
+        if self.random.one_in(3) {
+            conditions.push(self.condition(&columns, 1));
+        }
+        let condition = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", conditions.join(" AND "))
+        };
+        let kinds: Columns = ["k0", "k1"][..=usize::from(bounded)]
+            .iter()
+            .map(|name| ((*name).to_owned(), Kind::Int))
+            .collect();
+        let heads: Vec<&str> = kinds.iter().map(|(name, _)| name.as_str()).collect();
+        let union = if all { "UNION ALL" } else { "UNION" };
+        let sql = format!(
+            "WITH RECURSIVE rec({}) AS ({base} {union} SELECT {next}{depth} FROM {from}{condition})",
+            heads.join(", ")
+        );
+        // Most of the query's tables are the recursion.
+        let shape = TableShape { name: "rec".to_owned(), columns: kinds };
+        self.tables.extend(vec![shape; 4]);
+        sql
     }
 
     /// A SELECT and how many columns it has.

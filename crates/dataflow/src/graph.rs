@@ -7,6 +7,8 @@
 //! Invariant: after a step every stateful node holds the integral of its input over the relations as they are
 //! after the change; a node hydrated later holds the same as if it had been there from the start.
 
+mod rounds;
+
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +22,7 @@ use crate::{
     index::{Index, KeyColumn},
     join::{Join, JoinInput},
     operator::{NodeId, Operator},
+    recurse::Recursion,
     relation::{Relation, RelationId, Relations},
     set_operation::Sides,
     zset::{Batch, ErrorRow, Errors, Weight, ZSet},
@@ -46,6 +49,8 @@ struct Node {
     /// Consumers and holders.
     references: usize,
     hydrated: bool,
+    /// Whether it depends on the feedback of a recursion that it is inside of.
+    recursive: bool,
     work: Work,
 }
 
@@ -57,6 +62,7 @@ enum State {
     Distinct(Index),
     Sides(Sides),
     TopK(Index),
+    Recurse(Recursion),
 }
 
 /// The integral of a stream of rows.
@@ -152,8 +158,10 @@ impl Graph {
         }
         let id = NodeId(self.next);
         self.next += 1;
+        let mut recursive = matches!(operator, Operator::Feedback(_));
         for input in operator.inputs() {
             let node = self.nodes.get_mut(&input).expect("invariant: inputs are added first");
+            recursive |= node.recursive && !matches!(operator, Operator::Recurse(_));
             if node.consumers.insert(id) {
                 node.references += 1;
             }
@@ -166,6 +174,7 @@ impl Graph {
             Operator::Distinct { .. } => State::Distinct(Index::new([])),
             Operator::SetOperation(_) => State::Sides(Sides::default()),
             Operator::TopK(top_k) => State::TopK(top_k.state()),
+            Operator::Recurse(_) => State::Recurse(Recursion::default()),
             _ => State::None,
         };
         self.by_operator.insert(operator.clone(), id);
@@ -176,6 +185,7 @@ impl Graph {
             consumers: BTreeSet::new(),
             references: 0,
             hydrated: false,
+            recursive,
             work: Work::default(),
         };
         self.nodes.insert(id, node);
@@ -268,6 +278,10 @@ impl Graph {
     /// The input from which a join is computed from nothing: the smallest whose size is known. Where some input is not
     /// found by an index but read for each row of the others, what an input's own conditions leave of it counts.
     fn start_of(&self, join: &Join, relations: &Relations) -> usize {
+        // Inside a recursion only the feedback's rounds compute anything: from nothing it is empty.
+        if let Some(place) = join.inputs.iter().position(|input| self.nodes[&input.source].recursive) {
+            return place;
+        }
         let size = |input: &JoinInput| match &self.nodes[&input.source].operator {
             Operator::Input(relation) => relations.get(*relation).map_or(0, Relation::len),
             Operator::Constant(rows) => rows.len(),
@@ -329,6 +343,10 @@ impl Graph {
                     *index = Index::of(index.key().to_vec(), batch.rows);
                     batch.errors
                 }
+                (Operator::Recurse(spec), State::Recurse(recursion)) => {
+                    let (base, step) = (contents(self, spec.base), contents(self, spec.step));
+                    self.recurse(spec, recursion, (&base, &step), relations, &[]).errors
+                }
                 _ => Vec::new(),
             };
             let exhausted = self.budget.is_exhausted();
@@ -354,6 +372,11 @@ impl Graph {
                 Batch::of(relation.primary().iter().map(|(row, weight)| (row.clone(), weight)).collect())
             }
             (Operator::Constant(rows), _) => Batch::of(rows.iter().map(|row| (row.clone(), 1)).collect()),
+            // What the rounds of its recursion give to it they have given to all that read it.
+            (Operator::Feedback(_), _) => Batch::default(),
+            (Operator::Recurse(spec), State::Recurse(recursion)) => {
+                Batch { rows: recursion.contents(spec), errors: node.errors.to_vec() }
+            }
             (Operator::Map(map), _) => map.apply(&self.contents(map.input, relations)),
             (Operator::Arrange { .. }, State::Arrange(arrangement)) => Batch {
                 rows: arrangement.now.iter().map(|(row, weight)| (row.clone(), weight)).collect(),
@@ -410,7 +433,7 @@ impl Graph {
     fn errors_at(&self, id: NodeId, relations: &Relations) -> Vec<(ErrorRow, Weight)> {
         let node = &self.nodes[&id];
         match (&node.operator, &node.state) {
-            (Operator::Input(_) | Operator::Constant(_), _) => Vec::new(),
+            (Operator::Input(_) | Operator::Constant(_) | Operator::Feedback(_), _) => Vec::new(),
             (_, State::None) => self.contents(id, relations).errors,
             _ => node.errors.to_vec(),
         }
@@ -460,25 +483,24 @@ impl Graph {
         let mut outcome = Ok(());
         while let Some(id) = pending.pop_first() {
             if limit < u64::MAX {
-                let node = &self.nodes[&id];
-                kept.push((id, node.state.clone(), node.errors.clone()));
+                for id in self.changed_by(id) {
+                    let node = &self.nodes[&id];
+                    kept.push((id, node.state.clone(), node.errors.clone()));
+                }
             }
             let (output, rows_in) = self.run(id, &deltas, before, after, &mut arranged);
             if self.budget.is_exhausted() {
                 outcome = Err(Exhausted { limit });
                 break;
             }
-            let node = self.node_mut(id);
-            node.work.steps += 1;
-            node.work.rows_in += rows_in as u64;
-            node.work.rows_out += output.rows.len() as u64;
-            if !output.is_empty() {
-                pending.extend(&node.consumers);
+            if let Some(consumers) = self.count(id, rows_in, &output) {
+                pending.extend(consumers);
                 deltas.insert(id, output);
             }
         }
         if outcome.is_err() {
-            for (id, state, errors) in kept {
+            // A node of a recursion may have been kept twice; the first time counts.
+            for (id, state, errors) in kept.into_iter().rev() {
                 let node = self.node_mut(id);
                 (node.state, node.errors) = (state, errors);
             }
@@ -491,6 +513,15 @@ impl Graph {
         self.budget = Budget::default();
         deltas.retain(|id, _| watched.contains(id));
         outcome.map(|()| deltas)
+    }
+
+    /// Counts what a node has done, and gives the nodes that its output goes to.
+    fn count(&mut self, id: NodeId, rows_in: usize, output: &Batch) -> Option<&BTreeSet<NodeId>> {
+        let node = self.node_mut(id);
+        node.work.steps += 1;
+        node.work.rows_in += rows_in as u64;
+        node.work.rows_out += output.rows.len() as u64;
+        if output.is_empty() { None } else { Some(&node.consumers) }
     }
 
     fn run(
@@ -507,7 +538,22 @@ impl Graph {
         let integrals = Integrals { graph: self, before, after };
         let probes = self.probes.get();
         let output = match &node.operator {
-            Operator::Input(_) | Operator::Constant(_) => Batch::default(),
+            Operator::Input(_) | Operator::Constant(_) | Operator::Feedback(_) => Batch::default(),
+            Operator::Recurse(spec) => {
+                let spec = spec.clone();
+                let empty = Batch::default();
+                let changes = (delta(spec.base).unwrap_or(&empty), delta(spec.step).unwrap_or(&empty));
+                let State::Recurse(mut recursion) =
+                    std::mem::replace(&mut self.node_mut(id).state, State::None)
+                else {
+                    unreachable!("invariant: a node's state is its operator's")
+                };
+                let output = self.recurse(&spec, &mut recursion, changes, after, arranged).consolidated();
+                let node = self.node_mut(id);
+                node.state = State::Recurse(recursion);
+                node.errors.add(&output.errors);
+                return (output, rows_in);
+            }
             Operator::Map(map) => delta(map.input).map(|batch| map.apply(batch)).unwrap_or_default(),
             Operator::Join(join) => join.step(delta, &integrals),
             Operator::MatchJoin(join) => join.step(delta, &integrals),
@@ -643,6 +689,7 @@ impl Node {
             State::Aggregate(groups) => (groups.len(), groups.heap_bytes()),
             State::Sides(sides) => (sides.len(), sides.heap_bytes()),
             State::Distinct(index) | State::TopK(index) => of_index(index),
+            State::Recurse(recursion) => recursion.size(),
         }
     }
 }

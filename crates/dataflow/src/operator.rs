@@ -3,6 +3,8 @@
 //! Invariant: equal operators over equal inputs compute the same collection, so the graph keeps one node for
 //! both ([`crate::Graph::add`]). Inputs are named by node; scalars are equal by name.
 
+use std::sync::Arc;
+
 use deltaic_types::Row;
 
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
     join::Join,
     map::Map,
     match_join::{MatchJoin, MatchKind},
+    recurse::Recurse,
     relation::RelationId,
     set_operation::{SetKind, SetOperation},
     top_k::TopK,
@@ -57,13 +60,19 @@ pub enum Operator {
     SetOperation(SetOperation),
     /// The first rows of each partition in an order.
     TopK(TopK),
+    /// The relation of a recursion as its step reads it. The text is all of the recursion, so that two recursions
+    /// are never one because their steps begin alike.
+    Feedback(Arc<str>),
+    /// The recursion of a feedback.
+    Recurse(Recurse),
 }
 
 impl Operator {
     /// The nodes it reads; one may stand there several times.
     pub fn inputs(&self) -> Vec<NodeId> {
         match self {
-            Self::Input(_) | Self::Constant(_) => Vec::new(),
+            Self::Input(_) | Self::Constant(_) | Self::Feedback(_) => Vec::new(),
+            Self::Recurse(recurse) => vec![recurse.base, recurse.step, recurse.feedback],
             Self::Map(map) => vec![map.input],
             Self::Arrange { input, .. } | Self::Distinct { input } => vec![*input],
             Self::Join(join) => {
@@ -108,6 +117,9 @@ impl Operator {
                 SetKind::ExceptAll => "except all",
             },
             Self::TopK(_) => "top k",
+            Self::Feedback(_) => "feedback",
+            Self::Recurse(recurse) if recurse.all => "recurse all",
+            Self::Recurse(_) => "recurse",
         }
     }
 }

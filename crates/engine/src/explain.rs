@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_dataflow::{Description, NodeId};
+use deltaic_dataflow::{Description, NodeId, Operator};
 use deltaic_query::plan::{Query, ResultColumn};
 use deltaic_types::{DataType, Row, Value};
 
@@ -34,7 +34,11 @@ fn draw(
 ) {
     let node = nodes[&id];
     lines.push(format!("{:indent$}{}", "", labels.label(&node.operator), indent = depth * 2));
-    let mut inputs = node.operator.inputs();
+    let mut inputs = match &node.operator {
+        // Its feedback is drawn where the step reads it.
+        Operator::Recurse(recurse) => vec![recurse.base, recurse.step],
+        operator => operator.inputs(),
+    };
     inputs.sort_unstable();
     inputs.dedup();
     for input in inputs {

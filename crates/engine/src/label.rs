@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    sync::Arc,
 };
 
 use deltaic_dataflow::{Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK};
@@ -23,6 +24,8 @@ pub(crate) struct Labels<'a> {
     columns: BTreeMap<NodeId, Vec<String>>,
     /// The operators that give out parameters.
     parameters: BTreeSet<NodeId>,
+    /// The base of each feedback's recursion, and how many parameters its rows begin with.
+    bases: BTreeMap<Arc<str>, (NodeId, usize)>,
 }
 
 impl<'a> Labels<'a> {
@@ -39,7 +42,16 @@ impl<'a> Labels<'a> {
                 }
             }
         }
-        let mut labels = Self { tables, ambiguous, columns: BTreeMap::new(), parameters: BTreeSet::new() };
+        let mut bases = BTreeMap::new();
+        for node in nodes {
+            let Operator::Recurse(recurse) = &node.operator else { continue };
+            let feedback = nodes.iter().find(|node| node.id == recurse.feedback);
+            if let Some(Operator::Feedback(name)) = feedback.map(|node| &node.operator) {
+                bases.insert(Arc::clone(name), (recurse.base, recurse.prefix));
+            }
+        }
+        let (columns, parameters) = (BTreeMap::new(), BTreeSet::new());
+        let mut labels = Self { tables, ambiguous, columns, parameters, bases };
         for node in nodes {
             let gives_parameters = match &node.operator {
                 Operator::Input(RelationId::Parameters(_)) => true,
@@ -109,6 +121,18 @@ impl<'a> Labels<'a> {
                 inputs.first().map_or(Vec::new(), |first| self.columns_of(*first).to_vec())
             }
             Operator::TopK(top_k) => self.columns_of(top_k.input).to_vec(),
+            Operator::Feedback(name) => {
+                let Some((base, prefix)) = self.bases.get(name) else { return Vec::new() };
+                let mut columns: Vec<String> =
+                    self.columns_of(*base).iter().map(|name| format!("feedback.{name}")).collect();
+                columns.insert((*prefix).min(columns.len()), "round".to_owned());
+                columns
+            }
+            Operator::Recurse(recurse) => {
+                let mut columns = self.columns_of(recurse.base).to_vec();
+                columns.extend(recurse.ranked.then(|| "round".to_owned()));
+                columns
+            }
         }
     }
 

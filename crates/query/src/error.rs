@@ -249,6 +249,18 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// A WITH RECURSIVE that is not of the form that recursions have.
+    #[error("recursive query \"{name}\": {fault}")]
+    InvalidRecursion {
+        /// The common table.
+        name: String,
+        /// What is wrong.
+        fault: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+        /// Where it reads itself.
+        position: Option<usize>,
+    },
     /// A LIMIT or OFFSET below zero.
     #[error("{clause} must not be negative")]
     NegativeRowCount {
@@ -304,6 +316,7 @@ impl SqlError {
             Self::InvalidForeignKey { .. } => "42830",
             Self::InvalidTableDefinition { .. } => "42P16",
             Self::InvalidColumnReference { .. } => "42P10",
+            Self::InvalidRecursion { .. } => "42P19",
             Self::NegativeRowCount { clause, .. } => {
                 if *clause == "LIMIT" {
                     "2201W"
@@ -346,6 +359,7 @@ impl SqlError {
             | Self::InvalidForeignKey { position, .. }
             | Self::InvalidTableDefinition { position, .. }
             | Self::InvalidColumnReference { position, .. }
+            | Self::InvalidRecursion { position, .. }
             | Self::NegativeRowCount { position, .. }
             | Self::TooManyColumns { position, .. }
             | Self::NameTooLong { position, .. } => *position,
@@ -368,6 +382,7 @@ impl SqlError {
                 Some("Split the statement, or write a long chain as a list.".to_owned())
             }
             Self::NotSupported { instead, .. } => instead.clone(),
+            Self::InvalidRecursion { instead, .. } => Some((*instead).to_owned()),
             Self::IndeterminateParameter { number, .. } => {
                 Some(format!("Say its type with a cast: ${number}::text."))
             }

@@ -96,7 +96,12 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
             let input = Box::new(push_down(*input, below));
             filter(Plan::TopK { input, partition, order, limit, offset }, above)
         }
-        Plan::Scan { .. } | Plan::Values { .. } => filter(plan, conditions),
+        Plan::Scan { .. } | Plan::Values { .. } | Plan::Recurring { .. } => filter(plan, conditions),
+        // A row that a condition refuses may still lead to one that it admits.
+        Plan::Recursive { base, step, all } => {
+            let [base, step] = [base, step].map(|input| Box::new(push_down(*input, Vec::new())));
+            filter(Plan::Recursive { base, step, all }, conditions)
+        }
     }
 }
 
@@ -194,7 +199,12 @@ pub(crate) fn move_columns(expr: &Expr, to: impl Fn(usize) -> usize) -> Expr {
 /// A plan that yields exactly the needed columns of a plan, in their order.
 fn narrow(plan: Plan, needed: &[bool]) -> Plan {
     match plan {
-        Plan::Scan { .. } | Plan::Values { .. } => select(plan, needed),
+        Plan::Scan { .. } | Plan::Values { .. } | Plan::Recurring { .. } => select(plan, needed),
+        Plan::Recursive { base, step, all } => {
+            let whole = vec![true; needed.len()];
+            let [base, step] = [base, step].map(|input| Box::new(narrow(*input, &whole)));
+            select(Plan::Recursive { base, step, all }, needed)
+        }
         Plan::Filter { input, predicate } => {
             let inner = with(needed, predicate.columns());
             let place = places(&inner);

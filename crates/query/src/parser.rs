@@ -308,6 +308,17 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
                 Some((text, at)) => (text, read_location(at)),
                 None => (message.as_str(), None),
             };
+            let position = at.and_then(|at| Lines::of(sql).position(at));
+            for clause in ["SEARCH", "CYCLE"] {
+                // Behind a common table, where only the query's body or another common table is expected.
+                let found =
+                    text.rsplit_once(", found: ").filter(|(expected, _)| expected.contains("query body"));
+                if found.is_some_and(|(_, found)| found.eq_ignore_ascii_case(clause)) {
+                    let what = format!("{clause} of a recursive query");
+                    let instead = Some("Carry the path or the depth in a column of your own.".to_owned());
+                    return SqlError::NotSupported { what, instead, position };
+                }
+            }
             let message = match text.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: "))
             {
                 Some((expected, "EOF")) => format!("expected {expected}, found the end of the text"),
@@ -315,7 +326,7 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
                 None => lower_first(text),
             };
             let end = || message.ends_with("the end of the text").then(|| sql.chars().count() + 1);
-            SqlError::Syntax { position: at.and_then(|at| Lines::of(sql).position(at)).or_else(end), message }
+            SqlError::Syntax { position: position.or_else(end), message }
         }
     }
 }

@@ -98,6 +98,21 @@ pub enum Plan {
         /// How many rows are passed over first; a bigint without columns.
         offset: Option<Expr>,
     },
+    /// The least fixpoint of a step over a base, whose columns have the same types.
+    Recursive {
+        /// The rows that the recursion begins with.
+        base: Box<Plan>,
+        /// What is derived from the rows that [`Plan::Recurring`] stands for, which it reads once in each term of
+        /// a sum, below nothing but filters, projections, inner joins and the left side of outer joins.
+        step: Box<Plan>,
+        /// Whether rows are counted; otherwise each different row is there once.
+        all: bool,
+    },
+    /// The rows of the recursion whose step this stands in, the innermost one.
+    Recurring {
+        /// The types of the columns.
+        types: Vec<DataType>,
+    },
 }
 
 /// What a join yields. One that is not named so has the left columns, then the right ones.
@@ -203,7 +218,10 @@ impl Plan {
     /// The types of the output's columns.
     pub fn types(&self) -> Vec<DataType> {
         match self {
-            Self::Scan { types, .. } | Self::Values { types, .. } => types.clone(),
+            Self::Scan { types, .. } | Self::Values { types, .. } | Self::Recurring { types } => {
+                types.clone()
+            }
+            Self::Recursive { base, .. } => base.types(),
             Self::Filter { input, .. } | Self::Distinct { input } | Self::TopK { input, .. } => input.types(),
             Self::Project { exprs, .. } => exprs.iter().map(|expr| expr.data_type.clone()).collect(),
             Self::Join { kind, left, right, .. } => {
@@ -228,7 +246,8 @@ impl Plan {
     /// The direct inputs.
     pub fn inputs(&self) -> Vec<&Self> {
         match self {
-            Self::Scan { .. } | Self::Values { .. } => Vec::new(),
+            Self::Scan { .. } | Self::Values { .. } | Self::Recurring { .. } => Vec::new(),
+            Self::Recursive { base, step, .. } => vec![base, step],
             Self::Filter { input, .. }
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
@@ -242,9 +261,12 @@ impl Plan {
     /// The expressions of the node itself.
     pub fn expressions(&self) -> Vec<&Expr> {
         match self {
-            Self::Scan { .. } | Self::Distinct { .. } | Self::UnionAll { .. } | Self::SetOperation { .. } => {
-                Vec::new()
-            }
+            Self::Scan { .. }
+            | Self::Distinct { .. }
+            | Self::UnionAll { .. }
+            | Self::SetOperation { .. }
+            | Self::Recursive { .. }
+            | Self::Recurring { .. } => Vec::new(),
             Self::Values { rows, .. } => rows.iter().flatten().collect(),
             Self::Filter { predicate, .. } => vec![predicate],
             Self::Project { exprs, .. } => exprs.iter().collect(),

@@ -71,9 +71,14 @@ fn walk(plan: &Plan, base: usize, wanted: &dyn Fn(TableId, usize) -> bool, value
             limit: limit.clone(),
             offset: offset.clone(),
         },
-        Plan::Scan { .. } | Plan::Values { .. } | Plan::UnionAll { .. } | Plan::SetOperation { .. } => {
-            plan.clone()
+        Plan::Recursive { base, step, all } => {
+            Plan::Recursive { base: inside(base), step: step.clone(), all: *all }
         }
+        Plan::Scan { .. }
+        | Plan::Values { .. }
+        | Plan::UnionAll { .. }
+        | Plan::SetOperation { .. }
+        | Plan::Recurring { .. } => plan.clone(),
     }
 }
 
@@ -150,7 +155,10 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
     let inside = |input: &Plan| Box::new(map_expressions(input, change));
     let each = |exprs: &[Expr]| exprs.iter().map(change).collect::<Vec<_>>();
     match plan {
-        Plan::Scan { .. } => plan.clone(),
+        Plan::Scan { .. } | Plan::Recurring { .. } => plan.clone(),
+        Plan::Recursive { base, step, all } => {
+            Plan::Recursive { base: inside(base), step: inside(step), all: *all }
+        }
         Plan::Values { rows, types } => {
             Plan::Values { rows: rows.iter().map(|row| each(row)).collect(), types: types.clone() }
         }

@@ -19,7 +19,7 @@ use crate::{
 pub fn unnest(plan: Plan) -> Plan {
     let inside = |input: Box<Plan>| Box::new(unnest(*input));
     match plan {
-        Plan::Scan { .. } => plan,
+        Plan::Scan { .. } | Plan::Recurring { .. } => plan,
         Plan::Values { rows, types } => values(rows, types),
         Plan::Filter { input, predicate } => filter(unnest(*input), predicate.conjuncts()),
         Plan::Project { input, exprs } => {
@@ -41,6 +41,9 @@ pub fn unnest(plan: Plan) -> Plan {
         Plan::UnionAll { inputs } => Plan::UnionAll { inputs: inputs.into_iter().map(unnest).collect() },
         Plan::SetOperation { kind, left, right } => {
             Plan::SetOperation { kind, left: inside(left), right: inside(right) }
+        }
+        Plan::Recursive { base, step, all } => {
+            Plan::Recursive { base: inside(base), step: inside(step), all }
         }
         Plan::TopK { input, partition, order, limit, offset } => {
             Plan::TopK { input: inside(input), partition, order, limit, offset }

@@ -97,6 +97,24 @@ pub enum EvalError {
     /// A subquery that stands for one value gave more than one row.
     #[error("more than one row returned by a subquery used as an expression: add LIMIT 1, or an aggregate")]
     ManyRows,
+    /// A recursion that derives further rows after so many rounds.
+    #[error(
+        "the recursion does not end within {limit} rounds: bound it by a condition in its second query, or use \
+         UNION in place of UNION ALL"
+    )]
+    RecursionTooDeep {
+        /// The most rounds.
+        limit: u32,
+    },
+    /// A recursion that yields more rows than this and would derive further ones.
+    #[error(
+        "the recursion yields more than {limit} rows and does not end: bound it by a condition in its second query, \
+         or use UNION in place of UNION ALL"
+    )]
+    RecursionTooLarge {
+        /// The most rows.
+        limit: i64,
+    },
     /// NULL where NULL is not allowed (a not-null column, an array bound).
     #[error("null value where none is allowed: {place}")]
     NullNotAllowed {
@@ -136,7 +154,8 @@ impl EvalError {
             },
             Self::InvalidPattern { .. } => "22025",
             Self::NotSupported { .. } => "0A000",
-            Self::ValueTooLong { .. } | Self::TooMuchWork => "54000",
+            Self::ValueTooLong { .. } | Self::TooMuchWork | Self::RecursionTooLarge { .. } => "54000",
+            Self::RecursionTooDeep { .. } => "54001",
             Self::ManyRows => "21000",
             Self::NullNotAllowed { .. } => "22004",
         }

@@ -51,6 +51,14 @@ pub const COOKIE_BYTES: usize = 128;
 /// between large tables is refused and not computed.
 pub const JOINED_ROWS: u64 = 5_000_000;
 
+/// The rounds of a recursion: longer than any hierarchy and than most chains. A recursion without end does so many
+/// rounds of a few microseconds before it is an error.
+pub const RECURSION_ROUNDS: u32 = 10_000;
+
+/// The rows that a recursion may have, for one tuple of parameters, and still begin another round: the pairs of a
+/// thousand nodes.
+pub const RECURSION_ROWS: i64 = 1_000_000;
+
 /// Live queries without subscribers that are kept for those who come back; beyond it the oldest go.
 pub const IDLE_VIEWS: usize = 1_000;
 

@@ -95,7 +95,9 @@ impl Generator {
                 (Kind::Decimal, 0) => format!("(SELECT avg({number}){from})"),
                 // A key finds one row; anything else may find more, and that is an error.
                 (_, 2) => {
-                    let table = generator.random.pick(&generator.tables.clone()).clone();
+                    let keyed = |table: &&super::TableShape| table.columns[0].0 == "id";
+                    let tables: Vec<_> = generator.tables.iter().filter(keyed).cloned().collect();
+                    let table = generator.random.pick(&tables).clone();
                     let alias = format!("k{}", generator.level);
                     let own: Columns =
                         table.columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();

@@ -5,6 +5,7 @@
 //! the rest.
 
 mod expression;
+mod recursive;
 mod select;
 pub mod value;
 

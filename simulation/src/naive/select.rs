@@ -12,6 +12,7 @@ use deltaic_query::sqlparser::ast::{
 use super::{
     expression::{Around, Scope, arguments, evaluate, holds},
     last,
+    recursive::with_common_tables,
     value::{Failure, V},
 };
 
@@ -19,6 +20,9 @@ use super::{
 type Relation = (Vec<(String, String)>, Vec<Vec<V>>);
 
 pub(super) fn query(around: Around<'_>, query: &Query) -> Result<Vec<Vec<V>>, Failure> {
+    let with = query.with.as_ref();
+    let extended = with.map(|with| with_common_tables(around, with, query)).transpose()?;
+    let around = Around { database: extended.as_ref().unwrap_or(around.database), ..around };
     let mut rows = body(around, &query.body)?;
     if let Some(order) = &query.order_by {
         let OrderByKind::Expressions(keys) = &order.kind else {
@@ -83,7 +87,7 @@ fn place_of(expr: &Expr) -> Result<usize, Failure> {
     place.map(|n| n - 1).ok_or_else(|| Failure::Unsupported(format!("{expr} where a place is expected")))
 }
 
-fn body(around: Around<'_>, body: &SetExpr) -> Result<Vec<Vec<V>>, Failure> {
+pub(super) fn body(around: Around<'_>, body: &SetExpr) -> Result<Vec<Vec<V>>, Failure> {
     match body {
         SetExpr::Select(select) => self::select(around, select),
         SetExpr::Query(inner) => query(around, inner),

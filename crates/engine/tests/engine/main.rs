@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod large;
 mod live;
+mod recursion;
 mod resume;
 mod row_id;
 mod spoiled;

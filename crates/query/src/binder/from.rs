@@ -144,8 +144,9 @@ impl<'a> Binder<'a> {
         alias: Option<&'a ast::TableAlias>,
         span: Span,
     ) -> Result<Option<Relation>, SqlError> {
-        let found = self.common_tables.iter().rev().find(|table| folded(&table.cte.alias.name) == name);
-        let Some(found) = found.copied() else { return Ok(None) };
+        let found = self.common_tables.iter().rposition(|table| folded(&table.cte.alias.name) == name);
+        let Some(place) = found else { return Ok(None) };
+        let found = self.common_tables[place];
         self.inlined += 1;
         if self.inlined > INLINED_QUERIES {
             return Err(SqlError::TooComplex {
@@ -159,7 +160,12 @@ impl<'a> Binder<'a> {
         for frame in &mut self.frames[found.frames..] {
             frame.hidden = true;
         }
-        let query = self.without_aggregates("FROM", |binder| binder.query(&found.cte.query, None));
+        let query = self.without_aggregates("FROM", |binder| {
+            if found.recursive {
+                return binder.recursive_table(place, found.cte, span);
+            }
+            binder.query(&found.cte.query, None)
+        });
         for (frame, hidden) in self.frames[found.frames..].iter_mut().zip(levels) {
             frame.hidden = hidden;
         }

@@ -14,6 +14,7 @@ mod expression;
 mod from;
 mod operator;
 mod query;
+mod recursive;
 mod scope;
 mod select;
 mod stored;
@@ -65,6 +66,8 @@ struct CommonTable<'a> {
     visible: usize,
     /// How many levels there are around it.
     frames: usize,
+    /// Whether it stands in a WITH RECURSIVE, and so may read itself.
+    recursive: bool,
 }
 
 /// The state of binding one statement.
@@ -82,6 +85,8 @@ struct Binder<'a> {
     from_base: usize,
     /// The place that is being bound, where it allows no subqueries.
     no_subqueries: Option<&'static str>,
+    /// The common tables of WITH RECURSIVE that are being bound, the innermost last.
+    open: Vec<recursive::Open>,
     depth: usize,
     inlined: usize,
 }
@@ -98,6 +103,7 @@ impl<'a> Binder<'a> {
             frames: Vec::new(),
             from_base: 0,
             no_subqueries: None,
+            open: Vec::new(),
             depth: 0,
             inlined: 0,
         }

@@ -111,23 +111,27 @@ impl<'a> Binder<'a> {
         Ok(body)
     }
 
-    fn with(&mut self, with: &'a ast::With) -> Result<(), SqlError> {
-        if with.recursive {
-            return Err(self.refuse("WITH RECURSIVE", None, with.span()));
-        }
+    pub(super) fn with(&mut self, with: &'a ast::With) -> Result<(), SqlError> {
         let start = self.common_tables.len();
         for cte in &with.cte_tables {
             let name = folded(&cte.alias.name);
             if self.common_tables[start..].iter().any(|table| folded(&table.cte.alias.name) == name) {
                 return Err(SqlError::DuplicateAlias { name, position: self.at(cte.alias.name.span) });
             }
-            let visible = self.common_tables.len();
-            self.common_tables.push(CommonTable { cte, visible, frames: self.frames.len() });
+            let frames = self.frames.len();
+            // In WITH RECURSIVE each sees all, itself too.
+            let earlier = self.common_tables.len();
+            let visible = if with.recursive { start + with.cte_tables.len() } else { earlier };
+            self.common_tables.push(CommonTable { cte, visible, recursive: with.recursive, frames });
         }
         Ok(())
     }
 
-    fn set_expr(&mut self, body: &'a SetExpr, expected: Option<&[DataType]>) -> Result<Body, SqlError> {
+    pub(super) fn set_expr(
+        &mut self,
+        body: &'a SetExpr,
+        expected: Option<&[DataType]>,
+    ) -> Result<Body, SqlError> {
         match body {
             SetExpr::Select(select) => self.nested(|binder| binder.select(select, &[], expected)),
             SetExpr::Query(query) => {

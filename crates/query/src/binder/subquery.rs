@@ -207,6 +207,7 @@ impl<'a> Binder<'a> {
             },
             Plan::UnionAll { inputs } => inputs.iter().all(|input| self.column_never_null(input, place)),
             Plan::SetOperation { left, .. } => self.column_never_null(left, place),
+            Plan::Recursive { .. } | Plan::Recurring { .. } => false,
             Plan::Join { kind, left, right, .. } => match place.checked_sub(left.types().len()) {
                 None => *kind != JoinKind::Full && self.column_never_null(left, place),
                 Some(_) if *kind == JoinKind::Mark => true,

@@ -75,7 +75,8 @@ impl Lowering<'_> {
         }
         let right = if dependent_right {
             let own = self.domain_of(&left, outer, needs_parameters);
-            let mut beneath = Lowering { graph: self.graph, domain: Some(own), tables: self.tables };
+            let mut beneath =
+                Lowering { graph: self.graph, domain: Some(own), tables: self.tables, feedback: None };
             let lowered = beneath.plan(right)?;
             let lowered = beneath.dependent(lowered);
             let side = beneath.side_of(lowered);

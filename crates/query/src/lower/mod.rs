@@ -12,12 +12,14 @@
 
 mod block;
 mod match_join;
+mod recursive;
 
 use deltaic_dataflow::{
     Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path,
     Probe, RelationId, Scalar, SetOperation, TopK,
 };
 use deltaic_types::{DataType, EvalError, Row, TableId, Value};
+pub(crate) use recursive::recurs;
 use thiserror::Error;
 
 use crate::{
@@ -40,6 +42,12 @@ pub trait Tables {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LowerError {
+    /// The step of a recursion asks of each row of the recursive relation what only a query of its own can tell.
+    #[error(
+        "a subquery or lateral table in the second query of a recursion reads the recursive table otherwise than in \
+         its conditions: write it as a join"
+    )]
+    DependentStep,
     /// LIMIT or OFFSET is negative.
     #[error("{clause} must not be negative")]
     NegativeLimit {
@@ -81,7 +89,7 @@ pub fn lower(
         let node = graph.add(Operator::Input(relation));
         Domain { node, parameters, width: parameters }
     });
-    let mut lowering = Lowering { graph, domain, tables };
+    let mut lowering = Lowering { graph, domain, tables, feedback: None };
     let mut output = lowering.plan(&query.plan)?;
     if parameters.is_some() {
         output = lowering.dependent(output);
@@ -141,6 +149,8 @@ struct Lowering<'a> {
     graph: &'a mut Graph,
     domain: Option<Domain>,
     tables: &'a dyn Tables,
+    /// The recursive relation inside of a step.
+    feedback: Option<Lowered>,
 }
 
 impl Lowering<'_> {
@@ -151,6 +161,10 @@ impl Lowering<'_> {
             Plan::Join { kind, left, right, outer, on } => self.match_join(*kind, left, right, outer, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
+            Plan::Recursive { base, step, all } => self.recursive(base, step, *all),
+            Plan::Recurring { .. } => {
+                Ok(self.feedback.expect("invariant: a recursive relation is read in its step"))
+            }
             Plan::Distinct { input } => {
                 let input = self.plan(input)?;
                 let node = self.graph.add(Operator::Distinct { input: input.node });

@@ -112,6 +112,10 @@ fn show(plan: &Plan) -> String {
             let inputs: Vec<String> = inputs.iter().map(|input| format!("[{}]", show(input))).collect();
             format!("union {}", inputs.join(" "))
         }
+        Plan::Recursive { base, step, all } => {
+            format!("recursive{} [{}] [{}]", if *all { " all" } else { "" }, show(base), show(step))
+        }
+        Plan::Recurring { .. } => "recurring".to_owned(),
         Plan::TopK { input, partition, order, limit, offset } => {
             let count = |expr: &Option<Expr>| expr.as_ref().map_or_else(|| "-".to_owned(), show_expr);
             let each = if partition.is_empty() { String::new() } else { format!(" of each {partition:?}") };

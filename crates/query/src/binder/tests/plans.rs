@@ -217,6 +217,32 @@ fn operands_are_brought_to_one_type() {
 }
 
 #[test]
+fn what_reads_itself_is_recursive_and_what_only_could_is_not() {
+    let catalog = catalog();
+    for (sql, shown) in [
+        (
+            "WITH RECURSIVE r(n) AS (SELECT id FROM project UNION SELECT prio FROM r JOIN task ON task.id = n) \
+             SELECT n FROM r",
+            "recursive",
+        ),
+        (
+            "WITH RECURSIVE r AS (SELECT id FROM project UNION ALL SELECT id FROM r) SELECT * FROM r",
+            "recursive all",
+        ),
+        ("WITH RECURSIVE r AS (SELECT 1 AS r UNION SELECT 2 AS r) SELECT * FROM r", "distinct"),
+        (
+            "WITH RECURSIVE later AS (SELECT id FROM r), r AS (SELECT 7 AS id) SELECT * FROM later",
+            "values (7)",
+        ),
+    ] {
+        let plan = show(&query(&catalog, sql).plan);
+        let plan = plan.strip_prefix("project #0 [").unwrap_or(&plan);
+        assert!(plan.starts_with(shown), "{sql}: {plan}");
+        assert_eq!(plan.contains("recurring"), shown.starts_with("recursive"), "{sql}: {plan}");
+    }
+}
+
+#[test]
 fn a_live_query_cannot_ask_for_the_time() {
     let catalog = catalog();
     let parsed = parse("SELECT id FROM task WHERE due < now()").unwrap();
