@@ -16,7 +16,7 @@ fn of_sql_with_position_and_hint() {
         ("SELECT 1; SELECT 'ä', titel FROM task", "42703", Some(23), Some("Perhaps you meant \"title\".")),
         ("SELECT * FROM tasks", "42P01", Some(15), Some("Perhaps you meant \"task\".")),
         ("SELECT id FROM task WHERE title > 1", "42883", Some(27), None),
-        ("SELECT DISTINCT ON (id) id FROM task", "0A000", None, None),
+        ("SELECT id FROM task GROUP BY ROLLUP (id)", "0A000", None, None),
         ("SELECT 'x'::int", "22P02", None, None),
         ("SELEC", "42601", Some(1), None),
     ] {

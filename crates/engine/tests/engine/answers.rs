@@ -1,0 +1,127 @@
+//! Queries against PostgreSQL's answers, asked once and kept live through changes.
+//!
+//! `answers/*.sql` are the tables; `answers/*.answers` were recorded from PostgreSQL 15 (database in C.UTF-8, time
+//! zone UTC) with `psql -XAtq -F '|' -P null=NULL`: the query, four dashes, the rows. Numerics are compared without
+//! trailing zeros.
+
+use std::collections::BTreeMap;
+
+use crate::common::{Db, Got, text};
+
+/// A row's text as the recorded ones are: truth as a letter; numerics in their shortest form.
+fn normal(row: &str) -> String {
+    let value = |text: &str| match text.split_once('.') {
+        Some((whole, fraction))
+            if whole.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit())
+                && !fraction.is_empty()
+                && fraction.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            let fraction = fraction.trim_end_matches('0');
+            if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+        }
+        _ if text == "true" || text == "false" => text[..1].to_owned(),
+        _ => text.to_owned(),
+    };
+    row.split('|').map(value).collect::<Vec<_>>().join("|")
+}
+
+fn sorted(mut rows: Vec<String>) -> Vec<String> {
+    rows.sort();
+    rows
+}
+
+/// Adds what came to what a client has: rows in any order, without the columns that only the order uses.
+fn take(rows: &mut Vec<String>, got: &Got) {
+    match got {
+        Got::Snapshot(snapshot) => {
+            *rows = snapshot.rows.iter().map(|row| text(&row[..snapshot.columns.len()])).collect();
+        }
+        Got::Change(change) => {
+            for (row, weight) in &change.changes {
+                let row = text(&row[..change.columns.len()]);
+                for _ in 0..weight.unsigned_abs() {
+                    if *weight > 0 {
+                        rows.push(row.clone());
+                    } else {
+                        let place = rows.iter().position(|other| *other == row);
+                        rows.swap_remove(place.unwrap_or_else(|| panic!("{row} leaves and is not there")));
+                    }
+                }
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks each query and keeps it live while the statements run; after each, live is what asking gives; where all
+/// statements together change nothing, the answer is the recorded one again.
+fn compare(tables: &str, answers: &str, statements: &[&str]) {
+    let mut db = Db::with(tables);
+    let recorded: Vec<(&str, Vec<String>)> = answers
+        .split("\n\n")
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| {
+            let (query, rows) = part.trim_start_matches('\n').split_once("\n----").unwrap();
+            (query, rows.trim_start_matches('\n').lines().map(normal).collect())
+        })
+        .collect();
+    let mut live: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (number, (query, expected)) in recorded.iter().enumerate() {
+        let found: Vec<String> = match db.run(query, &[]) {
+            Ok(outcome) => outcome.rows.iter().map(|row| normal(&text(row))).collect(),
+            Err(error) => vec![format!("ERROR {error}")],
+        };
+        if found != *expected {
+            wrong.push(format!("{query}\n  found    {found:?}\n  recorded {expected:?}"));
+            continue;
+        }
+        let rows = live.entry(number as u64).or_default();
+        for got in db.subscribe(number as u64, query) {
+            take(rows, &got);
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), recorded.len(), wrong.join("\n"));
+    for statement in statements {
+        db.ok(statement);
+        for (subscription, got) in db.read() {
+            take(live.get_mut(&subscription).unwrap(), &got);
+        }
+        for (number, rows) in &live {
+            let query = recorded[*number as usize].0;
+            let fresh = sorted(db.rows(query));
+            assert_eq!(sorted(rows.clone()), fresh, "after {statement}: {query}");
+        }
+    }
+    for (number, rows) in &live {
+        let (query, expected) = &recorded[*number as usize];
+        let rows = rows.iter().map(|row| normal(row)).collect();
+        assert_eq!(sorted(rows), sorted(expected.clone()), "after all: {query}");
+    }
+}
+
+#[test]
+fn subqueries_outer_joins_and_set_operations() {
+    compare(
+        include_str!("../answers/library.sql"),
+        include_str!("../answers/library.answers"),
+        &[
+            "DELETE FROM book WHERE id = 6",
+            "UPDATE author SET country = 'UK' WHERE id = 3",
+            "INSERT INTO review VALUES (9, 2, 5, 'x'), (10, 5, 1, 'y')",
+            "UPDATE book SET price = 50 WHERE id = 3",
+            "BEGIN; UPDATE book SET author_id = 5 WHERE author_id = 2; DELETE FROM review WHERE book_id = 7; COMMIT",
+            "INSERT INTO author VALUES (9, 'Flo', 'US', 1843)",
+            "DELETE FROM author",
+            "INSERT INTO author VALUES (1, 'Ada', 'UK', 1815), (2, 'Bo', 'SE', 1950)",
+            "DELETE FROM review",
+            "DELETE FROM book",
+            "INSERT INTO book VALUES (1, 1, 'Notes', 1843, 10.50), (2, 1, 'Engines', 1842, NULL), \
+             (3, 2, 'Snow', 1999, 7.25), (4, 2, 'Ice', 2001, 12.00), (5, 2, 'Thaw', NULL, 7.25), \
+             (6, NULL, 'Anon', 1700, 3.00), (7, 4, 'First', 2010, 20.00), (8, 9, 'Lost', 1999, 1.00)",
+            "INSERT INTO author VALUES (3, 'Cy', NULL, NULL), (4, 'Di', 'UK', 1980), (5, 'Ed', 'US', 1950)",
+            "INSERT INTO review VALUES (1, 1, 5, 'x'), (2, 1, 4, 'y'), (3, 3, NULL, 'x'), (4, 3, 2, 'z'), \
+             (5, 4, 5, 'y'), (6, 7, 1, NULL), (7, 7, 1, 'x'), (8, 8, 3, 'z')",
+        ],
+    );
+}
