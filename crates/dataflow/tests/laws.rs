@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, LeftJoin, Map, NodeId,
-    Operator, Path, Probe, Relation, RelationId, Relations, Scalar, TopK, Weight, ZSet,
+    Aggregate, AggregateCall, AggregateFunction, Bitwise, Dispersion, Gathering, Graph, Join, JoinInput,
+    KeyColumn, LeftJoin, Map, NodeId, Operator, Path, Probe, Rank, Relation, RelationId, Relations, Scalar,
+    TopK, Weight, ZSet,
 };
 use deltaic_types::{Row, TableId, Value};
 use proptest::prelude::*;
@@ -95,18 +96,41 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
             prefix: Vec::new(),
         }),
         "aggregate" => {
-            let call =
-                |function, argument| AggregateCall { function, argument, distinct: false, filter: None };
-            let value = || Some(Scalar::column(0, 2));
+            let call = |function, arguments| AggregateCall {
+                function,
+                arguments,
+                order: Vec::new(),
+                direct: None,
+                distinct: false,
+                filter: None,
+            };
+            let value = || vec![Scalar::column(0, 2)];
+            let order = || vec![KeyColumn { column: 0, descending: true, nulls_first: false }];
+            let ordered = |function, arguments, distinct| AggregateCall {
+                order: order(),
+                direct: Some(Scalar::constant(Value::double(0.5))),
+                distinct,
+                ..call(function, arguments)
+            };
+            let both = || vec![Scalar::column(0, 2), Scalar::column(0, 1)];
             Operator::Aggregate(Aggregate {
                 input: left,
                 groups: None,
                 key: vec![Scalar::column(0, 1)],
                 prefix: 0,
                 calls: vec![
-                    call(AggregateFunction::Count, None),
+                    call(AggregateFunction::Count, Vec::new()),
                     call(AggregateFunction::SumInteger, value()),
                     call(AggregateFunction::Max, value()),
+                    call(AggregateFunction::Bits(Bitwise::Xor), value()),
+                    call(
+                        AggregateFunction::Dispersion(Dispersion { double: false, sample: true, root: true }),
+                        value(),
+                    ),
+                    ordered(AggregateFunction::Gather(Gathering::Array), both(), false),
+                    ordered(AggregateFunction::Gather(Gathering::Array), value(), true),
+                    ordered(AggregateFunction::Rank(Rank::Discrete), value(), false),
+                    ordered(AggregateFunction::Rank(Rank::Mode), value(), false),
                 ],
             })
         }

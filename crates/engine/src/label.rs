@@ -181,10 +181,25 @@ impl<'a> Labels<'a> {
     fn calls(&self, aggregate: &Aggregate) -> Vec<String> {
         let show = |scalar: &Scalar| self.expression(scalar, &[aggregate.input]);
         let call = |call: &deltaic_dataflow::AggregateCall| {
-            let argument = call.argument.as_ref().map_or_else(|| "*".to_owned(), show);
+            let mut arguments: Vec<String> = call.arguments.iter().map(show).collect();
+            let term =
+                |key: &KeyColumn| arguments[key.column].clone() + if key.descending { " desc" } else { "" };
+            let order: Vec<String> = call.order.iter().map(term).collect();
+            // Behind its arguments stands what only the order uses.
+            arguments.truncate(call.function.arity());
+            if arguments.is_empty() {
+                arguments.push("*".to_owned());
+            }
+            if let Some(direct) = &call.direct {
+                let direct = direct.name().replace("#0.", "$");
+                arguments = vec![direct];
+            }
             let distinct = if call.distinct { "distinct " } else { "" };
+            let order =
+                if order.is_empty() { String::new() } else { format!(" order by {}", order.join(", ")) };
             let filter = call.filter.as_ref().map(|filter| format!(" filter ({})", show(filter)));
-            format!("{}({distinct}{argument}){}", call.function.name(), filter.unwrap_or_default())
+            let name = call.function.name();
+            format!("{name}({distinct}{}{order}){}", arguments.join(", "), filter.unwrap_or_default())
         };
         aggregate.calls.iter().map(call).collect()
     }

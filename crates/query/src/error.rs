@@ -158,6 +158,15 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// A function called as one of another kind: an aggregate or a window function as a plain one, or the other
+    /// way round.
+    #[error("{reason}")]
+    WrongKindOfFunction {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        position: Option<usize>,
+    },
     /// SQL that is understood and not offered.
     #[error("not supported: {what}")]
     NotSupported {
@@ -294,6 +303,7 @@ impl SqlError {
             Self::TypeMismatch { .. } | Self::NoCommonType { .. } => "42804",
             Self::CannotCast { .. } => "42846",
             Self::Grouping { .. } | Self::AggregateNotAllowed { .. } => "42803",
+            Self::WrongKindOfFunction { .. } => "42809",
             Self::NotSupported { .. } => "0A000",
             Self::IndeterminateParameter { .. } => "42P18",
             Self::UndefinedParameter { .. } => "42P02",
@@ -336,6 +346,7 @@ impl SqlError {
             | Self::CannotCast { position, .. }
             | Self::Grouping { position, .. }
             | Self::AggregateNotAllowed { position, .. }
+            | Self::WrongKindOfFunction { position, .. }
             | Self::NotSupported { position, .. }
             | Self::IndeterminateParameter { position, .. }
             | Self::UndefinedParameter { position, .. }

@@ -11,7 +11,7 @@ use deltaic_types::TableId;
 use crate::{
     expression::{Expr, ExprKind},
     fallible::can_fail,
-    plan::{JoinKind, Plan},
+    plan::{AggregateCall, JoinKind, Plan},
 };
 
 /// The plan with conditions pushed down and unused columns dropped.
@@ -66,8 +66,7 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
         }
         Plan::Join { kind, left, right, on } => push_into_join(kind, *left, *right, on, conditions),
         Plan::Aggregate { input, keys, calls } => {
-            let safe = !keys.iter().any(can_fail)
-                && !calls.iter().any(|call| call.argument.iter().chain(&call.filter).any(can_fail));
+            let safe = !keys.iter().chain(calls.iter().flat_map(AggregateCall::exprs)).any(can_fail);
             let on_keys = |condition: &Expr| {
                 safe && !keys.is_empty() && condition.columns().iter().all(|place| *place < keys.len())
             };
@@ -202,21 +201,14 @@ fn narrow(plan: Plan, needed: &[bool]) -> Plan {
         Plan::Aggregate { input, keys, calls } => {
             let used = keys
                 .iter()
-                .chain(calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter)))
+                .chain(calls.iter().flat_map(AggregateCall::exprs))
                 .flat_map(Expr::columns)
                 .collect();
             let inner = with(&vec![false; input.types().len()], used);
             let place = places(&inner);
             let moved = |expr: &Expr| move_columns(expr, |column| place[column]);
             let keys = keys.iter().map(moved).collect();
-            let calls = calls
-                .into_iter()
-                .map(|mut call| {
-                    call.argument = call.argument.as_ref().map(moved);
-                    call.filter = call.filter.as_ref().map(moved);
-                    call
-                })
-                .collect();
+            let calls = calls.into_iter().map(|call| call.map(&moved)).collect();
             let aggregate = Plan::Aggregate { input: Box::new(narrow(*input, &inner)), keys, calls };
             select(aggregate, needed)
         }

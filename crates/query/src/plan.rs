@@ -96,8 +96,13 @@ pub enum JoinKind {
 pub struct AggregateCall {
     /// The function.
     pub function: Aggregate,
-    /// Its argument over the input's columns; None for `count(*)`.
-    pub argument: Option<Expr>,
+    /// Its arguments over the input's columns; none for `count(*)`. Behind them stand those values that only
+    /// the order uses.
+    pub arguments: Vec<Expr>,
+    /// `ORDER BY` within the call: places among the arguments.
+    pub order: Vec<SortKey>,
+    /// The argument that stands before `WITHIN GROUP`: the fraction of a percentile, without columns.
+    pub direct: Option<Expr>,
     /// Whether equal arguments count once.
     pub distinct: bool,
     /// `FILTER (WHERE …)`: a boolean over the input's columns.
@@ -123,6 +128,50 @@ pub enum Aggregate {
     BoolAnd,
     /// Whether any is TRUE.
     BoolOr,
+    /// The bits that all integers have.
+    BitAnd,
+    /// The bits that any integer has.
+    BitOr,
+    /// The bits that an odd number of integers has.
+    BitXor,
+    /// `var_samp(x)`, `variance(x)`: of doubles a double, of everything else a numeric, as the next three.
+    VarSamp,
+    /// `var_pop(x)`
+    VarPop,
+    /// `stddev_samp(x)`, `stddev(x)`
+    StddevSamp,
+    /// `stddev_pop(x)`
+    StddevPop,
+    /// `string_agg(x, delimiter)`: a text.
+    StringAgg,
+    /// `array_agg(x)`: an array.
+    ArrayAgg,
+    /// `jsonb_agg(x)`: a JSON array.
+    JsonAgg,
+    /// `jsonb_object_agg(key, value)`: a JSON object.
+    JsonObjectAgg,
+    /// `percentile_disc(f) WITHIN GROUP (ORDER BY x)`: of the type of x, as the mode.
+    PercentileDisc,
+    /// `percentile_cont(f) WITHIN GROUP (ORDER BY x)`: a double.
+    PercentileCont,
+    /// `mode() WITHIN GROUP (ORDER BY x)`
+    Mode,
+}
+
+impl AggregateCall {
+    /// All expressions in it.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        self.arguments.iter().chain(&self.direct).chain(&self.filter)
+    }
+
+    /// The call with every expression replaced by what `change` makes of it.
+    #[must_use]
+    pub fn map(mut self, change: &dyn Fn(&Expr) -> Expr) -> Self {
+        for expr in self.arguments.iter_mut().chain(&mut self.direct).chain(&mut self.filter) {
+            *expr = change(expr);
+        }
+        self
+    }
 }
 
 /// One criterion of an order.

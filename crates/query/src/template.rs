@@ -131,15 +131,7 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
             Plan::Join { kind: *kind, left: inside(left), right: inside(right), on: change(on) }
         }
         Plan::Aggregate { input, keys, calls } => {
-            let calls = calls
-                .iter()
-                .cloned()
-                .map(|mut call| {
-                    call.argument = call.argument.as_ref().map(change);
-                    call.filter = call.filter.as_ref().map(change);
-                    call
-                })
-                .collect();
+            let calls = calls.iter().cloned().map(|call| call.map(change)).collect();
             Plan::Aggregate { input: inside(input), keys: each(keys), calls }
         }
         Plan::Distinct { input } => Plan::Distinct { input: inside(input) },

@@ -94,6 +94,9 @@ pub enum EvalError {
         /// The most bytes a value may have.
         limit: usize,
     },
+    /// The fraction of a percentile is no fraction.
+    #[error("percentile value is not between 0 and 1")]
+    FractionOutOfRange,
     /// NULL where NULL is not allowed (a not-null column, an array bound).
     #[error("null value where none is allowed: {place}")]
     NullNotAllowed {
@@ -113,7 +116,10 @@ impl EvalError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::DivisionByZero => "22012",
-            Self::IntegerOutOfRange { .. } | Self::DoubleOutOfRange | Self::NumericOutOfRange => "22003",
+            Self::IntegerOutOfRange { .. }
+            | Self::DoubleOutOfRange
+            | Self::NumericOutOfRange
+            | Self::FractionOutOfRange => "22003",
             Self::DatetimeOutOfRange => "22008",
             Self::NoSuchTime { type_name: "interval", .. } => "22015",
             Self::NoSuchTime { .. } => "22008",

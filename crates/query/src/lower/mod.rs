@@ -6,14 +6,14 @@
 //! parameters they belong to; whatever reads a parameter is dependent, a dependent node's groups, windows and
 //! matches never mix two tuples, and the root of a template with parameters is dependent.
 
+mod aggregate;
 mod block;
 mod outer;
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path,
-    Probe, RelationId, Scalar, TopK,
+    Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path, Probe, RelationId, Scalar, TopK,
 };
-use deltaic_types::{DataType, EvalError, Row, TableId, Value};
+use deltaic_types::{EvalError, Row, TableId, Value};
 use thiserror::Error;
 
 use crate::{
@@ -211,49 +211,6 @@ impl Lowering<'_> {
             .collect();
         self.plan(&Plan::UnionAll { inputs })
     }
-
-    fn aggregate(
-        &mut self,
-        input: &Plan,
-        keys: &[Expr],
-        calls: &[plan::AggregateCall],
-    ) -> Result<Lowered, LowerError> {
-        let mut lowered = self.plan(input)?;
-        let parts = calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
-        if keys.iter().chain(parts).any(Expr::has_parameter) {
-            lowered = self.dependent(lowered);
-        }
-        let prefix = self.prefix(lowered);
-        let key = (0..prefix)
-            .map(|place| Scalar::column(0, place))
-            .chain(keys.iter().map(|key| self.compile_over(key, lowered)))
-            .collect();
-        let compiled = calls
-            .iter()
-            .map(|call| AggregateCall {
-                function: aggregate_function(call),
-                argument: call.argument.as_ref().map(|argument| self.compile_over(argument, lowered)),
-                distinct: call.distinct && distinct_matters(call.function),
-                filter: call.filter.as_ref().map(|filter| self.compile_over(filter, lowered)),
-            })
-            .collect();
-        // Without GROUP BY there is one row for each live tuple, whatever rows there are.
-        let groups = match (keys.is_empty(), self.parameters) {
-            (false, _) => None,
-            (true, Some((relation, _))) if lowered.dependent => {
-                Some(self.graph.add(Operator::Input(relation)))
-            }
-            (true, _) => Some(self.graph.add(Operator::Constant(vec![Row::empty()]))),
-        };
-        let node = self.graph.add(Operator::Aggregate(Aggregate {
-            input: lowered.node,
-            groups,
-            key,
-            prefix,
-            calls: compiled,
-        }));
-        Ok(Lowered { node, dependent: lowered.dependent, width: keys.len() + calls.len() })
-    }
 }
 
 /// The expression with each parameter replaced by the column at the place it has.
@@ -275,27 +232,5 @@ fn bound(expr: Option<&Expr>, clause: &'static str) -> Result<Option<u64>, Lower
     }
 }
 
-/// Whether counting equal arguments once makes a difference.
-fn distinct_matters(function: plan::Aggregate) -> bool {
-    use plan::Aggregate as A;
-    matches!(function, A::Count | A::Sum | A::Avg)
-}
-
-fn aggregate_function(call: &plan::AggregateCall) -> AggregateFunction {
-    use plan::Aggregate as A;
-    let argument = call.argument.as_ref().map(|argument| &argument.data_type);
-    match (call.function, argument) {
-        (A::Count, _) => AggregateFunction::Count,
-        (A::Sum, Some(DataType::Double)) => AggregateFunction::SumDouble,
-        (A::Sum, Some(DataType::Bigint)) => AggregateFunction::SumBigint,
-        (A::Sum, Some(DataType::Numeric(_))) => AggregateFunction::SumNumeric,
-        (A::Sum, _) => AggregateFunction::SumInteger,
-        (A::Avg, Some(DataType::Double)) => AggregateFunction::AvgDouble,
-        (A::Avg, Some(DataType::Numeric(_))) => AggregateFunction::AvgNumeric,
-        (A::Avg, _) => AggregateFunction::AvgInteger,
-        (A::Min, _) => AggregateFunction::Min,
-        (A::Max, _) => AggregateFunction::Max,
-        (A::BoolAnd, _) => AggregateFunction::BoolAnd,
-        (A::BoolOr, _) => AggregateFunction::BoolOr,
-    }
-}
+#[cfg(test)]
+mod tests;
