@@ -3,6 +3,8 @@
 //! Values are few and small so that keys meet, groups fill and empty, and sums now and then overflow or
 //! divide by zero. A query with LIMIT orders by all its columns, so its window is one set of rows.
 
+mod aggregate;
+
 use crate::{naive::Kind, random::Random};
 
 /// A table as generated.
@@ -212,26 +214,6 @@ impl Generator {
         };
         let width = items.len();
         (format!("SELECT {}{from}{condition}{group}{having}", items.join(", ")), width)
-    }
-
-    fn aggregate(&mut self, columns: &Columns) -> String {
-        let filter = if self.random.one_in(6) {
-            format!(" FILTER (WHERE {})", self.condition(columns, 1))
-        } else {
-            String::new()
-        };
-        let distinct = if self.random.one_in(5) { "DISTINCT " } else { "" };
-        let kind = *self.random.pick(&[Kind::Int, Kind::Big, Kind::Decimal, Kind::Double]);
-        let any = *self.random.pick(&[Kind::Int, Kind::Double, Kind::Text, Kind::Decimal]);
-        let call = match self.random.below(6) {
-            0 => "count(*)".to_owned(),
-            1 => format!("count({distinct}{})", self.scalar(any, columns, 1)),
-            2 => format!("sum({distinct}{})", self.scalar(kind, columns, 1)),
-            3 => format!("avg({})", self.scalar(kind, columns, 1)),
-            4 => format!("min({})", self.scalar(any, columns, 1)),
-            _ => format!("max({})", self.scalar(any, columns, 1)),
-        };
-        call + &filter
     }
 
     /// FROM, and the columns that it brings.

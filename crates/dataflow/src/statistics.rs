@@ -53,23 +53,22 @@ impl Moments {
 
     /// Adds a number, which is not NULL, `weight` times.
     pub(crate) fn add(&mut self, value: &Value, weight: Weight) {
-        let (number, exact);
+        let exact;
         match (self, value) {
             (Self::Double { count, sum, squares }, Value::Double(x)) => {
                 *count += weight;
                 sum.add(x.get(), weight);
                 squares.add_square(x.get(), weight);
-                return;
             }
             (Self::Decimal { count, sum, squares }, value) => {
-                match value {
+                let number = match value {
                     Value::Integer(n) => {
                         exact = BigDecimal::from(*n);
-                        number = &exact;
+                        &exact
                     }
-                    Value::Numeric(n) => number = n.as_decimal(),
+                    Value::Numeric(n) => n.as_decimal(),
                     other => unreachable!("invariant: arguments have the function's type: {other:?}"),
-                }
+                };
                 *count += weight;
                 *sum += number * BigDecimal::from(weight);
                 *squares += number * number * BigDecimal::from(weight);

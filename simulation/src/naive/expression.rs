@@ -261,8 +261,8 @@ pub(super) fn arguments(function: &Function) -> Option<Vec<&Expr>> {
 fn call(function: &Function, scope: &Scope<'_>) -> Result<V, Failure> {
     let name = super::last(&function.name);
     if let Some(group) = scope.group {
-        if super::select::is_aggregate(&name) {
-            return super::select::aggregate(&name, function, group);
+        if super::aggregate::is_aggregate(&name) {
+            return super::aggregate::aggregate(&name, function, group);
         }
     }
     let arguments = arguments(function).ok_or_else(|| Failure::Unsupported(name.clone()))?;

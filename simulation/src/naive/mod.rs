@@ -4,6 +4,7 @@
 //! name resolution are its own, each as short as can be. It covers what the generator writes and refuses
 //! the rest.
 
+mod aggregate;
 mod expression;
 mod select;
 pub mod value;

@@ -2,22 +2,37 @@
 
 use std::cmp::Ordering;
 
-use bigdecimal::BigDecimal;
 use deltaic_query::sqlparser::ast::{
-    Distinct, DuplicateTreatment, Expr, Function, FunctionArguments, GroupByExpr, JoinConstraint,
-    JoinOperator, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    TableFactor, TableWithJoins, Value as Literal,
+    Distinct, Expr, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, OrderByExpr, OrderByKind,
+    OrderBySort, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, TableWithJoins,
+    Value as Literal,
 };
 
 use super::{
     Database,
-    expression::{Scope, arguments, evaluate, holds},
+    aggregate::contains_aggregate,
+    expression::{Scope, evaluate, holds},
     last,
     value::{Failure, V},
 };
 
 /// Rows with the names of their columns.
 type Relation = (Vec<(String, String)>, Vec<Vec<V>>);
+
+/// The order of two values by one criterion.
+pub(super) fn by(key: &OrderByExpr, a: &V, b: &V) -> Ordering {
+    let descending = matches!(key.options.sort, Some(OrderBySort::Desc));
+    let nulls_first = key.options.nulls_first.unwrap_or(descending);
+    match (a, b) {
+        (V::Null, V::Null) => Ordering::Equal,
+        (V::Null, _) if nulls_first => Ordering::Less,
+        (V::Null, _) => Ordering::Greater,
+        (_, V::Null) if nulls_first => Ordering::Greater,
+        (_, V::Null) => Ordering::Less,
+        (a, b) if descending => V::order(b, a),
+        (a, b) => V::order(a, b),
+    }
+}
 
 pub(super) fn query(database: &Database, query: &Query, parameters: &[V]) -> Result<Vec<Vec<V>>, Failure> {
     let (_, mut rows) = body(database, &query.body, parameters)?;
@@ -37,24 +52,8 @@ pub(super) fn query(database: &Database, query: &Query, parameters: &[V]) -> Res
             .collect::<Option<Vec<usize>>>()
             .ok_or_else(|| Failure::Unsupported("ORDER BY of anything but places".to_owned()))?;
         rows.sort_by(|a, b| {
-            for (key, place) in keys.iter().zip(&places) {
-                let descending =
-                    matches!(key.options.sort, Some(deltaic_query::sqlparser::ast::OrderBySort::Desc));
-                let nulls_first = key.options.nulls_first.unwrap_or(descending);
-                let order = match (&a[*place], &b[*place]) {
-                    (V::Null, V::Null) => Ordering::Equal,
-                    (V::Null, _) if nulls_first => Ordering::Less,
-                    (V::Null, _) => Ordering::Greater,
-                    (_, V::Null) if nulls_first => Ordering::Greater,
-                    (_, V::Null) => Ordering::Less,
-                    (a, b) if descending => V::order(b, a),
-                    (a, b) => V::order(a, b),
-                };
-                if order != Ordering::Equal {
-                    return order;
-                }
-            }
-            Ordering::Equal
+            let orders = keys.iter().zip(&places).map(|(key, place)| by(key, &a[*place], &b[*place]));
+            orders.fold(Ordering::Equal, Ordering::then)
         });
     }
     if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
@@ -235,73 +234,5 @@ fn factor(database: &Database, factor: &TableFactor, parameters: &[V]) -> Result
             Ok((names.into_iter().map(|(_, name)| (alias.clone(), name)).collect(), rows))
         }
         other => Err(Failure::Unsupported(other.to_string())),
-    }
-}
-
-pub(super) fn is_aggregate(name: &str) -> bool {
-    matches!(name, "count" | "sum" | "avg" | "min" | "max")
-}
-
-fn contains_aggregate(expr: &Expr) -> bool {
-    // The generator writes aggregates at the top of an item, or under an operator or a cast.
-    match expr {
-        Expr::Function(function) => {
-            is_aggregate(&last(&function.name))
-                || arguments(function).is_some_and(|list| list.into_iter().any(contains_aggregate))
-        }
-        Expr::BinaryOp { left, right, .. } => contains_aggregate(left) || contains_aggregate(right),
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::IsNull(inner) => {
-            contains_aggregate(inner)
-        }
-        _ => false,
-    }
-}
-
-pub(super) fn aggregate(name: &str, function: &Function, group: &[Scope<'_>]) -> Result<V, Failure> {
-    let argument = arguments(function).and_then(|list| list.first().copied());
-    let distinct = matches!(&function.args, FunctionArguments::List(list)
-        if matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct)));
-    let mut values = Vec::new();
-    for row in group {
-        if function.filter.as_ref().map_or(Ok(true), |filter| holds(filter, row))? {
-            values.push(argument.map_or(Ok(V::Bool(true)), |argument| evaluate(argument, row))?);
-        }
-    }
-    values.retain(|value| *value != V::Null);
-    if distinct {
-        let mut seen = std::collections::BTreeSet::new();
-        values.retain(|value| seen.insert(value.canonical()));
-    }
-    if name == "count" {
-        return Ok(V::Big(values.len() as i64));
-    }
-    let Some(first) = values.first().cloned() else { return Ok(V::Null) };
-    match name {
-        "min" => Ok(values.into_iter().min_by(V::order).unwrap_or(V::Null)),
-        "max" => Ok(values.into_iter().max_by(V::order).unwrap_or(V::Null)),
-        _ => {
-            let count = values.len() as i64;
-            if let V::Double(_) = first {
-                let sum: f64 = values.iter().map(|v| if let V::Double(x) = v { *x } else { 0.0 }).sum();
-                let value = if name == "avg" { sum / count as f64 } else { sum };
-                return Ok(V::Double(value));
-            }
-            let mut sum = BigDecimal::from(0);
-            for value in &values {
-                sum += match value {
-                    V::Int(n) | V::Big(n) => BigDecimal::from(*n),
-                    V::Decimal(d) => d.clone(),
-                    other => return Err(Failure::Unsupported(format!("{name} of {other:?}"))),
-                };
-            }
-            match (name, first) {
-                ("avg", _) => Ok(V::Decimal(sum / BigDecimal::from(count))),
-                (_, V::Int(_)) => {
-                    let text = sum.to_plain_string();
-                    text.parse().map(V::Big).map_err(|_| Failure::Evaluation("out of range"))
-                }
-                _ => Ok(V::Decimal(sum)),
-            }
-        }
     }
 }

@@ -206,7 +206,7 @@ impl<'a> Binder<'a> {
         if aggregate.is_ordered_set() {
             self.ordered_set(&mut bound, name, operands, keys, span)?;
         } else if !is_star {
-            self.plain_arguments(&mut bound, name, operands, keys, span)?;
+            self.plain_arguments(&mut bound, name, &operands, keys, span)?;
         }
         if let Some(filter) = &call.filter {
             let operand = self.without_aggregates("FILTER", |binder| binder.expr(filter, scope))?;
@@ -297,16 +297,16 @@ impl<'a> Binder<'a> {
         &mut self,
         bound: &mut AggregateCall,
         name: &str,
-        operands: Vec<Operand>,
+        operands: &[Operand],
         keys: Vec<(Operand, SortKey)>,
         span: Span,
     ) -> Result<(), SqlError> {
         let function = bound.function;
         if operands.len() != function.arity() {
-            return Err(self.no_aggregate(name, &operands, span));
+            return Err(self.no_aggregate(name, operands, span));
         }
         let mut arguments = Vec::new();
-        for operand in &operands {
+        for operand in operands {
             let text = function == Aggregate::StringAgg && operand.data_type().is_none();
             let operand = operand.clone();
             arguments.push(if text {
@@ -318,7 +318,7 @@ impl<'a> Binder<'a> {
         let written = arguments.clone();
         match (function, &mut arguments[..]) {
             (Aggregate::StringAgg, [_, delimiter]) if delimiter.data_type != DataType::Text => {
-                return Err(self.no_aggregate(name, &operands, span));
+                return Err(self.no_aggregate(name, operands, span));
             }
             (Aggregate::ArrayAgg, [argument]) if matches!(argument.data_type, DataType::Array(_)) => {
                 return Err(self.refuse("array_agg of arrays: an array has one dimension", None, span));
@@ -355,7 +355,7 @@ impl<'a> Binder<'a> {
             bound.order.push(SortKey { column, ..key });
         }
         bound.data_type = result_type(function, &arguments[0].data_type)
-            .ok_or_else(|| self.no_aggregate(name, &operands, span))?;
+            .ok_or_else(|| self.no_aggregate(name, operands, span))?;
         bound.arguments = arguments;
         Ok(())
     }
