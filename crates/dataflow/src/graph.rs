@@ -55,6 +55,7 @@ enum State {
     Aggregate(Groups),
     Distinct(Index),
     TopK(Index),
+    Window(Index),
 }
 
 /// The integral of a stream of rows.
@@ -163,6 +164,7 @@ impl Graph {
             Operator::Aggregate(_) => State::Aggregate(Groups::default()),
             Operator::Distinct { .. } => State::Distinct(Index::new([])),
             Operator::TopK(top_k) => State::TopK(top_k.state()),
+            Operator::Window(window) => State::Window(window.state()),
             _ => State::None,
         };
         self.by_operator.insert(operator.clone(), id);
@@ -322,6 +324,11 @@ impl Graph {
                     *index = Index::of(index.key().to_vec(), batch.rows);
                     batch.errors
                 }
+                (Operator::Window(spec), State::Window(index)) => {
+                    let batch = contents(self, spec.input);
+                    *index = Index::of(index.key().to_vec(), batch.rows);
+                    [batch.errors, spec.contents(index).errors].concat()
+                }
                 _ => Vec::new(),
             };
             let exhausted = self.budget.is_exhausted();
@@ -391,6 +398,9 @@ impl Graph {
             }
             (Operator::TopK(spec), State::TopK(index)) => {
                 Batch { rows: spec.contents(index), errors: node.errors.to_vec() }
+            }
+            (Operator::Window(spec), State::Window(index)) => {
+                Batch { errors: node.errors.to_vec(), ..spec.contents(index) }
             }
             _ => unreachable!("invariant: a node's state is its operator's"),
         }
@@ -511,7 +521,8 @@ impl Graph {
             Operator::Arrange { .. }
             | Operator::Aggregate(_)
             | Operator::Distinct { .. }
-            | Operator::TopK(_) => {
+            | Operator::TopK(_)
+            | Operator::Window(_) => {
                 return (self.run_stateful(id, deltas, arranged), rows_in);
             }
         };
@@ -548,6 +559,7 @@ impl Graph {
             }
             (Operator::Distinct { input }, State::Distinct(index)) => distinct(index, delta(input)),
             (Operator::TopK(spec), State::TopK(index)) => spec.step(index, delta(&spec.input)),
+            (Operator::Window(spec), State::Window(index)) => spec.step(index, delta(&spec.input)),
             _ => unreachable!("invariant: a node's state is its operator's"),
         };
         node.errors.add(&output.errors);
@@ -627,7 +639,7 @@ impl Node {
             State::None => (0, 0),
             State::Arrange(arrangement) => of_index(&arrangement.now),
             State::Aggregate(groups) => (groups.len(), groups.heap_bytes()),
-            State::Distinct(index) | State::TopK(index) => of_index(index),
+            State::Distinct(index) | State::TopK(index) | State::Window(index) => of_index(index),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     map::Map,
     relation::RelationId,
     top_k::TopK,
+    window::Window,
 };
 
 /// The number of a node in its graph. A node's inputs have smaller numbers, so ascending order is an order of
@@ -53,6 +54,8 @@ pub enum Operator {
     },
     /// The first rows of each partition in an order.
     TopK(TopK),
+    /// Window functions over partitions in an order.
+    Window(Window),
 }
 
 impl Operator {
@@ -71,6 +74,7 @@ impl Operator {
             Self::Aggregate(aggregate) => std::iter::once(aggregate.input).chain(aggregate.groups).collect(),
             Self::Union { inputs } => inputs.clone(),
             Self::TopK(top_k) => vec![top_k.input],
+            Self::Window(window) => vec![window.input],
         }
     }
 
@@ -90,6 +94,7 @@ impl Operator {
             Self::Distinct { .. } => "distinct",
             Self::Union { .. } => "union all",
             Self::TopK(_) => "top k",
+            Self::Window(_) => "window",
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Bitwise, Dispersion, Gathering, Graph, Join, JoinInput,
-    KeyColumn, LeftJoin, Map, NodeId, Operator, Path, Probe, Rank, Relation, RelationId, Relations, Scalar,
-    TopK, Weight, ZSet,
+    Aggregate, AggregateCall, AggregateFunction, Bitwise, Bound, Dispersion, Frame, Gathering, Graph, Join,
+    JoinInput, KeyColumn, LeftJoin, Map, NodeId, Operator, Path, Positional, Probe, Rank, Relation,
+    RelationId, Relations, Scalar, TopK, Units, Weight, Window, WindowCall, WindowFunction, ZSet,
 };
 use deltaic_types::{Row, TableId, Value};
 use proptest::prelude::*;
@@ -45,8 +45,8 @@ fn change(from: &Table, to: &Table) -> ZSet {
 }
 
 /// The operators under test, by the names of the field.
-const OPERATORS: [&str; 8] =
-    ["filter", "project", "join", "left join", "aggregate", "distinct", "union", "top k"];
+const OPERATORS: [&str; 9] =
+    ["filter", "project", "join", "left join", "aggregate", "distinct", "union", "top k", "window"];
 
 fn positive() -> Scalar {
     Scalar::function("#0.2 > 0", |rows| Ok(Value::Boolean(rows[0][2] > Value::Integer(0))))
@@ -146,6 +146,44 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
             offset: 1,
             limit: Some(3),
         }),
+        "window" => {
+            let offset = || Value::Integer(1);
+            let frames = [
+                Frame::default(),
+                Frame { units: Units::Rows, start: Bound::Before(offset()), end: Bound::After(offset()) },
+                Frame { units: Units::Groups, start: Bound::Before(offset()), end: Bound::Current },
+                Frame { units: Units::Range, start: Bound::After(offset()), end: Bound::Last },
+            ];
+            let argument = |column| vec![Scalar::column(0, column)];
+            let sum = |arguments, function| {
+                let call = AggregateCall {
+                    function,
+                    arguments,
+                    order: vec![KeyColumn::ascending(1)],
+                    direct: None,
+                    distinct: false,
+                    filter: None,
+                };
+                WindowFunction::Aggregate(call)
+            };
+            let mut functions: Vec<WindowFunction> = [Positional::RowNumber, Positional::DenseRank]
+                .map(|positional| WindowFunction::Positional(positional, Vec::new()))
+                .into();
+            functions.push(WindowFunction::Positional(Positional::Lag, argument(0)));
+            functions.push(WindowFunction::Positional(Positional::LastValue, argument(0)));
+            functions.push(sum(argument(0), AggregateFunction::SumInteger));
+            functions.push(sum(argument(0), AggregateFunction::Gather(Gathering::Array)));
+            let calls = functions.iter().flat_map(|function| {
+                frames.iter().map(|frame| WindowCall { function: function.clone(), frame: frame.clone() })
+            });
+            Operator::Window(Window {
+                input: left,
+                prefix: 0,
+                partition: vec![1],
+                order: vec![KeyColumn { column: 2, descending: true, nulls_first: true }],
+                calls: calls.collect(),
+            })
+        }
         other => unreachable!("{other}"),
     };
     let node = graph.add(built);
