@@ -106,6 +106,10 @@ impl<'a> Labels<'a> {
                 inputs.first().map_or(Vec::new(), |first| self.columns_of(*first).to_vec())
             }
             Operator::TopK(top_k) => self.columns_of(top_k.input).to_vec(),
+            Operator::Window(window) => {
+                let calls = window.calls.iter().map(|call| format!("{}()", call.name()));
+                self.columns_of(window.input).iter().cloned().chain(calls).collect()
+            }
         }
     }
 
@@ -162,6 +166,18 @@ impl<'a> Labels<'a> {
                 }
             }
             Operator::TopK(top_k) => text += &self.window(top_k),
+            Operator::Window(window) => {
+                let calls: Vec<&str> = window.calls.iter().map(|call| call.name()).collect();
+                let _ = write!(text, " {}", calls.join(", "));
+                let columns = (0..window.prefix).chain(window.partition.iter().copied());
+                let partition: Vec<KeyColumn> = columns.map(KeyColumn::ascending).collect();
+                for (word, key) in [("of", &partition), ("by", &window.order)] {
+                    if !key.is_empty() {
+                        let _ = write!(text, " {word} ({})", self.order(key, window.input));
+                    }
+                }
+                text += ", re-evaluated per partition";
+            }
             _ => {}
         }
         text

@@ -167,6 +167,22 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// A window function where there are no windows.
+    #[error("window functions are not allowed in {place}")]
+    WindowNotAllowed {
+        /// The clause.
+        place: &'static str,
+        /// Where.
+        position: Option<usize>,
+    },
+    /// A window that cannot be.
+    #[error("{reason}")]
+    InvalidWindow {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        position: Option<usize>,
+    },
     /// SQL that is understood and not offered.
     #[error("not supported: {what}")]
     NotSupported {
@@ -304,6 +320,8 @@ impl SqlError {
             Self::CannotCast { .. } => "42846",
             Self::Grouping { .. } | Self::AggregateNotAllowed { .. } => "42803",
             Self::WrongKindOfFunction { .. } => "42809",
+            Self::WindowNotAllowed { place: "the arguments of an aggregate", .. } => "42803",
+            Self::WindowNotAllowed { .. } | Self::InvalidWindow { .. } => "42P20",
             Self::NotSupported { .. } => "0A000",
             Self::IndeterminateParameter { .. } => "42P18",
             Self::UndefinedParameter { .. } => "42P02",
@@ -347,6 +365,8 @@ impl SqlError {
             | Self::Grouping { position, .. }
             | Self::AggregateNotAllowed { position, .. }
             | Self::WrongKindOfFunction { position, .. }
+            | Self::WindowNotAllowed { position, .. }
+            | Self::InvalidWindow { position, .. }
             | Self::NotSupported { position, .. }
             | Self::IndeterminateParameter { position, .. }
             | Self::UndefinedParameter { position, .. }

@@ -11,7 +11,7 @@ use deltaic_types::TableId;
 use crate::{
     expression::{Expr, ExprKind},
     fallible::can_fail,
-    plan::{AggregateCall, JoinKind, Plan},
+    plan::{AggregateCall, JoinKind, Plan, SortKey, WindowCall},
 };
 
 /// The plan with conditions pushed down and unused columns dropped.
@@ -78,6 +78,15 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
         Plan::UnionAll { inputs } => Plan::UnionAll {
             inputs: inputs.into_iter().map(|input| push_down(input, conditions.clone())).collect(),
         },
+        Plan::Window { input, partition, order, calls } => {
+            // What is the same in a whole partition keeps or drops it whole.
+            let safe = !calls.iter().flat_map(WindowCall::exprs).any(can_fail);
+            let (below, above): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(|condition| {
+                safe && condition.columns().iter().all(|place| partition.contains(place))
+            });
+            let input = Box::new(push_down(*input, below));
+            filter(Plan::Window { input, partition, order, calls }, above)
+        }
         Plan::TopK { input, order, limit, offset } => {
             let input = Box::new(push_down(*input, Vec::new()));
             filter(Plan::TopK { input, order, limit, offset }, conditions)
@@ -218,6 +227,24 @@ fn narrow(plan: Plan, needed: &[bool]) -> Plan {
         }
         Plan::UnionAll { inputs } => {
             Plan::UnionAll { inputs: inputs.into_iter().map(|input| narrow(input, needed)).collect() }
+        }
+        Plan::Window { input, partition, order, calls } => {
+            let width = needed.len() - calls.len();
+            let mut used: Vec<usize> =
+                calls.iter().flat_map(WindowCall::exprs).flat_map(Expr::columns).collect();
+            used.extend(partition.iter().copied().chain(order.iter().map(|key| key.column)));
+            let inner = with(&needed[..width], used);
+            let place = places(&inner);
+            let moved = |expr: &Expr| move_columns(expr, |column| place[column]);
+            let kept: Vec<bool> =
+                chosen(&inner).map(|column| needed[column]).chain(needed[width..].iter().copied()).collect();
+            let window = Plan::Window {
+                partition: partition.iter().map(|column| place[*column]).collect(),
+                order: order.iter().map(|key| SortKey { column: place[key.column], ..*key }).collect(),
+                calls: calls.into_iter().map(|call| call.map(&moved)).collect(),
+                input: Box::new(narrow(*input, &inner)),
+            };
+            select(window, &kept)
         }
         Plan::TopK { input, order, limit, offset } => {
             // The whole row breaks ties, so every column decides which rows are in the window.

@@ -4,6 +4,7 @@
 //! refers to the left input's columns, then the right's. Every node yields a bag of rows; an order exists
 //! only inside [`Plan::TopK`] and beside the whole plan ([`Query::order`]).
 
+use deltaic_dataflow::{Frame, Positional};
 use deltaic_types::{DataType, TableId};
 
 use crate::expression::Expr;
@@ -68,6 +69,18 @@ pub enum Plan {
     UnionAll {
         /// The inputs.
         inputs: Vec<Plan>,
+    },
+    /// Each row with what functions give for its place among the rows of its partition: the input's columns,
+    /// then the calls. The whole row completes the order.
+    Window {
+        /// The input.
+        input: Box<Plan>,
+        /// The places of the columns that are equal within a partition (NULLs are).
+        partition: Vec<usize>,
+        /// The order within a partition.
+        order: Vec<SortKey>,
+        /// What is computed for each row.
+        calls: Vec<WindowCall>,
     },
     /// The rows from `offset` up to `limit` of them, in an order that the whole row completes.
     TopK {
@@ -174,6 +187,48 @@ impl AggregateCall {
     }
 }
 
+/// A function over a window.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowCall {
+    /// The function and its arguments over the input's columns.
+    pub function: WindowFunction,
+    /// The rows that a function of a frame looks at.
+    pub frame: Frame,
+    /// The type of the result.
+    pub data_type: DataType,
+}
+
+/// The functions over windows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WindowFunction {
+    /// One that knows the row's place.
+    Positional(Positional, Vec<Expr>),
+    /// An aggregate of the frame.
+    Aggregate(AggregateCall),
+}
+
+impl WindowCall {
+    /// All expressions in it.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match &self.function {
+            WindowFunction::Positional(_, arguments) => arguments.iter().collect(),
+            WindowFunction::Aggregate(call) => call.exprs().collect(),
+        }
+    }
+
+    /// The call with every expression replaced by what `change` makes of it.
+    #[must_use]
+    pub fn map(self, change: &dyn Fn(&Expr) -> Expr) -> Self {
+        let function = match self.function {
+            WindowFunction::Positional(positional, arguments) => {
+                WindowFunction::Positional(positional, arguments.iter().map(change).collect())
+            }
+            WindowFunction::Aggregate(call) => WindowFunction::Aggregate(call.map(change)),
+        };
+        Self { function, ..self }
+    }
+}
+
 /// One criterion of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SortKey {
@@ -223,6 +278,11 @@ impl Plan {
                 .map(|key| key.data_type.clone())
                 .chain(calls.iter().map(|call| call.data_type.clone()))
                 .collect(),
+            Self::Window { input, calls, .. } => {
+                let mut types = input.types();
+                types.extend(calls.iter().map(|call| call.data_type.clone()));
+                types
+            }
             Self::UnionAll { inputs } => inputs.first().map(Self::types).unwrap_or_default(),
         }
     }
@@ -235,6 +295,7 @@ impl Plan {
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Distinct { input }
+            | Self::Window { input, .. }
             | Self::TopK { input, .. } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
             Self::UnionAll { inputs } => inputs.iter().collect(),

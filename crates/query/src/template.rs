@@ -55,6 +55,12 @@ fn walk(plan: &Plan, base: usize, wanted: &dyn Fn(TableId, usize) -> bool, value
             Plan::Aggregate { input: inside(input), keys: keys.clone(), calls: calls.clone() }
         }
         Plan::Distinct { input } => Plan::Distinct { input: inside(input) },
+        Plan::Window { input, partition, order, calls } => Plan::Window {
+            input: inside(input),
+            partition: partition.clone(),
+            order: order.clone(),
+            calls: calls.clone(),
+        },
         Plan::TopK { input, order, limit, offset } => Plan::TopK {
             input: inside(input),
             order: order.clone(),
@@ -138,6 +144,12 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
         Plan::UnionAll { inputs } => {
             Plan::UnionAll { inputs: inputs.iter().map(|input| map_expressions(input, change)).collect() }
         }
+        Plan::Window { input, partition, order, calls } => Plan::Window {
+            input: inside(input),
+            partition: partition.clone(),
+            order: order.clone(),
+            calls: calls.iter().cloned().map(|call| call.map(change)).collect(),
+        },
         Plan::TopK { input, order, limit, offset } => Plan::TopK {
             input: inside(input),
             order: order.clone(),

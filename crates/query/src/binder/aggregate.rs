@@ -21,6 +21,8 @@ use crate::{
 
 /// Places at and above this stand for aggregates until the groups are known.
 const AGGREGATE_PLACES: usize = 1 << 40;
+/// Places at and above this stand for calls over windows until the windows are known.
+pub(super) const WINDOW_PLACES: usize = 1 << 41;
 
 /// What becomes of an aggregate that is met.
 #[derive(Debug)]
@@ -390,6 +392,9 @@ pub(super) fn over_groups(expr: &Expr, keys: &[Expr], scope: &Scope) -> Result<E
         return Ok(Expr::column(key, expr.data_type.clone()));
     }
     if let ExprKind::Column(place) = expr.kind {
+        if place >= WINDOW_PLACES {
+            return Ok(expr.clone());
+        }
         if place >= AGGREGATE_PLACES {
             return Ok(Expr::column(keys.len() + place - AGGREGATE_PLACES, expr.data_type.clone()));
         }
@@ -410,5 +415,5 @@ pub(super) fn over_groups(expr: &Expr, keys: &[Expr], scope: &Scope) -> Result<E
 
 /// Whether a place stands for an aggregate.
 pub(super) fn is_aggregate_place(place: usize) -> bool {
-    place >= AGGREGATE_PLACES
+    (AGGREGATE_PLACES..WINDOW_PLACES).contains(&place)
 }

@@ -13,6 +13,7 @@ use super::{
     expression::call_node,
     folded,
     scope::Scope,
+    window::positional_of,
 };
 use crate::{
     error::SqlError,
@@ -111,11 +112,15 @@ impl<'a> Binder<'a> {
             }
             _ => return Err(self.refuse(&format!("the function name {}", call.name), None, span)),
         };
-        if call.over.is_some() {
-            return Err(self.refuse("window functions", None, span));
-        }
         if call.null_treatment.is_some() {
             return Err(self.refuse("IGNORE NULLS and RESPECT NULLS", None, span));
+        }
+        if let Some(over) = &call.over {
+            return self.window_function(&name, call, over, scope);
+        }
+        if positional_of(&name).is_some() {
+            let reason = format!("window function {name} requires an OVER clause");
+            return Err(SqlError::WrongKindOfFunction { reason, position: self.at(span) });
         }
         if let Some(aggregate) = aggregate_of(&name) {
             return self.aggregate(aggregate, &name, call, scope);

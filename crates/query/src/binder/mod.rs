@@ -18,6 +18,7 @@ mod scope;
 mod select;
 mod stored;
 mod types;
+mod window;
 
 use deltaic_types::{Catalog, DataType, TableSchema, limits};
 use sqlparser::{
@@ -27,6 +28,7 @@ use sqlparser::{
 
 use aggregate::Aggregates;
 pub use stored::{bind_check, bind_default};
+use window::Windows;
 
 use crate::{
     error::SqlError,
@@ -71,6 +73,7 @@ struct Binder<'a> {
     /// The type of each parameter, once known, and where it was first seen.
     parameters: Vec<Option<(Option<DataType>, Span)>>,
     aggregates: Aggregates,
+    windows: Windows<'a>,
     common_tables: Vec<CommonTable<'a>>,
     depth: usize,
     inlined: usize,
@@ -84,6 +87,7 @@ impl<'a> Binder<'a> {
             now: context.now,
             parameters: Vec::new(),
             aggregates: Aggregates::Forbidden("this place"),
+            windows: Windows::Forbidden("this place"),
             common_tables: Vec::new(),
             depth: 0,
             inlined: 0,

@@ -9,6 +9,7 @@
 mod aggregate;
 mod block;
 mod outer;
+mod window;
 
 use deltaic_dataflow::{
     Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path, Probe, RelationId, Scalar, TopK,
@@ -115,6 +116,7 @@ impl Lowering<'_> {
             Plan::Join { kind: plan::JoinKind::Left, left, right, on } => self.left_join(left, right, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
+            Plan::Window { input, partition, order, calls } => self.window(input, partition, order, calls),
             Plan::Distinct { input } => {
                 let input = self.plan(input)?;
                 let node = self.graph.add(Operator::Distinct { input: input.node });

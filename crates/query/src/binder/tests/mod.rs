@@ -109,6 +109,10 @@ fn show(plan: &Plan) -> String {
             let calls: Vec<String> = calls.iter().map(show_call).collect();
             format!("group ({}) {} [{}]", show_exprs(keys), calls.join(", "), show(input))
         }
+        Plan::Window { input, partition, order, calls } => {
+            let calls: Vec<String> = calls.iter().map(|call| format!("{:?}", call.function)).collect();
+            format!("window {partition:?} ({}) {} [{}]", show_order(order), calls.join(", "), show(input))
+        }
         Plan::Distinct { input } => format!("distinct [{}]", show(input)),
         Plan::UnionAll { inputs } => {
             let inputs: Vec<String> = inputs.iter().map(|input| format!("[{}]", show(input))).collect();
