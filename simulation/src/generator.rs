@@ -4,6 +4,7 @@
 //! divide by zero. A query with LIMIT orders by all its columns, so its window is one set of rows.
 
 mod aggregate;
+mod window;
 
 use crate::{naive::Kind, random::Random};
 
@@ -189,8 +190,12 @@ impl Generator {
             return self.grouped(&from, &columns, &condition);
         }
         let width = 1 + self.random.below(3);
+        let windows = self.random.one_in(4) && !from.contains(" AS r2");
         let items: Vec<String> = (0..width)
             .map(|_| {
+                if windows && self.random.one_in(2) {
+                    return self.window(&columns);
+                }
                 let kind = *self.random.pick(&KINDS);
                 self.scalar(kind, &columns, 1)
             })
@@ -206,8 +211,12 @@ impl Generator {
         for _ in 0..=self.random.below(3) {
             items.push(self.aggregate(columns));
         }
+        let windows = self.random.one_in(4);
+        if windows {
+            items.push(self.window_of_groups(&keys));
+        }
         let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-        let having = if self.random.one_in(4) {
+        let having = if !windows && self.random.one_in(4) {
             format!(" HAVING count(*) > {}", self.random.below(3))
         } else {
             String::new()
@@ -267,6 +276,13 @@ impl Generator {
             own.push((format!("{alias}.k0"), Kind::Int));
             own.push((format!("{alias}.k1"), Kind::Big));
             return (format!("({sql}) AS {alias}"), own);
+        }
+        if self.random.one_in(4) {
+            let key = self.column_of(Kind::Int, &columns).unwrap_or_else(|| "1".to_owned());
+            let number = self.row_number(&key, &columns);
+            own.push((format!("{alias}.k0"), Kind::Int));
+            own.push((format!("{alias}.k1"), Kind::Big));
+            return (format!("(SELECT {key} AS k0, {number} AS k1{from}) AS {alias}"), own);
         }
         for place in 0..2 {
             let kind = if place == 0 { Kind::Int } else { *self.random.pick(&KINDS) };

@@ -255,27 +255,20 @@ impl WindowCall {
     /// An aggregate over each row's frame. Frames only move forward, so rows come and go once.
     fn aggregate(&self, call: &AggregateCall, partition: &Partition<'_>) -> Result<Vec<Value>, EvalError> {
         let rows = partition.rows();
-        let mut brought = Vec::with_capacity(rows.len());
-        for (place, row) in rows.iter().enumerate() {
-            brought.push(match call.brought(std::slice::from_ref(*row))? {
-                // The order of a collection is the window's.
-                Brought::Row(row) => {
-                    let place = Value::Integer(place as i64);
-                    Brought::Row(row.iter().cloned().chain(std::iter::once(place)).collect())
-                }
-                other => other,
-            });
-        }
+        // What a row brings, once it is in a frame: an argument of a row that never is may fail.
+        let mut brought: Vec<Option<Brought>> = vec![None; rows.len()];
         let mut state = Argument::new(call);
         let mut values: Vec<Value> = Vec::with_capacity(rows.len());
         let (mut start, mut end) = (0, 0);
         for place in 0..rows.len() {
             let frame = self.frame.range(partition, place)?;
             let same = (frame.start, frame.end) == (start, end);
-            for added in brought.iter().take(frame.end).skip(end) {
-                state.add(added, 1);
+            for added in end.max(frame.start)..frame.end {
+                let now = brings(call, rows[added], added)?;
+                state.add(&now, 1);
+                brought[added] = Some(now);
             }
-            for removed in brought.iter().take(frame.start).skip(start) {
+            for removed in brought.iter().take(frame.start.min(end)).skip(start).flatten() {
                 state.add(removed, -1);
             }
             (start, end) = (frame.start, frame.end);
@@ -286,6 +279,18 @@ impl WindowCall {
         }
         Ok(values)
     }
+}
+
+/// What the row at a place brings to a call.
+fn brings(call: &AggregateCall, row: &Row, place: usize) -> Result<Brought, EvalError> {
+    Ok(match call.brought(std::slice::from_ref(row))? {
+        // The order of a collection is the window's.
+        Brought::Row(row) => {
+            let place = Value::Integer(place as i64);
+            Brought::Row(row.iter().cloned().chain(std::iter::once(place)).collect())
+        }
+        other => other,
+    })
 }
 
 /// The number of each row's part, where the partition is cut into so many of equal size, the first ones larger

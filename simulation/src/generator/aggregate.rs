@@ -55,12 +55,12 @@ impl Generator {
     }
 
     /// A value whose type PostgreSQL knows: a bare text would be of any type.
-    fn typed(&mut self, kind: Kind, columns: &Columns) -> String {
+    pub(super) fn typed(&mut self, kind: Kind, columns: &Columns) -> String {
         let value = self.scalar(kind, columns, 1);
         if value.starts_with('\'') { format!("{value}::text") } else { value }
     }
 
-    fn direction(&mut self) -> String {
+    pub(super) fn direction(&mut self) -> String {
         let direction = if self.random.one_in(2) { " DESC" } else { "" };
         let nulls = *self.random.pick(&["", "", " NULLS FIRST", " NULLS LAST"]);
         format!("{direction}{nulls}")

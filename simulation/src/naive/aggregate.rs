@@ -12,6 +12,7 @@ use super::{
     last,
     select::by,
     value::{Failure, V},
+    window::criteria,
 };
 
 const AGGREGATES: [&str; 23] = [
@@ -49,6 +50,7 @@ pub(super) fn contains_aggregate(expr: &Expr) -> bool {
     match expr {
         Expr::Function(function) => {
             (is_aggregate(&last(&function.name)) && function.over.is_none())
+                || criteria(function).into_iter().any(contains_aggregate)
                 || arguments(function).is_some_and(|list| list.into_iter().any(contains_aggregate))
         }
         Expr::BinaryOp { left, right, .. } => contains_aggregate(left) || contains_aggregate(right),

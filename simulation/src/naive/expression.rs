@@ -1,5 +1,7 @@
 //! Expressions, evaluated by walking the tree.
 
+use std::collections::BTreeMap;
+
 use deltaic_query::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     UnaryOperator, Value as Literal,
@@ -15,6 +17,8 @@ pub(super) struct Scope<'a> {
     pub(super) parameters: &'a [V],
     /// In a grouped query the group's rows; aggregates are computed over them.
     pub(super) group: Option<&'a [Scope<'a>]>,
+    /// The values of calls over windows, by the text of the call.
+    pub(super) windows: BTreeMap<String, V>,
 }
 
 impl<'a> Scope<'a> {
@@ -24,7 +28,7 @@ impl<'a> Scope<'a> {
 
     pub(super) fn table(columns: &[String], row: &[V]) -> Self {
         let names = columns.iter().map(|column| (String::new(), column.clone())).collect();
-        Self { names, values: row.to_vec(), parameters: &[], group: None }
+        Self { names, values: row.to_vec(), parameters: &[], ..Self::default() }
     }
 
     fn lookup(&self, table: Option<&str>, column: &str) -> Result<V, Failure> {
@@ -260,6 +264,10 @@ pub(super) fn arguments(function: &Function) -> Option<Vec<&Expr>> {
 
 fn call(function: &Function, scope: &Scope<'_>) -> Result<V, Failure> {
     let name = super::last(&function.name);
+    if function.over.is_some() {
+        let known = scope.windows.get(&function.to_string()).cloned();
+        return known.ok_or_else(|| Failure::Unsupported(function.to_string()));
+    }
     if let Some(group) = scope.group {
         if super::aggregate::is_aggregate(&name) {
             return super::aggregate::aggregate(&name, function, group);

@@ -8,6 +8,7 @@ mod aggregate;
 mod expression;
 mod select;
 pub mod value;
+mod window;
 
 use std::collections::BTreeMap;
 

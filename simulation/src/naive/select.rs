@@ -14,6 +14,7 @@ use super::{
     expression::{Scope, evaluate, holds},
     last,
     value::{Failure, V},
+    window,
 };
 
 /// Rows with the names of their columns.
@@ -91,8 +92,12 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         source = product(&source, &right);
     }
     let (names, rows) = source;
-    let scope =
-        |values: &Vec<V>| Scope { names: names.clone(), values: values.clone(), parameters, group: None };
+    let scope = |values: &Vec<V>| Scope {
+        names: names.clone(),
+        values: values.clone(),
+        parameters,
+        ..Scope::default()
+    };
     let mut kept = Vec::new();
     for row in &rows {
         let scope = scope(row);
@@ -108,21 +113,30 @@ fn select(database: &Database, select: &Select, parameters: &[V]) -> Result<Rela
         !keys.is_empty() || select.having.is_some() || items.iter().any(|(expr, _)| contains_aggregate(expr));
     let mut output = Vec::new();
     if grouped {
-        for (_, group) in groups(keys, kept)? {
+        let groups = groups(keys, kept)?;
+        let mut scopes = Vec::new();
+        for (_, group) in &groups {
             let mut scope = group.first().cloned().unwrap_or_else(|| Scope {
                 names: names.clone(),
                 values: vec![V::Null; names.len()],
                 parameters,
-                group: None,
+                ..Scope::default()
             });
-            scope.group = Some(&group);
+            scope.group = Some(group);
             // Aggregates are computed for every group, also for those that HAVING then drops.
-            let row = project(&items, &scope)?;
+            if !items.iter().any(|(expr, _)| window::contains(expr)) {
+                project(&items, &scope)?;
+            }
             if select.having.as_ref().map_or(Ok(true), |condition| holds(condition, &scope))? {
-                output.push(row);
+                scopes.push(scope);
             }
         }
+        window::compute(&items, &mut scopes)?;
+        for scope in &scopes {
+            output.push(project(&items, scope)?);
+        }
     } else {
+        window::compute(&items, &mut kept)?;
         for scope in &kept {
             output.push(project(&items, scope)?);
         }
@@ -191,8 +205,12 @@ fn joined(database: &Database, table: &TableWithJoins, parameters: &[V]) -> Resu
                 let values: Vec<V> = l.iter().chain(r).cloned().collect();
                 let pair = match constraint {
                     JoinConstraint::On(condition) => {
-                        let scope =
-                            Scope { names: names.clone(), values: values.clone(), parameters, group: None };
+                        let scope = Scope {
+                            names: names.clone(),
+                            values: values.clone(),
+                            parameters,
+                            ..Scope::default()
+                        };
                         holds(condition, &scope)?
                     }
                     JoinConstraint::None => true,
