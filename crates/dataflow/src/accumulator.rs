@@ -99,20 +99,23 @@ impl AggregateCall {
         {
             return Ok(Brought::Nothing);
         }
-        let Some(argument) = self.arguments.first() else { return Ok(Brought::Value(Value::Null)) };
-        let first = argument.eval(tuple)?;
-        let kept = match self.function {
-            AggregateFunction::Gather(gathering) if first.is_null() => gathering.keeps_null()?,
-            _ => !first.is_null(),
+        let row = || self.arguments.iter().map(|argument| argument.eval(tuple)).collect::<Result<Row, _>>();
+        let brought = match self.arguments.first() {
+            None => return Ok(Brought::Value(Value::Null)),
+            // All is evaluated, also where a NULL keeps the row out: what fails there fails.
+            Some(_) if self.function.takes_rows() => Brought::Row(row()?),
+            Some(argument) => Brought::Value(argument.eval(tuple)?),
         };
-        Ok(match kept {
-            false => Brought::Nothing,
-            true if self.function.takes_rows() => {
-                let rest = self.arguments[1..].iter().map(|argument| argument.eval(tuple));
-                Brought::Row(std::iter::once(Ok(first)).chain(rest).collect::<Result<_, _>>()?)
-            }
-            true => Brought::Value(first),
-        })
+        let is_null = match &brought {
+            Brought::Row(row) => row[0].is_null(),
+            Brought::Value(value) => value.is_null(),
+            Brought::Nothing => false,
+        };
+        let kept = match self.function {
+            AggregateFunction::Gather(gathering) if is_null => gathering.keeps_null()?,
+            _ => !is_null,
+        };
+        Ok(if kept { brought } else { Brought::Nothing })
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
     fmt::Write as _,
 };
 
-use deltaic_dataflow::{Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK};
+use deltaic_dataflow::{
+    Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK, WindowCall,
+};
 
 use crate::tables::Tables;
 
@@ -167,7 +169,7 @@ impl<'a> Labels<'a> {
             }
             Operator::TopK(top_k) => text += &self.window(top_k),
             Operator::Window(window) => {
-                let calls: Vec<&str> = window.calls.iter().map(|call| call.name()).collect();
+                let calls: Vec<&str> = window.calls.iter().map(WindowCall::name).collect();
                 let _ = write!(text, " {}", calls.join(", "));
                 let columns = (0..window.prefix).chain(window.partition.iter().copied());
                 let partition: Vec<KeyColumn> = columns.map(KeyColumn::ascending).collect();

@@ -202,3 +202,11 @@ fn a_collection_beyond_the_longest_value_is_an_error_until_it_shrinks() {
     argument.add(&Brought::Row(long), -8);
     assert!(argument.value(&call, &key).is_ok());
 }
+
+#[test]
+fn an_order_that_fails_fails_where_the_value_is_null() {
+    let mut call = call(AggregateFunction::Gather(Gathering::Text), false, false);
+    call.arguments[2] = Scalar::function("1 / 0", |_| Err(EvalError::DivisionByZero));
+    let row = Row::from_iter([Value::Null, Value::Null]);
+    assert!(matches!(call.brought(&[row]), Err(EvalError::DivisionByZero)));
+}

@@ -120,6 +120,9 @@ impl Windowed {
     }
 }
 
+/// A window by its columns, with the numbers of its calls.
+type Node = (Vec<usize>, Vec<SortKey>, Vec<(usize, WindowCall)>);
+
 /// The plan with its columns, then what windows ask for, then the calls; and the place of each call.
 pub(super) fn over_windows(plan: Plan, windows: Vec<Windowed>) -> (Plan, Vec<usize>) {
     let types = plan.types();
@@ -131,7 +134,7 @@ pub(super) fn over_windows(plan: Plan, windows: Vec<Windowed>) -> (Plan, Vec<usi
             exprs.len() - 1
         })
     };
-    let mut nodes: Vec<(Vec<usize>, Vec<SortKey>, Vec<(usize, WindowCall)>)> = Vec::new();
+    let mut nodes: Vec<Node> = Vec::new();
     for (number, Windowed { window, call }) in windows.into_iter().enumerate() {
         let partition: Vec<usize> = window.partition.into_iter().map(&mut place_of).collect();
         let order: Vec<SortKey> =

@@ -7,7 +7,7 @@ fn windows_are_those_of_postgresql() {
     check(FROM, ANSWERS);
 }
 
-const FROM: &str = r#"(VALUES
+const FROM: &str = "(VALUES
     (1, 1, 5, 1.50, 0.5::double precision, 'b'),
     (2, 1, 3, 2.25, 1.5, 'a'),
     (3, 1, 3, NULL, NULL, 'a'),
@@ -15,7 +15,7 @@ const FROM: &str = r#"(VALUES
     (5, 2, 8, 10.25, -0.25, 'c'),
     (6, 2, NULL, 0, 1, 'd'),
     (7, 2, 8, 4, 1.25, 'a')
-) AS t (id, g, i, n, d, s)"#;
+) AS t (id, g, i, n, d, s)";
 
 /// What is selected and, behind a bar, what follows FROM; the type; the values.
 #[rustfmt::skip]
