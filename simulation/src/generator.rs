@@ -3,7 +3,9 @@
 //! Values are few and small so that keys meet, groups fill and empty, and sums now and then overflow or
 //! divide by zero. A query with LIMIT orders by all its columns, so its window is one set of rows.
 
+mod aggregate;
 mod subquery;
+mod window;
 
 use crate::{naive::Kind, random::Random};
 
@@ -293,8 +295,12 @@ impl Generator {
             return self.grouped(&from, &columns, &condition);
         }
         let width = 1 + self.random.below(3);
+        let windows = self.random.one_in(4) && !from.contains(" AS r2");
         let items: Vec<String> = (0..width)
             .map(|_| {
+                if windows && self.random.one_in(2) {
+                    return self.window(&columns);
+                }
                 let kind = *self.random.pick(&KINDS);
                 self.scalar(kind, &columns, 1)
             })
@@ -310,8 +316,12 @@ impl Generator {
         for _ in 0..=self.random.below(3) {
             items.push(self.aggregate(columns));
         }
+        let windows = self.random.one_in(4);
+        if windows {
+            items.push(self.window_of_groups(&keys));
+        }
         let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-        let having = if self.random.one_in(4) {
+        let having = if !windows && self.random.one_in(4) {
             let value = if self.may_nest(4) {
                 self.nested_value(Kind::Big, &Columns::new())
             } else {
@@ -323,26 +333,6 @@ impl Generator {
         };
         let width = items.len();
         (format!("SELECT {}{from}{condition}{group}{having}", items.join(", ")), width)
-    }
-
-    fn aggregate(&mut self, columns: &Columns) -> String {
-        let filter = if self.random.one_in(6) {
-            format!(" FILTER (WHERE {})", self.condition(columns, 1))
-        } else {
-            String::new()
-        };
-        let distinct = if self.random.one_in(5) { "DISTINCT " } else { "" };
-        let kind = *self.random.pick(&[Kind::Int, Kind::Big, Kind::Decimal, Kind::Double]);
-        let any = *self.random.pick(&[Kind::Int, Kind::Double, Kind::Text, Kind::Decimal]);
-        let call = match self.random.below(6) {
-            0 => "count(*)".to_owned(),
-            1 => format!("count({distinct}{})", self.scalar(any, columns, 1)),
-            2 => format!("sum({distinct}{})", self.scalar(kind, columns, 1)),
-            3 => format!("avg({})", self.scalar(kind, columns, 1)),
-            4 => format!("min({})", self.scalar(any, columns, 1)),
-            _ => format!("max({})", self.scalar(any, columns, 1)),
-        };
-        call + &filter
     }
 
     /// FROM, and the columns that it brings.
@@ -408,6 +398,13 @@ impl Generator {
             own.push((format!("{alias}.k0"), Kind::Int));
             own.push((format!("{alias}.k1"), Kind::Big));
             return (format!("({sql}) AS {alias}"), own);
+        }
+        if self.random.one_in(4) {
+            let key = self.column_of(Kind::Int, &columns).unwrap_or_else(|| "1".to_owned());
+            let number = self.row_number(&key, &columns);
+            own.push((format!("{alias}.k0"), Kind::Int));
+            own.push((format!("{alias}.k1"), Kind::Big));
+            return (format!("(SELECT {key} AS k0, {number} AS k1{from}) AS {alias}"), own);
         }
         for place in 0..2 {
             let kind = if place == 0 { Kind::Int } else { *self.random.pick(&KINDS) };

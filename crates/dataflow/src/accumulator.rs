@@ -2,14 +2,23 @@
 //!
 //! Invariant: the value read depends only on the multiset of arguments that are in, not on how they came or
 //! on what came and went. Sums of integers are kept in 128 bits, of numerics in full, of doubles exactly; the
-//! extremes keep every value.
+//! extremes and all that depends on an order keep every value. Here are the simple functions and the way to
+//! the others: [`crate::collection`], [`crate::statistics`], [`crate::order_statistic`].
 
 use std::cmp::Ordering;
 
 use bigdecimal::BigDecimal;
-use deltaic_types::{EvalError, Numeric, Value};
+use deltaic_types::{EvalError, Numeric, Row, Value};
 
-use crate::{cow_tree::CowTree, exact_sum::ExactSum, zset::Weight};
+use crate::{
+    aggregate::AggregateCall,
+    collection::{Collection, Gathering},
+    cow_tree::CowTree,
+    exact_sum::ExactSum,
+    order_statistic::{Rank, Ranked},
+    statistics::{Bits, Bitwise, Dispersion, Moments},
+    zset::Weight,
+};
 
 /// The aggregate functions, resolved for the type of their argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +47,14 @@ pub enum AggregateFunction {
     BoolAnd,
     /// Whether any is TRUE.
     BoolOr,
+    /// Bits of integers.
+    Bits(Bitwise),
+    /// Variances and standard deviations.
+    Dispersion(Dispersion),
+    /// Everything in an order.
+    Gather(Gathering),
+    /// A value at a place in the order.
+    Rank(Rank),
 }
 
 impl AggregateFunction {
@@ -51,8 +68,66 @@ impl AggregateFunction {
             Self::Max => "max",
             Self::BoolAnd => "bool_and",
             Self::BoolOr => "bool_or",
+            Self::Bits(Bitwise::And) => "bit_and",
+            Self::Bits(Bitwise::Or) => "bit_or",
+            Self::Bits(Bitwise::Xor) => "bit_xor",
+            Self::Dispersion(dispersion) => dispersion.name(),
+            Self::Gather(gathering) => gathering.name(),
+            Self::Rank(rank) => rank.name(),
         }
     }
+
+    /// How many of a call's arguments are its own; what follows only its order uses.
+    pub fn arity(self) -> usize {
+        match self {
+            Self::Gather(Gathering::Text | Gathering::JsonObject) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether its state is of whole rows of arguments, and not of one value each.
+    fn takes_rows(self) -> bool {
+        matches!(self, Self::Gather(_) | Self::Rank(_))
+    }
+}
+
+impl AggregateCall {
+    /// What a row brings to the call. NULLs bring nothing, but where they are collected.
+    pub(crate) fn brought(&self, tuple: &[Row]) -> Result<Brought, EvalError> {
+        if let Some(filter) = &self.filter
+            && !filter.holds(tuple)?
+        {
+            return Ok(Brought::Nothing);
+        }
+        let row = || self.arguments.iter().map(|argument| argument.eval(tuple)).collect::<Result<Row, _>>();
+        let brought = match self.arguments.first() {
+            None => return Ok(Brought::Value(Value::Null)),
+            // All is evaluated, also where a NULL keeps the row out: what fails there fails.
+            Some(_) if self.function.takes_rows() => Brought::Row(row()?),
+            Some(argument) => Brought::Value(argument.eval(tuple)?),
+        };
+        let is_null = match &brought {
+            Brought::Row(row) => row[0].is_null(),
+            Brought::Value(value) => value.is_null(),
+            Brought::Nothing => false,
+        };
+        let kept = match self.function {
+            AggregateFunction::Gather(gathering) if is_null => gathering.keeps_null()?,
+            _ => !is_null,
+        };
+        Ok(if kept { brought } else { Brought::Nothing })
+    }
+}
+
+/// What a row brings to a function.
+#[derive(Debug, Clone)]
+pub(crate) enum Brought {
+    /// A filter or a NULL keeps it out.
+    Nothing,
+    /// Its one argument; anything, where rows are counted.
+    Value(Value),
+    /// Its arguments and what they are ordered by.
+    Row(Row),
 }
 
 /// Values with their multiplicities, in order.
@@ -94,18 +169,26 @@ pub(crate) enum Accumulator {
     Double { sum: ExactSum, count: Weight },
     Values(Multiset),
     Boolean { trues: Weight, falses: Weight },
+    Bits(Box<Bits>),
+    Moments(Box<Moments>),
+    Collection(Collection),
+    Ranked(Ranked),
 }
 
 impl Accumulator {
-    pub(crate) fn new(function: AggregateFunction) -> Self {
+    pub(crate) fn new(call: &AggregateCall) -> Self {
         use AggregateFunction as F;
-        match function {
+        match call.function {
             F::Count => Self::Count(0),
             F::SumInteger | F::SumBigint | F::AvgInteger => Self::Integer { sum: 0, count: 0 },
             F::SumNumeric | F::AvgNumeric => Self::Numeric { sum: BigDecimal::from(0), count: 0 },
             F::SumDouble | F::AvgDouble => Self::Double { sum: ExactSum::default(), count: 0 },
             F::Min | F::Max => Self::Values(Multiset::default()),
             F::BoolAnd | F::BoolOr => Self::Boolean { trues: 0, falses: 0 },
+            F::Bits(_) => Self::Bits(Box::new(Bits::new())),
+            F::Dispersion(dispersion) => Self::Moments(Box::new(Moments::new(dispersion.double))),
+            F::Gather(_) => Self::Collection(Collection::new(&call.order, call.distinct)),
+            F::Rank(_) => Self::Ranked(Ranked::new(&call.order)),
         }
     }
 
@@ -130,14 +213,25 @@ impl Accumulator {
             }
             (Self::Boolean { trues, .. }, Value::Boolean(true)) => *trues += weight,
             (Self::Boolean { falses, .. }, Value::Boolean(false)) => *falses += weight,
+            (Self::Bits(bits), value) => bits.add(value, weight),
+            (Self::Moments(moments), value) => moments.add(value, weight),
             (state, value) => {
                 unreachable!("invariant: arguments have the function's type: {state:?} {value:?}")
             }
         }
     }
 
-    /// The value of the function.
-    pub(crate) fn value(&self, function: AggregateFunction) -> Result<Value, EvalError> {
+    /// Adds a row of arguments `weight` times.
+    fn add_row(&mut self, row: &Row, weight: Weight) {
+        match self {
+            Self::Collection(collection) => collection.add(row, weight),
+            Self::Ranked(ranked) => ranked.add(row, weight),
+            state => unreachable!("invariant: rows come to what takes rows: {state:?}"),
+        }
+    }
+
+    /// The value of the function; `direct` is the argument that is not of the rows.
+    fn value(&self, function: AggregateFunction, direct: &Value) -> Result<Value, EvalError> {
         use AggregateFunction as F;
         Ok(match (self, function) {
             (Self::Count(count), _) => Value::Integer(*count),
@@ -160,11 +254,16 @@ impl Accumulator {
             (Self::Numeric { sum, .. }, _) => Value::numeric(Numeric::new(sum)?),
             (Self::Double { sum, count }, F::AvgDouble) => finite(sum.value() / *count as f64, sum)?,
             (Self::Double { sum, .. }, _) => finite(sum.value(), sum)?,
+            (Self::Bits(bits), F::Bits(function)) => bits.value(function),
+            (Self::Moments(moments), F::Dispersion(dispersion)) => moments.value(dispersion)?,
+            (Self::Collection(collection), F::Gather(gathering)) => collection.value(gathering)?,
+            (Self::Ranked(ranked), F::Rank(rank)) => ranked.value(rank, direct)?,
             (Self::Values(values), F::Min) => values.least().cloned().unwrap_or(Value::Null),
             (Self::Values(values), _) => values.greatest().cloned().unwrap_or(Value::Null),
             (Self::Boolean { trues: 0, falses: 0 }, _) => Value::Null,
             (Self::Boolean { falses, .. }, F::BoolAnd) => Value::Boolean(*falses == 0),
             (Self::Boolean { trues, .. }, _) => Value::Boolean(*trues != 0),
+            (state, function) => unreachable!("invariant: a state is its function's: {state:?} {function:?}"),
         })
     }
 
@@ -175,6 +274,10 @@ impl Accumulator {
                 values.0.iter().map(|(value, _)| size_of::<(Value, Weight)>() + value.heap_bytes()).sum()
             }
             Self::Numeric { .. } => 32,
+            Self::Bits(_) => size_of::<Bits>(),
+            Self::Moments(moments) => moments.heap_bytes(),
+            Self::Collection(collection) => collection.heap_bytes(),
+            Self::Ranked(ranked) => ranked.heap_bytes(),
             Self::Count(_) | Self::Integer { .. } | Self::Boolean { .. } => 0,
         }
     }
@@ -197,11 +300,18 @@ pub(crate) struct Argument {
 }
 
 impl Argument {
-    pub(crate) fn new(function: AggregateFunction, distinct: bool) -> Self {
-        Self { state: Accumulator::new(function), distinct: distinct.then(Multiset::default) }
+    pub(crate) fn new(call: &AggregateCall) -> Self {
+        // A collection of rows knows itself which are equal.
+        let distinct = (call.distinct && !call.function.takes_rows()).then(Multiset::default);
+        Self { state: Accumulator::new(call), distinct }
     }
 
-    pub(crate) fn add(&mut self, value: &Value, weight: Weight) {
+    pub(crate) fn add(&mut self, brought: &Brought, weight: Weight) {
+        let value = match brought {
+            Brought::Nothing => return,
+            Brought::Row(row) => return self.state.add_row(row, weight),
+            Brought::Value(value) => value,
+        };
         match &mut self.distinct {
             None => self.state.add(value, weight),
             Some(values) => {
@@ -215,8 +325,13 @@ impl Argument {
         }
     }
 
-    pub(crate) fn value(&self, function: AggregateFunction) -> Result<Value, EvalError> {
-        self.state.value(function)
+    /// The value of the call in the group of a key.
+    pub(crate) fn value(&self, call: &AggregateCall, key: &Row) -> Result<Value, EvalError> {
+        let direct = match &call.direct {
+            None => Value::Null,
+            Some(direct) => direct.eval(std::slice::from_ref(key))?,
+        };
+        self.state.value(call.function, &direct)
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -225,3 +340,6 @@ impl Argument {
             + self.distinct.as_ref().map_or(0, |values| values.0.len() * size_of::<(Value, Weight)>())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@
 //! in one step does not flicker. Invariant: the weight of a group is never negative; a group without rows
 //! exists only where the second input demands it.
 
-use deltaic_types::{EvalError, Row, Value};
+use deltaic_types::{EvalError, Row};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    accumulator::{AggregateFunction, Argument},
+    accumulator::{AggregateFunction, Argument, Brought},
     cow_tree::CowTree,
+    index::KeyColumn,
     operator::NodeId,
     scalar::Scalar,
     zset::{Batch, ErrorRow, Weight, ZSet},
@@ -32,13 +33,18 @@ pub struct Aggregate {
     pub calls: Vec<AggregateCall>,
 }
 
-/// An aggregate function and its argument.
+/// An aggregate function and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AggregateCall {
     /// The function.
     pub function: AggregateFunction,
-    /// Its argument; None counts rows.
-    pub argument: Option<Scalar>,
+    /// What it takes of a row, which may be nothing where rows are counted. Behind the arguments stand values
+    /// that only the order uses.
+    pub arguments: Vec<Scalar>,
+    /// The order in which a collection takes its rows: places among the arguments.
+    pub order: Vec<KeyColumn>,
+    /// An argument that is not of the rows, over the group's key: the fraction of a percentile.
+    pub direct: Option<Scalar>,
     /// Whether equal arguments count once.
     pub distinct: bool,
     /// Only rows for which this holds count.
@@ -63,7 +69,7 @@ pub(crate) struct Groups(CowTree<Group>);
 
 /// A change of one group: a row's arguments, or a demand.
 enum Change {
-    Row { values: Vec<Option<Value>>, weight: Weight },
+    Row { values: Vec<Brought>, weight: Weight },
     Demand(Weight),
 }
 
@@ -138,7 +144,7 @@ impl Groups {
 
 impl Group {
     fn new(spec: &Aggregate, key: Row) -> Self {
-        let arguments = spec.calls.iter().map(|call| Argument::new(call.function, call.distinct)).collect();
+        let arguments = spec.calls.iter().map(Argument::new).collect();
         Self { key, weight: 0, demanded: 0, arguments, given: None }
     }
 
@@ -150,9 +156,7 @@ impl Group {
                 Change::Row { values, weight } => {
                     self.weight += weight;
                     for (argument, value) in self.arguments.iter_mut().zip(values) {
-                        if let Some(value) = value {
-                            argument.add(value, *weight);
-                        }
+                        argument.add(value, *weight);
                     }
                 }
             }
@@ -175,7 +179,7 @@ impl Group {
     fn row(&self, spec: &Aggregate) -> Result<Row, EvalError> {
         let mut values = self.key.to_vec();
         for (argument, call) in self.arguments.iter().zip(&spec.calls) {
-            values.push(argument.value(call.function)?);
+            values.push(argument.value(call, &self.key)?);
         }
         Ok(Row::from(values))
     }
@@ -185,19 +189,14 @@ impl Group {
     }
 }
 
-/// The key of a row's group and the arguments it brings: None where a filter or a NULL keeps it out.
-fn evaluate(spec: &Aggregate, row: &Row) -> Result<(Row, Vec<Option<Value>>), ErrorRow> {
+/// The key of a row's group and what the row brings to each call.
+fn evaluate(spec: &Aggregate, row: &Row) -> Result<(Row, Vec<Brought>), ErrorRow> {
     let tuple = std::slice::from_ref(row);
     let evaluated = (|| {
         let mut values = Vec::with_capacity(spec.calls.len());
         let key = crate::map::project(&spec.key, tuple)?;
         for call in &spec.calls {
-            let counts = call.filter.as_ref().map_or(Ok(true), |filter| filter.holds(tuple))?;
-            values.push(match &call.argument {
-                _ if !counts => None,
-                None => Some(Value::Null),
-                Some(argument) => Some(argument.eval(tuple)?).filter(|value| !value.is_null()),
-            });
+            values.push(call.brought(tuple)?);
         }
         Ok((key, values))
     })();

@@ -6,6 +6,8 @@
 //! whatever order the numbers came (compare Neal, "Fast exact summation using small and large
 //! superaccumulators", 2015).
 
+use bigdecimal::num_bigint::BigInt;
+
 /// A sum of doubles under insertion and retraction.
 ///
 /// ```
@@ -53,12 +55,44 @@ impl ExactSum {
     }
 
     fn add_finite(&mut self, x: f64, weight: i64) {
-        let bits = x.to_bits();
-        let exponent = (bits >> 52 & 0x7ff) as usize;
-        let fraction = bits & ((1 << 52) - 1);
-        let (mantissa, shift) =
-            if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
-        let signed = if x < 0.0 { -weight } else { weight };
+        let (mantissa, shift) = parts(x);
+        self.add_bits(mantissa, shift, if x < 0.0 { -weight } else { weight });
+    }
+
+    /// Adds the square of a number `weight` times, exactly. Such a sum counts in units of 2^-2148 and is read
+    /// by [`ExactSum::units`]; what is not finite is left to the sum of the numbers themselves.
+    pub(crate) fn add_square(&mut self, x: f64, weight: i64) {
+        if !x.is_finite() || x == 0.0 {
+            return;
+        }
+        let (mantissa, shift) = parts(x);
+        let (high, low) = (mantissa >> 27, mantissa & ((1 << 27) - 1));
+        let mut left = weight;
+        while left != 0 {
+            let part = left.clamp(-(1 << 10), 1 << 10);
+            self.add_bits(high * high, 2 * shift + 54, part);
+            self.add_bits(2 * high * low, 2 * shift + 27, part);
+            self.add_bits(low * low, 2 * shift, part);
+            left -= part;
+        }
+    }
+
+    /// The sum in its units: 2^-1074 of numbers, 2^-2148 of squares.
+    pub(crate) fn units(&self) -> BigInt {
+        let mut whole = BigInt::from(0);
+        for digit in self.digits.iter().rev() {
+            whole = (whole << 32) + digit;
+        }
+        whole << (32 * self.low)
+    }
+
+    /// Whether a NaN is among the numbers.
+    pub(crate) fn has_nan(&self) -> bool {
+        self.nan != 0
+    }
+
+    /// Adds up to 55 bits that stand `shift` bits above the unit.
+    fn add_bits(&mut self, mantissa: u64, shift: usize, signed: i64) {
         let place = shift / 32;
         let wide = u128::from(mantissa) << (shift % 32);
         self.make_room(place, place + 3);
@@ -190,6 +224,14 @@ impl ExactSum {
     pub fn heap_bytes(&self) -> usize {
         self.digits.capacity() * 8
     }
+}
+
+/// The whole number that a finite double is, without its sign, and the bits it stands above 2^-1074.
+fn parts(x: f64) -> (u64, usize) {
+    let bits = x.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as usize;
+    let fraction = bits & ((1 << 52) - 1);
+    if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) }
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ enum State {
     Sides(Sides),
     TopK(Index),
     Recurse(Recursion),
+    Window(Index),
 }
 
 /// The integral of a stream of rows.
@@ -175,6 +176,7 @@ impl Graph {
             Operator::SetOperation(_) => State::Sides(Sides::default()),
             Operator::TopK(top_k) => State::TopK(top_k.state()),
             Operator::Recurse(_) => State::Recurse(Recursion::default()),
+            Operator::Window(window) => State::Window(window.state()),
             _ => State::None,
         };
         self.by_operator.insert(operator.clone(), id);
@@ -347,6 +349,11 @@ impl Graph {
                     let (base, step) = (contents(self, spec.base), contents(self, spec.step));
                     self.recurse(spec, recursion, (&base, &step), relations, &[]).errors
                 }
+                (Operator::Window(spec), State::Window(index)) => {
+                    let batch = contents(self, spec.input);
+                    *index = Index::of(index.key().to_vec(), batch.rows);
+                    [batch.errors, spec.contents(index).errors].concat()
+                }
                 _ => Vec::new(),
             };
             let exhausted = self.budget.is_exhausted();
@@ -424,6 +431,9 @@ impl Graph {
             }
             (Operator::TopK(spec), State::TopK(index)) => {
                 Batch { rows: spec.contents(index), errors: node.errors.to_vec() }
+            }
+            (Operator::Window(spec), State::Window(index)) => {
+                Batch { errors: node.errors.to_vec(), ..spec.contents(index) }
             }
             _ => unreachable!("invariant: a node's state is its operator's"),
         }
@@ -568,7 +578,8 @@ impl Graph {
             | Operator::Aggregate(_)
             | Operator::Distinct { .. }
             | Operator::SetOperation(_)
-            | Operator::TopK(_) => {
+            | Operator::TopK(_)
+            | Operator::Window(_) => {
                 return (self.run_stateful(id, deltas, arranged), rows_in);
             }
         };
@@ -608,6 +619,7 @@ impl Graph {
                 sides.step(spec.kind, deltas.get(&spec.left), deltas.get(&spec.right))
             }
             (Operator::TopK(spec), State::TopK(index)) => spec.step(index, delta(&spec.input)),
+            (Operator::Window(spec), State::Window(index)) => spec.step(index, delta(&spec.input)),
             _ => unreachable!("invariant: a node's state is its operator's"),
         };
         node.errors.add(&output.errors);
@@ -688,7 +700,7 @@ impl Node {
             State::Arrange(arrangement) => of_index(&arrangement.now),
             State::Aggregate(groups) => (groups.len(), groups.heap_bytes()),
             State::Sides(sides) => (sides.len(), sides.heap_bytes()),
-            State::Distinct(index) | State::TopK(index) => of_index(index),
+            State::Distinct(index) | State::TopK(index) | State::Window(index) => of_index(index),
             State::Recurse(recursion) => recursion.size(),
         }
     }

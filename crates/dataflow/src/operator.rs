@@ -17,6 +17,7 @@ use crate::{
     relation::RelationId,
     set_operation::{SetKind, SetOperation},
     top_k::TopK,
+    window::Window,
 };
 
 /// The number of a node in its graph. A node's inputs have smaller numbers, so ascending order is an order of
@@ -60,6 +61,8 @@ pub enum Operator {
     SetOperation(SetOperation),
     /// The first rows of each partition in an order.
     TopK(TopK),
+    /// Window functions over partitions in an order.
+    Window(Window),
     /// The relation of a recursion as its step reads it. The text is all of the recursion, so that two recursions
     /// are never one because their steps begin alike.
     Feedback(Arc<str>),
@@ -85,6 +88,7 @@ impl Operator {
             Self::Union { inputs } => inputs.clone(),
             Self::SetOperation(operation) => vec![operation.left, operation.right],
             Self::TopK(top_k) => vec![top_k.input],
+            Self::Window(window) => vec![window.input],
         }
     }
 
@@ -120,6 +124,7 @@ impl Operator {
             Self::Feedback(_) => "feedback",
             Self::Recurse(recurse) if recurse.all => "recurse all",
             Self::Recurse(_) => "recurse",
+            Self::Window(_) => "window",
         }
     }
 }

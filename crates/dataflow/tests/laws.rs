@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, Map, MatchJoin,
-    MatchKind, NodeId, Operator, Path, Probe, Relation, RelationId, Relations, Scalar, SetKind, SetOperation,
-    TopK, Weight, ZSet,
+    Aggregate, AggregateCall, AggregateFunction, Bitwise, Bound, Dispersion, Frame, Gathering, Graph, Join,
+    JoinInput, KeyColumn, Map, MatchJoin, MatchKind, NodeId, Operator, Path, Positional, Probe, Rank,
+    Relation, RelationId, Relations, Scalar, SetKind, SetOperation, TopK, Units, Weight, Window, WindowCall,
+    WindowFunction, ZSet,
 };
 use deltaic_types::{Row, TableId, Value};
 use proptest::prelude::*;
@@ -45,7 +46,7 @@ fn change(from: &Table, to: &Table) -> ZSet {
 }
 
 /// The operators under test, by the names of the field.
-const OPERATORS: [&str; 18] = [
+const OPERATORS: [&str; 19] = [
     "filter",
     "project",
     "join",
@@ -64,6 +65,7 @@ const OPERATORS: [&str; 18] = [
     "intersect all",
     "except",
     "except all",
+    "window",
 ];
 
 /// INTERSECT and EXCEPT.
@@ -149,18 +151,41 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
             })
         }
         "aggregate" => {
-            let call =
-                |function, argument| AggregateCall { function, argument, distinct: false, filter: None };
-            let value = || Some(Scalar::column(0, 2));
+            let call = |function, arguments| AggregateCall {
+                function,
+                arguments,
+                order: Vec::new(),
+                direct: None,
+                distinct: false,
+                filter: None,
+            };
+            let value = || vec![Scalar::column(0, 2)];
+            let order = || vec![KeyColumn { column: 0, descending: true, nulls_first: false }];
+            let ordered = |function, arguments, distinct| AggregateCall {
+                order: order(),
+                direct: Some(Scalar::constant(Value::double(0.5))),
+                distinct,
+                ..call(function, arguments)
+            };
+            let both = || vec![Scalar::column(0, 2), Scalar::column(0, 1)];
             Operator::Aggregate(Aggregate {
                 input: left,
                 groups: None,
                 key: vec![Scalar::column(0, 1)],
                 prefix: 0,
                 calls: vec![
-                    call(AggregateFunction::Count, None),
+                    call(AggregateFunction::Count, Vec::new()),
                     call(AggregateFunction::SumInteger, value()),
                     call(AggregateFunction::Max, value()),
+                    call(AggregateFunction::Bits(Bitwise::Xor), value()),
+                    call(
+                        AggregateFunction::Dispersion(Dispersion { double: false, sample: true, root: true }),
+                        value(),
+                    ),
+                    ordered(AggregateFunction::Gather(Gathering::Array), both(), false),
+                    ordered(AggregateFunction::Gather(Gathering::Array), value(), true),
+                    ordered(AggregateFunction::Rank(Rank::Discrete), value(), false),
+                    ordered(AggregateFunction::Rank(Rank::Mode), value(), false),
                 ],
             })
         }
@@ -188,6 +213,44 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
             let of_right = Map { input: right, filter: Vec::new(), project: narrow, prefix: 0 };
             let right = graph.add(Operator::Map(of_right));
             Operator::SetOperation(SetOperation { kind: set_kind(other).unwrap(), left, right })
+        }
+        "window" => {
+            let offset = || Value::Integer(1);
+            let frames = [
+                Frame::default(),
+                Frame { units: Units::Rows, start: Bound::Before(offset()), end: Bound::After(offset()) },
+                Frame { units: Units::Groups, start: Bound::Before(offset()), end: Bound::Current },
+                Frame { units: Units::Range, start: Bound::After(offset()), end: Bound::Last },
+            ];
+            let argument = |column| vec![Scalar::column(0, column)];
+            let sum = |arguments, function| {
+                let call = AggregateCall {
+                    function,
+                    arguments,
+                    order: vec![KeyColumn::ascending(1)],
+                    direct: None,
+                    distinct: false,
+                    filter: None,
+                };
+                WindowFunction::Aggregate(call)
+            };
+            let mut functions: Vec<WindowFunction> = [Positional::RowNumber, Positional::DenseRank]
+                .map(|positional| WindowFunction::Positional(positional, Vec::new()))
+                .into();
+            functions.push(WindowFunction::Positional(Positional::Lag, argument(0)));
+            functions.push(WindowFunction::Positional(Positional::LastValue, argument(0)));
+            functions.push(sum(argument(0), AggregateFunction::SumInteger));
+            functions.push(sum(argument(0), AggregateFunction::Gather(Gathering::Array)));
+            let calls = functions.iter().flat_map(|function| {
+                frames.iter().map(|frame| WindowCall { function: function.clone(), frame: frame.clone() })
+            });
+            Operator::Window(Window {
+                input: left,
+                prefix: 0,
+                partition: vec![1],
+                order: vec![KeyColumn { column: 2, descending: true, nulls_first: true }],
+                calls: calls.collect(),
+            })
         }
         other => unreachable!("{other}"),
     };

@@ -9,7 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use deltaic_dataflow::{Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK};
+use deltaic_dataflow::{
+    Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK, WindowCall,
+};
 
 use deltaic_types::Value;
 
@@ -133,6 +135,10 @@ impl<'a> Labels<'a> {
                 columns.extend(recurse.ranked.then(|| "round".to_owned()));
                 columns
             }
+            Operator::Window(window) => {
+                let calls = window.calls.iter().map(|call| format!("{}()", call.name()));
+                self.columns_of(window.input).iter().cloned().chain(calls).collect()
+            }
         }
     }
 
@@ -189,6 +195,18 @@ impl<'a> Labels<'a> {
                 }
             }
             Operator::TopK(top_k) => text += &self.window(top_k),
+            Operator::Window(window) => {
+                let calls: Vec<&str> = window.calls.iter().map(WindowCall::name).collect();
+                let _ = write!(text, " {}", calls.join(", "));
+                let columns = (0..window.prefix).chain(window.partition.iter().copied());
+                let partition: Vec<KeyColumn> = columns.map(KeyColumn::ascending).collect();
+                for (word, key) in [("of", &partition), ("by", &window.order)] {
+                    if !key.is_empty() {
+                        let _ = write!(text, " {word} ({})", self.order(key, window.input));
+                    }
+                }
+                text += ", re-evaluated per partition";
+            }
             _ => {}
         }
         text
@@ -217,10 +235,25 @@ impl<'a> Labels<'a> {
     fn calls(&self, aggregate: &Aggregate) -> Vec<String> {
         let show = |scalar: &Scalar| self.expression(scalar, &[aggregate.input]);
         let call = |call: &deltaic_dataflow::AggregateCall| {
-            let argument = call.argument.as_ref().map_or_else(|| "*".to_owned(), show);
+            let mut arguments: Vec<String> = call.arguments.iter().map(show).collect();
+            let term =
+                |key: &KeyColumn| arguments[key.column].clone() + if key.descending { " desc" } else { "" };
+            let order: Vec<String> = call.order.iter().map(term).collect();
+            // Behind its arguments stands what only the order uses.
+            arguments.truncate(call.function.arity());
+            if arguments.is_empty() {
+                arguments.push("*".to_owned());
+            }
+            if let Some(direct) = &call.direct {
+                let direct = direct.name().replace("#0.", "$");
+                arguments = vec![direct];
+            }
             let distinct = if call.distinct { "distinct " } else { "" };
+            let order =
+                if order.is_empty() { String::new() } else { format!(" order by {}", order.join(", ")) };
             let filter = call.filter.as_ref().map(|filter| format!(" filter ({})", show(filter)));
-            format!("{}({distinct}{argument}){}", call.function.name(), filter.unwrap_or_default())
+            let name = call.function.name();
+            format!("{name}({distinct}{}{order}){}", arguments.join(", "), filter.unwrap_or_default())
         };
         aggregate.calls.iter().map(call).collect()
     }

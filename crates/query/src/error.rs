@@ -158,6 +158,31 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// A function called as one of another kind: an aggregate or a window function as a plain one, or the other
+    /// way round.
+    #[error("{reason}")]
+    WrongKindOfFunction {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        position: Option<usize>,
+    },
+    /// A window function where there are no windows.
+    #[error("window functions are not allowed in {place}")]
+    WindowNotAllowed {
+        /// The clause.
+        place: &'static str,
+        /// Where.
+        position: Option<usize>,
+    },
+    /// A window that cannot be.
+    #[error("{reason}")]
+    InvalidWindow {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        position: Option<usize>,
+    },
     /// SQL that is understood and not offered.
     #[error("not supported: {what}")]
     NotSupported {
@@ -306,6 +331,9 @@ impl SqlError {
             Self::TypeMismatch { .. } | Self::NoCommonType { .. } => "42804",
             Self::CannotCast { .. } => "42846",
             Self::Grouping { .. } | Self::AggregateNotAllowed { .. } => "42803",
+            Self::WrongKindOfFunction { .. } => "42809",
+            Self::WindowNotAllowed { place: "the arguments of an aggregate", .. } => "42803",
+            Self::WindowNotAllowed { .. } | Self::InvalidWindow { .. } => "42P20",
             Self::NotSupported { .. } => "0A000",
             Self::IndeterminateParameter { .. } => "42P18",
             Self::UndefinedParameter { .. } => "42P02",
@@ -349,6 +377,9 @@ impl SqlError {
             | Self::CannotCast { position, .. }
             | Self::Grouping { position, .. }
             | Self::AggregateNotAllowed { position, .. }
+            | Self::WrongKindOfFunction { position, .. }
+            | Self::WindowNotAllowed { position, .. }
+            | Self::InvalidWindow { position, .. }
             | Self::NotSupported { position, .. }
             | Self::IndeterminateParameter { position, .. }
             | Self::UndefinedParameter { position, .. }

@@ -11,7 +11,7 @@ use deltaic_types::TableId;
 use crate::{
     expression::{Comparison, Expr, ExprKind},
     fallible::{can_fail, plain_column, plan_can_fail},
-    plan::{JoinKind, Plan},
+    plan::{AggregateCall, JoinKind, Plan, SortKey, WindowCall},
     unnest::unnest,
 };
 
@@ -69,8 +69,7 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
             push_into_join(kind, *left, *right, outer, on, conditions)
         }
         Plan::Aggregate { input, keys, calls } => {
-            let safe = !keys.iter().any(can_fail)
-                && !calls.iter().any(|call| call.argument.iter().chain(&call.filter).any(can_fail));
+            let safe = !keys.iter().chain(calls.iter().flat_map(AggregateCall::exprs)).any(can_fail);
             let on_keys = |condition: &Expr| {
                 safe && !keys.is_empty() && condition.columns().iter().all(|place| *place < keys.len())
             };
@@ -101,6 +100,15 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
         Plan::Recursive { base, step, all } => {
             let [base, step] = [base, step].map(|input| Box::new(push_down(*input, Vec::new())));
             filter(Plan::Recursive { base, step, all }, conditions)
+        }
+        Plan::Window { input, partition, order, calls } => {
+            // What is the same in a whole partition keeps or drops it whole.
+            let safe = !calls.iter().flat_map(WindowCall::exprs).any(can_fail);
+            let (below, above): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(|condition| {
+                safe && condition.columns().iter().all(|place| partition.contains(place))
+            });
+            let input = Box::new(push_down(*input, below));
+            filter(Plan::Window { input, partition, order, calls }, above)
         }
     }
 }
@@ -235,21 +243,14 @@ fn narrow(plan: Plan, needed: &[bool]) -> Plan {
         Plan::Aggregate { input, keys, calls } => {
             let used = keys
                 .iter()
-                .chain(calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter)))
+                .chain(calls.iter().flat_map(AggregateCall::exprs))
                 .flat_map(Expr::columns)
                 .collect();
             let inner = with(&vec![false; input.types().len()], used);
             let place = places(&inner);
             let moved = |expr: &Expr| move_columns(expr, |column| place[column]);
             let keys = keys.iter().map(moved).collect();
-            let calls = calls
-                .into_iter()
-                .map(|mut call| {
-                    call.argument = call.argument.as_ref().map(moved);
-                    call.filter = call.filter.as_ref().map(moved);
-                    call
-                })
-                .collect();
+            let calls = calls.into_iter().map(|call| call.map(&moved)).collect();
             let aggregate = Plan::Aggregate { input: Box::new(narrow(*input, &inner)), keys, calls };
             select(aggregate, needed)
         }
@@ -259,6 +260,24 @@ fn narrow(plan: Plan, needed: &[bool]) -> Plan {
         }
         Plan::UnionAll { inputs } => {
             Plan::UnionAll { inputs: inputs.into_iter().map(|input| narrow(input, needed)).collect() }
+        }
+        Plan::Window { input, partition, order, calls } => {
+            let width = needed.len() - calls.len();
+            let mut used: Vec<usize> =
+                calls.iter().flat_map(WindowCall::exprs).flat_map(Expr::columns).collect();
+            used.extend(partition.iter().copied().chain(order.iter().map(|key| key.column)));
+            let inner = with(&needed[..width], used);
+            let place = places(&inner);
+            let moved = |expr: &Expr| move_columns(expr, |column| place[column]);
+            let kept: Vec<bool> =
+                chosen(&inner).map(|column| needed[column]).chain(needed[width..].iter().copied()).collect();
+            let window = Plan::Window {
+                partition: partition.iter().map(|column| place[*column]).collect(),
+                order: order.iter().map(|key| SortKey { column: place[key.column], ..*key }).collect(),
+                calls: calls.into_iter().map(|call| call.map(&moved)).collect(),
+                input: Box::new(narrow(*input, &inner)),
+            };
+            select(window, &kept)
         }
         Plan::SetOperation { kind, left, right } => {
             let all = vec![true; needed.len()];

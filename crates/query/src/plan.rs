@@ -5,6 +5,7 @@
 //! only inside [`Plan::TopK`] and beside the whole plan ([`Query::order`]). Only in the right input of a
 //! dependent join are there [`crate::expression::ExprKind::Outer`] expressions: those of the nearest one around.
 
+use deltaic_dataflow::{Frame, Positional};
 use deltaic_types::{DataType, TableId};
 
 use crate::expression::Expr;
@@ -75,6 +76,18 @@ pub enum Plan {
     UnionAll {
         /// The inputs.
         inputs: Vec<Plan>,
+    },
+    /// Each row with what functions give for its place among the rows of its partition: the input's columns,
+    /// then the calls. The whole row completes the order.
+    Window {
+        /// The input.
+        input: Box<Plan>,
+        /// The places of the columns that are equal within a partition (NULLs are).
+        partition: Vec<usize>,
+        /// The order within a partition.
+        order: Vec<SortKey>,
+        /// What is computed for each row.
+        calls: Vec<WindowCall>,
     },
     /// INTERSECT or EXCEPT of inputs that have columns of the same types.
     SetOperation {
@@ -153,8 +166,13 @@ pub use deltaic_dataflow::SetKind;
 pub struct AggregateCall {
     /// The function.
     pub function: Aggregate,
-    /// Its argument over the input's columns; None for `count(*)`.
-    pub argument: Option<Expr>,
+    /// Its arguments over the input's columns; none for `count(*)`. Behind them stand those values that only
+    /// the order uses.
+    pub arguments: Vec<Expr>,
+    /// `ORDER BY` within the call: places among the arguments.
+    pub order: Vec<SortKey>,
+    /// The argument that stands before `WITHIN GROUP`: the fraction of a percentile, without columns.
+    pub direct: Option<Expr>,
     /// Whether equal arguments count once.
     pub distinct: bool,
     /// `FILTER (WHERE …)`: a boolean over the input's columns.
@@ -180,6 +198,92 @@ pub enum Aggregate {
     BoolAnd,
     /// Whether any is TRUE.
     BoolOr,
+    /// The bits that all integers have.
+    BitAnd,
+    /// The bits that any integer has.
+    BitOr,
+    /// The bits that an odd number of integers has.
+    BitXor,
+    /// `var_samp(x)`, `variance(x)`: of doubles a double, of everything else a numeric, as the next three.
+    VarSamp,
+    /// `var_pop(x)`
+    VarPop,
+    /// `stddev_samp(x)`, `stddev(x)`
+    StddevSamp,
+    /// `stddev_pop(x)`
+    StddevPop,
+    /// `string_agg(x, delimiter)`: a text.
+    StringAgg,
+    /// `array_agg(x)`: an array.
+    ArrayAgg,
+    /// `jsonb_agg(x)`: a JSON array.
+    JsonAgg,
+    /// `jsonb_object_agg(key, value)`: a JSON object.
+    JsonObjectAgg,
+    /// `percentile_disc(f) WITHIN GROUP (ORDER BY x)`: of the type of x, as the mode.
+    PercentileDisc,
+    /// `percentile_cont(f) WITHIN GROUP (ORDER BY x)`: a double.
+    PercentileCont,
+    /// `mode() WITHIN GROUP (ORDER BY x)`
+    Mode,
+}
+
+impl AggregateCall {
+    /// All expressions in it.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        self.arguments.iter().chain(&self.direct).chain(&self.filter)
+    }
+
+    /// The call with every expression replaced by what `change` makes of it.
+    #[must_use]
+    pub fn map(mut self, change: &dyn Fn(&Expr) -> Expr) -> Self {
+        for expr in self.arguments.iter_mut().chain(&mut self.direct).chain(&mut self.filter) {
+            *expr = change(expr);
+        }
+        self
+    }
+}
+
+/// A function over a window.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowCall {
+    /// The function and its arguments over the input's columns.
+    pub function: WindowFunction,
+    /// The rows that a function of a frame looks at.
+    pub frame: Frame,
+    /// The type of the result.
+    pub data_type: DataType,
+}
+
+/// The functions over windows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WindowFunction {
+    /// One that knows the row's place.
+    Positional(Positional, Vec<Expr>),
+    /// An aggregate of the frame.
+    Aggregate(AggregateCall),
+}
+
+impl WindowCall {
+    /// All expressions in it.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match &self.function {
+            WindowFunction::Positional(_, arguments) => arguments.iter().collect(),
+            WindowFunction::Aggregate(call) => call.exprs().collect(),
+        }
+    }
+
+    /// The call with every expression replaced by what `change` makes of it.
+    #[must_use]
+    pub fn map(self, change: &dyn Fn(&Expr) -> Expr) -> Self {
+        let function = match self.function {
+            WindowFunction::Positional(positional, arguments) => {
+                WindowFunction::Positional(positional, arguments.iter().map(change).collect())
+            }
+            WindowFunction::Aggregate(call) => WindowFunction::Aggregate(call.map(change)),
+        };
+        Self { function, ..self }
+    }
 }
 
 /// One criterion of an order.
@@ -239,6 +343,11 @@ impl Plan {
                 .map(|key| key.data_type.clone())
                 .chain(calls.iter().map(|call| call.data_type.clone()))
                 .collect(),
+            Self::Window { input, calls, .. } => {
+                let mut types = input.types();
+                types.extend(calls.iter().map(|call| call.data_type.clone()));
+                types
+            }
             Self::UnionAll { inputs } => inputs.first().map(Self::types).unwrap_or_default(),
         }
     }
@@ -252,6 +361,7 @@ impl Plan {
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Distinct { input }
+            | Self::Window { input, .. }
             | Self::TopK { input, .. } => vec![input],
             Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => vec![left, right],
             Self::UnionAll { inputs } => inputs.iter().collect(),
@@ -272,9 +382,9 @@ impl Plan {
             Self::Project { exprs, .. } => exprs.iter().collect(),
             Self::Join { on, .. } => vec![on],
             Self::Aggregate { keys, calls, .. } => {
-                let parts = calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
-                keys.iter().chain(parts).collect()
+                keys.iter().chain(calls.iter().flat_map(AggregateCall::exprs)).collect()
             }
+            Self::Window { calls, .. } => calls.iter().flat_map(WindowCall::exprs).collect(),
             Self::TopK { limit, offset, .. } => limit.iter().chain(offset).collect(),
         }
     }

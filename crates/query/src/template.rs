@@ -64,6 +64,12 @@ fn walk(plan: &Plan, base: usize, wanted: &dyn Fn(TableId, usize) -> bool, value
             Plan::Aggregate { input: inside(input), keys: keys.clone(), calls: calls.clone() }
         }
         Plan::Distinct { input } => Plan::Distinct { input: inside(input) },
+        Plan::Window { input, partition, order, calls } => Plan::Window {
+            input: inside(input),
+            partition: partition.clone(),
+            order: order.clone(),
+            calls: calls.clone(),
+        },
         Plan::TopK { input, partition, order, limit, offset } => Plan::TopK {
             input: inside(input),
             partition: partition.clone(),
@@ -177,21 +183,19 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
             Plan::SetOperation { kind: *kind, left: inside(left), right: inside(right) }
         }
         Plan::Aggregate { input, keys, calls } => {
-            let calls = calls
-                .iter()
-                .cloned()
-                .map(|mut call| {
-                    call.argument = call.argument.as_ref().map(change);
-                    call.filter = call.filter.as_ref().map(change);
-                    call
-                })
-                .collect();
+            let calls = calls.iter().cloned().map(|call| call.map(change)).collect();
             Plan::Aggregate { input: inside(input), keys: each(keys), calls }
         }
         Plan::Distinct { input } => Plan::Distinct { input: inside(input) },
         Plan::UnionAll { inputs } => {
             Plan::UnionAll { inputs: inputs.iter().map(|input| map_expressions(input, change)).collect() }
         }
+        Plan::Window { input, partition, order, calls } => Plan::Window {
+            input: inside(input),
+            partition: partition.clone(),
+            order: order.clone(),
+            calls: calls.iter().cloned().map(|call| call.map(change)).collect(),
+        },
         Plan::TopK { input, partition, order, limit, offset } => Plan::TopK {
             input: inside(input),
             partition: partition.clone(),

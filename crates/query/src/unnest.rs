@@ -6,13 +6,15 @@
 //! its conditions do, they move into the join's own condition, and it is an ordinary join. Invariant: the plan
 //! that comes out has no [`ExprKind::Subquery`] and the same columns as the one that went in.
 
+use std::cell::RefCell;
+
 use deltaic_types::{DataType, Value};
 
 use crate::{
     expression::{Comparison, Expr, ExprKind, Subquery, SubqueryKind},
     fallible::can_fail,
     optimise::{move_columns, substitute},
-    plan::{JoinKind, Plan},
+    plan::{JoinKind, Plan, WindowCall},
 };
 
 /// The plan without subqueries in its expressions.
@@ -28,14 +30,25 @@ pub fn unnest(plan: Plan) -> Plan {
             Plan::Project { input: Box::new(around.plan), exprs }
         }
         Plan::Join { kind, left, right, outer, on } => join(kind, *left, *right, outer, on),
-        Plan::Aggregate { input, keys, mut calls } => {
-            let mut around = Around { plan: unnest(*input), known: Vec::new() };
-            let keys = around.replace_all(&keys);
-            for call in &mut calls {
-                call.argument = call.argument.as_ref().map(|argument| around.replace(argument));
-                call.filter = call.filter.as_ref().map(|filter| around.replace(filter));
+        Plan::Aggregate { input, keys, calls } => {
+            let around = RefCell::new(Around { plan: unnest(*input), known: Vec::new() });
+            let keys = around.borrow_mut().replace_all(&keys);
+            let replace = |expr: &Expr| around.borrow_mut().replace(expr);
+            let calls = calls.into_iter().map(|call| call.map(&replace)).collect();
+            Plan::Aggregate { input: Box::new(around.into_inner().plan), keys, calls }
+        }
+        Plan::Window { input, partition, order, calls } => {
+            let around = RefCell::new(Around { plan: unnest(*input), known: Vec::new() });
+            let width = around.borrow().plan.types().len();
+            let replace = |expr: &Expr| around.borrow_mut().replace(expr);
+            let calls: Vec<WindowCall> = calls.into_iter().map(|call| call.map(&replace)).collect();
+            let input = around.into_inner().plan;
+            let (wider, count) = (input.types().len(), calls.len());
+            let window = Plan::Window { input: Box::new(input), partition, order, calls };
+            if wider == width {
+                return window;
             }
-            Plan::Aggregate { input: Box::new(around.plan), keys, calls }
+            chosen(window, &(0..width).chain(wider..wider + count).collect::<Vec<_>>())
         }
         Plan::Distinct { input } => Plan::Distinct { input: inside(input) },
         Plan::UnionAll { inputs } => Plan::UnionAll { inputs: inputs.into_iter().map(unnest).collect() },

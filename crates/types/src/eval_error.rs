@@ -115,6 +115,9 @@ pub enum EvalError {
         /// The most rows.
         limit: i64,
     },
+    /// The fraction of a percentile is no fraction.
+    #[error("percentile value is not between 0 and 1")]
+    FractionOutOfRange,
     /// NULL where NULL is not allowed (a not-null column, an array bound).
     #[error("null value where none is allowed: {place}")]
     NullNotAllowed {
@@ -134,7 +137,10 @@ impl EvalError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::DivisionByZero => "22012",
-            Self::IntegerOutOfRange { .. } | Self::DoubleOutOfRange | Self::NumericOutOfRange => "22003",
+            Self::IntegerOutOfRange { .. }
+            | Self::DoubleOutOfRange
+            | Self::NumericOutOfRange
+            | Self::FractionOutOfRange => "22003",
             Self::DatetimeOutOfRange => "22008",
             Self::NoSuchTime { type_name: "interval", .. } => "22015",
             Self::NoSuchTime { .. } => "22008",
@@ -149,6 +155,9 @@ impl EvalError {
                 "substring" | "overlay" => "22011",
                 "width_bucket" => "2201G",
                 "chr" => "54000",
+                "frame" => "22013",
+                "ntile" => "22014",
+                "nth_value" => "22016",
                 "regular expression" => "2201B",
                 _ => "22023",
             },

@@ -60,6 +60,36 @@ impl Json {
         })
     }
 
+    /// An object in its canonical order; of members with one key the last is kept.
+    pub fn object(mut members: Vec<(Text, Self)>) -> Self {
+        let mut kept: Vec<(Text, Self)> = Vec::with_capacity(members.len());
+        // A stable sort leaves members of one key in the order they were given.
+        members.sort_by(|(a, _), (b, _)| key_order(a, b));
+        for member in members {
+            match kept.last_mut() {
+                Some(last) if last.0 == member.0 => *last = member,
+                _ => kept.push(member),
+            }
+        }
+        Self::Object(kept)
+    }
+
+    /// A document that was built up, if it is not nested deeper than a document may be.
+    pub fn nested(self) -> Result<Self, EvalError> {
+        fn fits(json: &Json, levels: usize) -> bool {
+            match json {
+                Json::Array(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
+                Json::Object(members) => levels > 0 && members.iter().all(|(_, item)| fits(item, levels - 1)),
+                _ => true,
+            }
+        }
+        if fits(&self, limits::NESTING) {
+            Ok(self)
+        } else {
+            Err(EvalError::InvalidArgument { function: "jsonb", reason: "nested too deep" })
+        }
+    }
+
     /// Gives the document to the JSON library.
     pub fn to_serde(&self) -> serde_json::Value {
         match self {

@@ -81,6 +81,22 @@ impl Numeric {
         Self::new(&transcendental::quotient(&self.0, &other.0, scale))
     }
 
+    /// The digits after the point that PostgreSQL gives a quotient.
+    pub fn division_scale(&self, divisor: &Self) -> i64 {
+        division_scale(&self.0, &divisor.0)
+    }
+
+    /// The square root, rounded to `scale` digits after the point.
+    pub fn sqrt_rounded(&self, scale: i64) -> Result<Self, EvalError> {
+        if self.0.is_negative() {
+            let reason = "cannot take the square root of a negative number";
+            return Err(EvalError::InvalidArgument { function: "sqrt", reason });
+        }
+        // One digit more than asked for decides how to round: a root is never in the middle unless it is exact.
+        let scaled = self.0.with_scale(2 * (scale + 1)).into_bigint_and_scale().0;
+        Self::new(&BigDecimal::new(scaled.sqrt(), scale + 1))?.round(scale)
+    }
+
     /// The remainder of division truncated towards zero, with the dividend's sign.
     pub fn rem(&self, other: &Self) -> Result<Self, EvalError> {
         if other.0.is_zero() {

@@ -1,5 +1,7 @@
 //! Expressions, evaluated by walking the tree.
 
+use std::collections::BTreeMap;
+
 use deltaic_query::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     Query, UnaryOperator, Value as Literal,
@@ -27,16 +29,28 @@ pub(super) struct Scope<'a> {
     pub(super) around: Around<'a>,
     /// In a grouped query the group's rows; aggregates are computed over them.
     pub(super) group: Option<&'a [Scope<'a>]>,
+    /// The values of calls over windows, by the text of the call.
+    pub(super) windows: BTreeMap<String, V>,
 }
 
 impl<'a> Scope<'a> {
+    pub(super) fn of(names: Vec<(String, String)>, values: Vec<V>, around: Around<'a>) -> Self {
+        Self { names, values, around, group: None, windows: BTreeMap::new() }
+    }
+
+    /// For constants.
+    pub(super) fn nothing() -> Scope<'static> {
+        static NONE: Database = BTreeMap::new();
+        Scope::empty(Around { database: &NONE, parameters: &[], outer: None })
+    }
+
     pub(super) fn empty(around: Around<'a>) -> Self {
-        Self { names: Vec::new(), values: Vec::new(), around, group: None }
+        Self::of(Vec::new(), Vec::new(), around)
     }
 
     pub(super) fn table(alias: &str, columns: &[String], row: &[V], around: Around<'a>) -> Self {
         let names = columns.iter().map(|column| (alias.to_owned(), column.clone())).collect();
-        Self { names, values: row.to_vec(), around, group: None }
+        Self::of(names, row.to_vec(), around)
     }
 
     fn lookup(&self, table: Option<&str>, column: &str) -> Result<V, Failure> {
@@ -346,9 +360,13 @@ pub(super) fn arguments(function: &Function) -> Option<Vec<&Expr>> {
 
 fn call(function: &Function, scope: &Scope<'_>) -> Result<V, Failure> {
     let name = super::last(&function.name);
+    if function.over.is_some() {
+        let known = scope.windows.get(&function.to_string()).cloned();
+        return known.ok_or_else(|| Failure::Unsupported(function.to_string()));
+    }
     if let Some(group) = scope.group {
-        if super::select::is_aggregate(&name) {
-            return super::select::aggregate(&name, function, group);
+        if super::aggregate::is_aggregate(&name) {
+            return super::aggregate::aggregate(&name, function, group);
         }
     }
     let arguments = arguments(function).ok_or_else(|| Failure::Unsupported(name.clone()))?;

@@ -4,10 +4,12 @@
 //! name resolution are its own, each as short as can be. It covers what the generator writes and refuses
 //! the rest.
 
+mod aggregate;
 mod expression;
 mod recursive;
 mod select;
 pub mod value;
+mod window;
 
 use std::collections::BTreeMap;
 

@@ -2,22 +2,38 @@
 
 use std::cmp::Ordering;
 
-use bigdecimal::BigDecimal;
 use deltaic_query::sqlparser::ast::{
-    Distinct, DuplicateTreatment, Expr, Function, FunctionArguments, GroupByExpr, JoinConstraint,
-    JoinOperator, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    TableFactor, TableWithJoins, Value as Literal,
+    Distinct, Expr, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, OrderByExpr, OrderByKind,
+    OrderBySort, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, TableWithJoins,
+    Value as Literal,
 };
 
 use super::{
-    expression::{Around, Scope, arguments, evaluate, holds},
+    aggregate::contains_aggregate,
+    expression::{Around, Scope, evaluate, holds},
     last,
     recursive::with_common_tables,
     value::{Failure, V},
+    window,
 };
 
 /// Rows with the names of their columns.
 type Relation = (Vec<(String, String)>, Vec<Vec<V>>);
+
+/// The order of two values by one criterion.
+pub(super) fn by(key: &OrderByExpr, a: &V, b: &V) -> Ordering {
+    let descending = matches!(key.options.sort, Some(OrderBySort::Desc));
+    let nulls_first = key.options.nulls_first.unwrap_or(descending);
+    match (a, b) {
+        (V::Null, V::Null) => Ordering::Equal,
+        (V::Null, _) if nulls_first => Ordering::Less,
+        (V::Null, _) => Ordering::Greater,
+        (_, V::Null) if nulls_first => Ordering::Greater,
+        (_, V::Null) => Ordering::Less,
+        (a, b) if descending => V::order(b, a),
+        (a, b) => V::order(a, b),
+    }
+}
 
 pub(super) fn query(around: Around<'_>, query: &Query) -> Result<Vec<Vec<V>>, Failure> {
     let with = query.with.as_ref();
@@ -30,24 +46,8 @@ pub(super) fn query(around: Around<'_>, query: &Query) -> Result<Vec<Vec<V>>, Fa
         };
         let places = keys.iter().map(|key| place_of(&key.expr)).collect::<Result<Vec<usize>, _>>()?;
         rows.sort_by(|a, b| {
-            for (key, place) in keys.iter().zip(&places) {
-                let descending =
-                    matches!(key.options.sort, Some(deltaic_query::sqlparser::ast::OrderBySort::Desc));
-                let nulls_first = key.options.nulls_first.unwrap_or(descending);
-                let order = match (&a[*place], &b[*place]) {
-                    (V::Null, V::Null) => Ordering::Equal,
-                    (V::Null, _) if nulls_first => Ordering::Less,
-                    (V::Null, _) => Ordering::Greater,
-                    (_, V::Null) if nulls_first => Ordering::Greater,
-                    (_, V::Null) => Ordering::Less,
-                    (a, b) if descending => V::order(b, a),
-                    (a, b) => V::order(a, b),
-                };
-                if order != Ordering::Equal {
-                    return order;
-                }
-            }
-            Ordering::Equal
+            let orders = keys.iter().zip(&places).map(|(key, place)| by(key, &a[*place], &b[*place]));
+            orders.fold(Ordering::Equal, Ordering::then)
         });
     }
     if let SetExpr::Select(select) = &*query.body
@@ -143,7 +143,7 @@ fn select(around: Around<'_>, select: &Select) -> Result<Vec<Vec<V>>, Failure> {
         source = beside(around, source, |around| joined(around, table))?;
     }
     let (names, rows) = source;
-    let scope = |values: &Vec<V>| Scope { names: names.clone(), values: values.clone(), around, group: None };
+    let scope = |values: &Vec<V>| Scope::of(names.clone(), values.clone(), around);
     let mut kept = Vec::new();
     for row in &rows {
         let scope = scope(row);
@@ -159,21 +159,28 @@ fn select(around: Around<'_>, select: &Select) -> Result<Vec<Vec<V>>, Failure> {
         !keys.is_empty() || select.having.is_some() || items.iter().any(|(expr, _)| contains_aggregate(expr));
     let mut output = Vec::new();
     if grouped {
-        for (_, group) in groups(keys, kept)? {
-            let mut scope = group.first().cloned().unwrap_or_else(|| Scope {
-                names: names.clone(),
-                values: vec![V::Null; names.len()],
-                around,
-                group: None,
-            });
-            scope.group = Some(&group);
+        let groups = groups(keys, kept)?;
+        let mut scopes = Vec::new();
+        for (_, group) in &groups {
+            let mut scope = group
+                .first()
+                .cloned()
+                .unwrap_or_else(|| Scope::of(names.clone(), vec![V::Null; names.len()], around));
+            scope.group = Some(group);
             // Aggregates are computed for every group, also for those that HAVING then drops.
-            let row = project(&items, &scope)?;
+            if !items.iter().any(|(expr, _)| window::contains(expr)) {
+                project(&items, &scope)?;
+            }
             if select.having.as_ref().map_or(Ok(true), |condition| holds(condition, &scope))? {
-                output.push(row);
+                scopes.push(scope);
             }
         }
+        window::compute(&items, &mut scopes)?;
+        for scope in &scopes {
+            output.push(project(&items, scope)?);
+        }
     } else {
+        window::compute(&items, &mut kept)?;
         for scope in &kept {
             output.push(project(&items, scope)?);
         }
@@ -196,12 +203,12 @@ fn beside(
     let mut output = Vec::new();
     if rows.is_empty() {
         let nothing = vec![V::Null; names.len()];
-        let scope = Scope { names: names.clone(), values: nothing, around, group: None };
+        let scope = Scope::of(names.clone(), nothing, around);
         all.extend(right(Around { outer: Some(&scope), ..around })?.0);
         return Ok((all, output));
     }
     for (number, row) in rows.into_iter().enumerate() {
-        let scope = Scope { names: names.clone(), values: row.clone(), around, group: None };
+        let scope = Scope::of(names.clone(), row.clone(), around);
         let (right_names, right_rows) = right(Around { outer: Some(&scope), ..around })?;
         if number == 0 {
             all.extend(right_names);
@@ -263,7 +270,7 @@ fn joined(around: Around<'_>, table: &TableWithJoins) -> Result<Relation, Failur
             _ => return Err(Failure::Unsupported("a join".to_owned())),
         };
         let right_of = |row: &Vec<V>| {
-            let scope = Scope { names: left.0.clone(), values: row.clone(), around, group: None };
+            let scope = Scope::of(left.0.clone(), row.clone(), around);
             factor(Around { outer: Some(&scope), ..around }, &join.relation)
         };
         let nothing = vec![V::Null; left.0.len()];
@@ -279,8 +286,7 @@ fn joined(around: Around<'_>, table: &TableWithJoins) -> Result<Relation, Failur
                 let values: Vec<V> = l.iter().chain(r).cloned().collect();
                 let pair = match constraint {
                     JoinConstraint::On(condition) => {
-                        let scope =
-                            Scope { names: names.clone(), values: values.clone(), around, group: None };
+                        let scope = Scope::of(names.clone(), values.clone(), around);
                         holds(condition, &scope)?
                     }
                     JoinConstraint::None => true,
@@ -325,73 +331,5 @@ fn factor(around: Around<'_>, factor: &TableFactor) -> Result<Relation, Failure>
             Ok((names.into_iter().map(|name| (alias.clone(), name)).collect(), rows))
         }
         other => Err(Failure::Unsupported(other.to_string())),
-    }
-}
-
-pub(super) fn is_aggregate(name: &str) -> bool {
-    matches!(name, "count" | "sum" | "avg" | "min" | "max")
-}
-
-fn contains_aggregate(expr: &Expr) -> bool {
-    // The generator writes aggregates at the top of an item, or under an operator or a cast.
-    match expr {
-        Expr::Function(function) => {
-            is_aggregate(&last(&function.name))
-                || arguments(function).is_some_and(|list| list.into_iter().any(contains_aggregate))
-        }
-        Expr::BinaryOp { left, right, .. } => contains_aggregate(left) || contains_aggregate(right),
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::IsNull(inner) => {
-            contains_aggregate(inner)
-        }
-        _ => false,
-    }
-}
-
-pub(super) fn aggregate(name: &str, function: &Function, group: &[Scope<'_>]) -> Result<V, Failure> {
-    let argument = arguments(function).and_then(|list| list.first().copied());
-    let distinct = matches!(&function.args, FunctionArguments::List(list)
-        if matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct)));
-    let mut values = Vec::new();
-    for row in group {
-        if function.filter.as_ref().map_or(Ok(true), |filter| holds(filter, row))? {
-            values.push(argument.map_or(Ok(V::Bool(true)), |argument| evaluate(argument, row))?);
-        }
-    }
-    values.retain(|value| *value != V::Null);
-    if distinct {
-        let mut seen = std::collections::BTreeSet::new();
-        values.retain(|value| seen.insert(value.canonical()));
-    }
-    if name == "count" {
-        return Ok(V::Big(values.len() as i64));
-    }
-    let Some(first) = values.first().cloned() else { return Ok(V::Null) };
-    match name {
-        "min" => Ok(values.into_iter().min_by(V::order).unwrap_or(V::Null)),
-        "max" => Ok(values.into_iter().max_by(V::order).unwrap_or(V::Null)),
-        _ => {
-            let count = values.len() as i64;
-            if let V::Double(_) = first {
-                let sum: f64 = values.iter().map(|v| if let V::Double(x) = v { *x } else { 0.0 }).sum();
-                let value = if name == "avg" { sum / count as f64 } else { sum };
-                return Ok(V::Double(value));
-            }
-            let mut sum = BigDecimal::from(0);
-            for value in &values {
-                sum += match value {
-                    V::Int(n) | V::Big(n) => BigDecimal::from(*n),
-                    V::Decimal(d) => d.clone(),
-                    other => return Err(Failure::Unsupported(format!("{name} of {other:?}"))),
-                };
-            }
-            match (name, first) {
-                ("avg", _) => Ok(V::Decimal(sum / BigDecimal::from(count))),
-                (_, V::Int(_)) => {
-                    let text = sum.to_plain_string();
-                    text.parse().map(V::Big).map_err(|_| Failure::Evaluation("out of range"))
-                }
-                _ => Ok(V::Decimal(sum)),
-            }
-        }
     }
 }

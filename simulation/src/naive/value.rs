@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, str::FromStr};
 
 use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive, Zero};
-use deltaic_types::Value;
+use deltaic_types::{DataType, Json, Value};
 
 use super::Kind;
 
@@ -24,6 +24,10 @@ pub enum V {
     Double(f64),
     /// text
     Text(String),
+    /// An array, or a JSON array.
+    List(Vec<V>),
+    /// A JSON object; numbers in JSON are numerics.
+    Object(Vec<(String, V)>),
 }
 
 /// Why there is no result.
@@ -39,15 +43,51 @@ pub enum Failure {
 
 impl V {
     /// The engine's value, read by its column's kind where the class does not tell it.
-    pub fn from_engine(value: &Value, data_type: &deltaic_types::DataType) -> Self {
+    pub fn from_engine(value: &Value, data_type: &DataType) -> Self {
         match value {
             Value::Boolean(b) => Self::Bool(*b),
-            Value::Integer(n) if *data_type == deltaic_types::DataType::Bigint => Self::Big(*n),
+            Value::Integer(n) if *data_type == DataType::Bigint => Self::Big(*n),
             Value::Integer(n) => Self::Int(*n),
             Value::Double(x) => Self::Double(x.get()),
             Value::Numeric(n) => Self::Decimal(n.as_decimal().clone()),
             Value::Null => Self::Null,
+            Value::Json(json) => Self::from_json(json),
+            Value::Array(items) => {
+                let item_type = match data_type {
+                    DataType::Array(item_type) => item_type,
+                    other => other,
+                };
+                Self::List(items.iter().map(|item| Self::from_engine(item, item_type)).collect())
+            }
             other => Self::Text(deltaic_types::text_format::to_text(other)),
+        }
+    }
+
+    fn from_json(json: &Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            Json::String(text) => Self::Text(text.to_string()),
+            Json::Number(n) => Self::Decimal(n.as_decimal().clone()),
+            Json::Boolean(b) => Self::Bool(*b),
+            Json::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
+            Json::Object(members) => {
+                let members = members.iter().map(|(key, item)| (key.to_string(), Self::from_json(item)));
+                Self::Object(members.collect())
+            }
+        }
+    }
+
+    /// The value as it stands in JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Self {
+        match self {
+            Self::Int(n) | Self::Big(n) => Self::Decimal(BigDecimal::from(*n)),
+            Self::Double(x) if x.is_finite() => {
+                Self::Decimal(BigDecimal::from_str(&format!("{x:e}")).unwrap_or_default())
+            }
+            Self::Double(x) if x.is_nan() => Self::Text("NaN".to_owned()),
+            Self::Double(x) => Self::Text(if *x > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()),
+            other => other.clone(),
         }
     }
 
@@ -61,6 +101,7 @@ impl V {
             Self::Double(x) if x.is_nan() => "nNaN".to_owned(),
             Self::Double(x) => format!("f{:?}", x + 0.0),
             Self::Text(text) => format!("t{text}"),
+            other => format!("{other:?}"),
         }
     }
 
@@ -72,6 +113,8 @@ impl V {
             Self::Double(_) => 3,
             Self::Bool(_) => 4,
             Self::Text(_) => 5,
+            Self::List(_) => 6,
+            Self::Object(_) => 7,
         }
     }
 
@@ -102,6 +145,11 @@ impl V {
             }
             (Self::Bool(a), Self::Bool(b)) => a.cmp(&b),
             (Self::Text(a), Self::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Self::List(a), Self::List(b)) => {
+                let items = a.iter().zip(&b).map(|(a, b)| Self::order_nulls_last(a, b));
+                items.fold(Ordering::Equal, Ordering::then).then(a.len().cmp(&b.len()))
+            }
+            (a @ Self::Object(_), b @ Self::Object(_)) => format!("{a:?}").cmp(&format!("{b:?}")),
             (a, b) => a.rank().cmp(&b.rank()),
         }
     }
@@ -201,6 +249,13 @@ impl V {
             (Self::Decimal(a), Self::Decimal(b)) => {
                 let scale = BigDecimal::from(1).max(a.abs());
                 (a - b).abs() <= scale * BigDecimal::from_str("1e-12").unwrap_or_default()
+            }
+            (Self::List(a), Self::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_close(b))
+            }
+            (Self::Object(a), Self::Object(b)) => {
+                let same = |((a, x), (b, y)): (&(String, Self), &(String, Self))| a == b && x.is_close(y);
+                a.len() == b.len() && a.iter().zip(b).all(same)
             }
             (a, b) => a == b,
         }

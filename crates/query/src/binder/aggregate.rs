@@ -1,21 +1,28 @@
 //! Aggregates: where they may stand, what they are, and which columns may stand beside them.
 
 use deltaic_types::DataType;
-use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned};
+use sqlparser::{
+    ast::{self, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Spanned},
+    tokenizer::Span,
+};
 
 use super::{
     Binder,
-    coercion::{Operand, fold},
+    coercion::{Context, Operand, cast_node, fold},
+    expression::call_node,
     scope::Scope,
 };
 use crate::{
     error::SqlError,
     expression::{Expr, ExprKind},
-    plan::{Aggregate, AggregateCall},
+    functions::Function,
+    plan::{Aggregate, AggregateCall, SortKey},
 };
 
 /// Places at and above this stand for aggregates until the groups are known.
 const AGGREGATE_PLACES: usize = 1 << 40;
+/// Places at and above this stand for calls over windows until the windows are known.
+pub(super) const WINDOW_PLACES: usize = 1 << 41;
 
 /// What becomes of an aggregate that is met.
 #[derive(Debug)]
@@ -26,34 +33,81 @@ pub(super) enum Aggregates {
     Collected(Vec<AggregateCall>),
 }
 
+/// The aggregates by their names.
+pub(super) const AGGREGATES: &[(&str, Aggregate)] = &[
+    ("count", Aggregate::Count),
+    ("sum", Aggregate::Sum),
+    ("avg", Aggregate::Avg),
+    ("min", Aggregate::Min),
+    ("max", Aggregate::Max),
+    ("bool_and", Aggregate::BoolAnd),
+    ("every", Aggregate::BoolAnd),
+    ("bool_or", Aggregate::BoolOr),
+    ("bit_and", Aggregate::BitAnd),
+    ("bit_or", Aggregate::BitOr),
+    ("bit_xor", Aggregate::BitXor),
+    ("var_samp", Aggregate::VarSamp),
+    ("variance", Aggregate::VarSamp),
+    ("var_pop", Aggregate::VarPop),
+    ("stddev_samp", Aggregate::StddevSamp),
+    ("stddev", Aggregate::StddevSamp),
+    ("stddev_pop", Aggregate::StddevPop),
+    ("string_agg", Aggregate::StringAgg),
+    ("array_agg", Aggregate::ArrayAgg),
+    ("jsonb_agg", Aggregate::JsonAgg),
+    ("json_agg", Aggregate::JsonAgg),
+    ("jsonb_object_agg", Aggregate::JsonObjectAgg),
+    ("json_object_agg", Aggregate::JsonObjectAgg),
+    ("percentile_disc", Aggregate::PercentileDisc),
+    ("percentile_cont", Aggregate::PercentileCont),
+    ("mode", Aggregate::Mode),
+];
+
 /// The aggregate of a name.
 pub(super) fn aggregate_of(name: &str) -> Option<Aggregate> {
-    Some(match name {
-        "count" => Aggregate::Count,
-        "sum" => Aggregate::Sum,
-        "avg" => Aggregate::Avg,
-        "min" => Aggregate::Min,
-        "max" => Aggregate::Max,
-        "bool_and" | "every" => Aggregate::BoolAnd,
-        "bool_or" => Aggregate::BoolOr,
-        _ => return None,
-    })
+    AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, aggregate)| *aggregate)
+}
+
+impl Aggregate {
+    /// Whether its arguments come in the order of `WITHIN GROUP`.
+    fn is_ordered_set(self) -> bool {
+        matches!(self, Self::PercentileDisc | Self::PercentileCont | Self::Mode)
+    }
+
+    /// Whether the order of its arguments makes a difference.
+    fn has_order(self) -> bool {
+        matches!(self, Self::StringAgg | Self::ArrayAgg | Self::JsonAgg | Self::JsonObjectAgg)
+    }
+
+    /// How many arguments it takes.
+    fn arity(self) -> usize {
+        if matches!(self, Self::StringAgg | Self::JsonObjectAgg) { 2 } else { 1 }
+    }
 }
 
 /// The type of an aggregate's result; None where it does not take the argument.
 fn result_type(aggregate: Aggregate, argument: &DataType) -> Option<DataType> {
-    use DataType::{Bigint, Boolean, Double, Integer, Jsonb, Numeric, Smallint, Uuid};
+    use Aggregate as A;
+    use DataType::{Bigint, Boolean, Double, Integer, Jsonb, Numeric, Smallint, Text, Uuid};
     match (aggregate, argument) {
-        (Aggregate::Count, _) => Some(Bigint),
-        (Aggregate::Sum, Smallint | Integer) => Some(Bigint),
-        (Aggregate::Sum | Aggregate::Avg, Double) => Some(Double),
-        (Aggregate::Sum, Bigint | Numeric(_)) => Some(DataType::NUMERIC),
-        (Aggregate::Avg, Smallint | Integer | Bigint | Numeric(_)) => Some(DataType::NUMERIC),
-        (Aggregate::Sum | Aggregate::Avg, _) => None,
-        (Aggregate::Min | Aggregate::Max, Boolean | Jsonb | Uuid) => None,
-        (Aggregate::Min | Aggregate::Max, other) => Some(other.clone()),
-        (Aggregate::BoolAnd | Aggregate::BoolOr, Boolean) => Some(Boolean),
-        (Aggregate::BoolAnd | Aggregate::BoolOr, _) => None,
+        (A::Count, _) => Some(Bigint),
+        (A::Sum, Smallint | Integer) => Some(Bigint),
+        (A::Sum, Bigint | Numeric(_)) => Some(DataType::NUMERIC),
+        (A::Avg, Smallint | Integer | Bigint | Numeric(_)) => Some(DataType::NUMERIC),
+        (A::VarSamp | A::VarPop | A::StddevSamp | A::StddevPop, Smallint | Integer | Bigint | Numeric(_)) => {
+            Some(DataType::NUMERIC)
+        }
+        (A::Sum | A::Avg | A::VarSamp | A::VarPop | A::StddevSamp | A::StddevPop, Double) => Some(Double),
+        (A::Min | A::Max, Boolean | Jsonb | Uuid) => None,
+        (A::Min | A::Max | A::PercentileDisc | A::Mode, other) => Some(other.clone()),
+        (A::BoolAnd | A::BoolOr, Boolean) => Some(Boolean),
+        (A::BitAnd | A::BitOr | A::BitXor, Smallint | Integer | Bigint) => Some(argument.clone()),
+        (A::StringAgg, Text) => Some(Text),
+        (A::ArrayAgg, DataType::Array(_)) => None,
+        (A::ArrayAgg, other) => Some(other.clone().array()),
+        (A::JsonAgg | A::JsonObjectAgg, _) => Some(Jsonb),
+        (A::PercentileCont, Double) => Some(Double),
+        _ => None,
     }
 }
 
@@ -82,48 +136,14 @@ impl<'a> Binder<'a> {
         if let Aggregates::Forbidden(place) = self.aggregates {
             return Err(SqlError::AggregateNotAllowed { place, position: self.at(span) });
         }
-        let no_function = |binder: &Self, arguments: &str| SqlError::UndefinedFunction {
-            signature: format!("{name}({arguments})"),
-            hint: Some("Cast the argument to a type the aggregate takes.".to_owned()),
-            position: binder.at(span),
-        };
-        let FunctionArguments::List(list) = &call.args else { return Err(no_function(self, "")) };
-        if !list.clauses.is_empty() {
-            return Err(self.refuse("clauses within the arguments of an aggregate", None, span));
+        let place = "the arguments of an aggregate";
+        let call =
+            self.without_aggregates(place, |binder| binder.aggregate_call(aggregate, name, call, scope))?;
+        let arguments = || call.arguments.iter();
+        if arguments().any(Expr::has_outer) && arguments().all(|argument| argument.columns().is_empty()) {
+            let instead = "Compute it in the query around, in a subquery in FROM.";
+            return Err(self.refuse("an aggregate of an outer query's columns", Some(instead), span));
         }
-        let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
-        let argument = match &list.args[..] {
-            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if aggregate == Aggregate::Count => {
-                if distinct {
-                    return Err(self.refuse("count(DISTINCT *)", Some("Name the column to count."), span));
-                }
-                None
-            }
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] => {
-                let place = "the arguments of an aggregate";
-                let operand = self.without_aggregates(place, |binder| binder.expr(argument, scope))?;
-                let argument = self.settle(operand)?;
-                if argument.has_outer() && argument.columns().is_empty() {
-                    let instead = "Compute it in the query around, in a subquery in FROM.";
-                    return Err(self.refuse("an aggregate of an outer query's columns", Some(instead), span));
-                }
-                Some(argument)
-            }
-            other => return Err(no_function(self, &vec!["…"; other.len()].join(", "))),
-        };
-        let data_type = match &argument {
-            None => DataType::Bigint,
-            Some(argument) => result_type(aggregate, &argument.data_type)
-                .ok_or_else(|| no_function(self, &argument.data_type.to_string()))?,
-        };
-        let filter = match &call.filter {
-            None => None,
-            Some(filter) => {
-                let operand = self.without_aggregates("FILTER", |binder| binder.expr(filter, scope))?;
-                Some(self.condition(operand, "argument of FILTER", filter.span())?)
-            }
-        };
-        let call = AggregateCall { function: aggregate, argument, distinct, filter, data_type };
         let Aggregates::Collected(calls) = &mut self.aggregates else {
             return Err(SqlError::AggregateNotAllowed { place: "this place", position: self.at(span) });
         };
@@ -133,6 +153,242 @@ impl<'a> Binder<'a> {
         });
         Ok(Expr::column(AGGREGATE_PLACES + index, call.data_type).into())
     }
+
+    /// A call with its arguments, its order and its filter.
+    pub(super) fn aggregate_call(
+        &mut self,
+        aggregate: Aggregate,
+        name: &str,
+        call: &'a ast::Function,
+        scope: &Scope,
+    ) -> Result<AggregateCall, SqlError> {
+        let span = call.name.span();
+        let FunctionArguments::List(list) = &call.args else {
+            return Err(self.no_aggregate(name, &[], span));
+        };
+        let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
+        let mut within = &call.within_group[..];
+        for clause in &list.clauses {
+            match clause {
+                FunctionArgumentClause::OrderBy(order) if within.is_empty() => within = order,
+                _ => return Err(self.refuse("this clause within an aggregate", None, span)),
+            }
+        }
+        self.check_order(aggregate, name, call, distinct)?;
+        let mut operands = Vec::new();
+        for argument in &list.args {
+            match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Wildcard)
+                    if aggregate == Aggregate::Count && list.args.len() == 1 =>
+                {
+                    if distinct {
+                        return Err(self.refuse(
+                            "count(DISTINCT *)",
+                            Some("Name the column to count."),
+                            span,
+                        ));
+                    }
+                }
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => {
+                    operands.push(self.expr(argument, scope)?);
+                }
+                _ => return Err(self.no_aggregate(name, &operands, span)),
+            }
+        }
+        let mut keys = Vec::new();
+        for criterion in within {
+            let operand = self.expr(&criterion.expr, scope)?;
+            keys.push((operand, self.criterion(0, criterion)?));
+        }
+        let is_star = operands.is_empty() && !list.args.is_empty();
+        let mut bound = AggregateCall {
+            function: aggregate,
+            arguments: Vec::new(),
+            order: Vec::new(),
+            direct: None,
+            distinct,
+            filter: None,
+            data_type: DataType::Bigint,
+        };
+        if aggregate.is_ordered_set() {
+            self.ordered_set(&mut bound, name, operands, keys, span)?;
+        } else if !is_star {
+            self.plain_arguments(&mut bound, name, &operands, keys, span)?;
+        }
+        if let Some(filter) = &call.filter {
+            let operand = self.without_aggregates("FILTER", |binder| binder.expr(filter, scope))?;
+            bound.filter = Some(self.condition(operand, "argument of FILTER", filter.span())?);
+        }
+        Ok(bound)
+    }
+
+    fn no_aggregate(&self, name: &str, operands: &[Operand], span: Span) -> SqlError {
+        let types: Vec<String> = operands.iter().map(Operand::type_name).collect();
+        SqlError::UndefinedFunction {
+            signature: format!("{name}({})", types.join(", ")),
+            hint: Some("Cast the argument to a type the aggregate takes.".to_owned()),
+            position: self.at(span),
+        }
+    }
+
+    /// WITHIN GROUP stands where it must, and only there.
+    fn check_order(
+        &self,
+        aggregate: Aggregate,
+        name: &str,
+        call: &ast::Function,
+        distinct: bool,
+    ) -> Result<(), SqlError> {
+        let position = self.at(call.name.span());
+        if aggregate.is_ordered_set() && distinct {
+            let message = "cannot use DISTINCT with WITHIN GROUP".to_owned();
+            return Err(SqlError::Syntax { message, position });
+        }
+        let hint = match (aggregate.is_ordered_set(), call.within_group.is_empty()) {
+            (true, true) => format!("Write {name}(…) WITHIN GROUP (ORDER BY …)."),
+            (false, false) => format!("{name} is not an ordered-set aggregate: leave WITHIN GROUP out."),
+            _ => return Ok(()),
+        };
+        Err(SqlError::UndefinedFunction { signature: call.to_string(), hint: Some(hint), position })
+    }
+
+    /// `f(fraction) WITHIN GROUP (ORDER BY x)`
+    fn ordered_set(
+        &mut self,
+        bound: &mut AggregateCall,
+        name: &str,
+        mut operands: Vec<Operand>,
+        mut keys: Vec<(Operand, SortKey)>,
+        span: Span,
+    ) -> Result<(), SqlError> {
+        let fractions = usize::from(bound.function != Aggregate::Mode);
+        if operands.len() != fractions || keys.len() != 1 {
+            operands.extend(keys.into_iter().map(|(operand, _)| operand));
+            return Err(self.no_aggregate(name, &operands, span));
+        }
+        if let Some(fraction) = operands.pop() {
+            if matches!(fraction.data_type(), Some(DataType::Array(_))) {
+                let instead = Some("Write a call for each fraction.");
+                return Err(self.refuse(&format!("{name} of an array of fractions"), instead, span));
+            }
+            let fraction = self.coerce(fraction, &DataType::Double, Context::Implicit, "fraction", span)?;
+            if !fraction.columns().is_empty() {
+                let what = format!("{name} of a fraction that is not constant");
+                return Err(self.refuse(&what, Some("Write a constant or a parameter."), span));
+            }
+            bound.direct = Some(fraction);
+        }
+        let Some((operand, key)) = keys.pop() else { return Ok(()) };
+        let argument = match (bound.function, operand.data_type()) {
+            (Aggregate::PercentileCont, Some(DataType::Interval)) => {
+                let instead = Some("Use percentile_disc, or extract(epoch from x).");
+                return Err(self.refuse("percentile_cont of intervals", instead, span));
+            }
+            (Aggregate::PercentileCont, Some(data_type)) if !data_type.is_number() => {
+                return Err(self.no_aggregate(name, &[operand], span));
+            }
+            (Aggregate::PercentileCont, _) => {
+                self.coerce(operand, &DataType::Double, Context::Implicit, name, span)?
+            }
+            _ => self.settle(operand)?,
+        };
+        bound.data_type = result_type(bound.function, &argument.data_type)
+            .ok_or_else(|| self.no_aggregate(name, &[argument.clone().into()], span))?;
+        bound.arguments = vec![argument];
+        bound.order = vec![key];
+        Ok(())
+    }
+
+    /// The arguments as they stand, and behind them what the order uses beside them.
+    fn plain_arguments(
+        &mut self,
+        bound: &mut AggregateCall,
+        name: &str,
+        operands: &[Operand],
+        keys: Vec<(Operand, SortKey)>,
+        span: Span,
+    ) -> Result<(), SqlError> {
+        let function = bound.function;
+        if operands.len() != function.arity() {
+            return Err(self.no_aggregate(name, operands, span));
+        }
+        let mut arguments = Vec::new();
+        for operand in operands {
+            let text = function == Aggregate::StringAgg && operand.data_type().is_none();
+            let operand = operand.clone();
+            arguments.push(if text {
+                self.coerce(operand, &DataType::Text, Context::Implicit, name, span)?
+            } else {
+                self.settle(operand)?
+            });
+        }
+        let written = arguments.clone();
+        match (function, &mut arguments[..]) {
+            (Aggregate::StringAgg, [_, delimiter]) if delimiter.data_type != DataType::Text => {
+                return Err(self.no_aggregate(name, operands, span));
+            }
+            (Aggregate::ArrayAgg, [argument]) if matches!(argument.data_type, DataType::Array(_)) => {
+                return Err(self.refuse("array_agg of arrays: an array has one dimension", None, span));
+            }
+            (Aggregate::JsonAgg, [value]) => *value = to_json(value.clone()),
+            (Aggregate::JsonObjectAgg, [key, value]) => {
+                *key = self.object_key(key.clone(), span)?;
+                *value = to_json(value.clone());
+            }
+            _ => {}
+        }
+        let mut order = Vec::new();
+        for (operand, key) in keys {
+            let expr = self.settle(operand)?;
+            let same = written.iter().position(|argument| *argument == expr);
+            if same.is_none() && bound.distinct {
+                let reason =
+                    "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list"
+                        .to_owned();
+                return Err(SqlError::InvalidColumnReference { reason, position: self.at(span) });
+            }
+            order.push((expr, key));
+        }
+        if bound.distinct && function.has_order() && order.is_empty() {
+            // PostgreSQL sorts to find what is equal, and leaves it sorted.
+            let ascending = SortKey { column: 0, descending: false, nulls_first: false };
+            order.extend(written.into_iter().map(|argument| (argument, ascending)));
+        }
+        for (expr, key) in order.into_iter().filter(|_| function.has_order()) {
+            let column = arguments.iter().position(|argument| *argument == expr).unwrap_or_else(|| {
+                arguments.push(expr);
+                arguments.len() - 1
+            });
+            bound.order.push(SortKey { column, ..key });
+        }
+        bound.data_type = result_type(function, &arguments[0].data_type)
+            .ok_or_else(|| self.no_aggregate(name, operands, span))?;
+        bound.arguments = arguments;
+        Ok(())
+    }
+
+    /// The key of a JSON object's member as text.
+    fn object_key(&self, key: Expr, span: Span) -> Result<Expr, SqlError> {
+        use DataType::{Bigint, Boolean, Date, Double, Integer, Numeric, Smallint, Text, Uuid};
+        match &key.data_type {
+            Text | Boolean | Smallint | Integer | Bigint | Numeric(_) | Double | Uuid | Date => {
+                Ok(cast_node(key, &Text))
+            }
+            other => {
+                let what = format!("a key of type {other} in a JSON object");
+                Err(self.refuse(&what, Some("Cast it to text."), span))
+            }
+        }
+    }
+}
+
+/// The value as JSON.
+fn to_json(value: Expr) -> Expr {
+    if value.data_type == DataType::Jsonb {
+        value
+    } else {
+        call_node(Function::ToJsonb, vec![value], DataType::Jsonb)
+    }
 }
 
 /// An expression over the rows as one over the groups: keys, then aggregates.
@@ -141,6 +397,9 @@ pub(super) fn over_groups(expr: &Expr, keys: &[Expr], scope: &Scope) -> Result<E
         return Ok(Expr::column(key, expr.data_type.clone()));
     }
     if let ExprKind::Column(place) = expr.kind {
+        if place >= WINDOW_PLACES {
+            return Ok(expr.clone());
+        }
         if place >= AGGREGATE_PLACES {
             return Ok(Expr::column(keys.len() + place - AGGREGATE_PLACES, expr.data_type.clone()));
         }
@@ -161,5 +420,5 @@ pub(super) fn over_groups(expr: &Expr, keys: &[Expr], scope: &Scope) -> Result<E
 
 /// Whether a place stands for an aggregate.
 pub(super) fn is_aggregate_place(place: usize) -> bool {
-    place >= AGGREGATE_PLACES
+    (AGGREGATE_PLACES..WINDOW_PLACES).contains(&place)
 }

@@ -8,11 +8,12 @@ use sqlparser::{
 
 use super::{
     Binder,
-    aggregate::aggregate_of,
+    aggregate::{AGGREGATES, aggregate_of},
     coercion::{Context, Operand, cast_context, fold},
     expression::call_node,
     folded,
     scope::Scope,
+    window::positional_of,
 };
 use crate::{
     error::SqlError,
@@ -21,7 +22,7 @@ use crate::{
     suggestion::nearest,
 };
 
-/// Names that are called like functions and are none of [`SIGNATURES`].
+/// Names that are called like functions and are none of [`SIGNATURES`] or [`AGGREGATES`].
 const SPECIAL: &[&str] = &[
     "coalesce",
     "nullif",
@@ -32,14 +33,6 @@ const SPECIAL: &[&str] = &[
     "transaction_timestamp",
     "statement_timestamp",
     "current_date",
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "bool_and",
-    "bool_or",
-    "every",
 ];
 
 impl Kind {
@@ -119,17 +112,30 @@ impl<'a> Binder<'a> {
             }
             _ => return Err(self.refuse(&format!("the function name {}", call.name), None, span)),
         };
-        if call.over.is_some() {
-            return Err(self.refuse("window functions", None, span));
+        if call.null_treatment.is_some() {
+            return Err(self.refuse("IGNORE NULLS and RESPECT NULLS", None, span));
         }
-        if !call.within_group.is_empty() || call.null_treatment.is_some() {
-            return Err(self.refuse("WITHIN GROUP and IGNORE NULLS", None, span));
+        if let Some(over) = &call.over {
+            return self.window_function(&name, call, over, scope);
+        }
+        if positional_of(&name).is_some() {
+            let reason = format!("window function {name} requires an OVER clause");
+            return Err(SqlError::WrongKindOfFunction { reason, position: self.at(span) });
         }
         if let Some(aggregate) = aggregate_of(&name) {
             return self.aggregate(aggregate, &name, call, scope);
         }
         if call.filter.is_some() {
-            return Err(self.refuse("FILTER on a function that is no aggregate", None, span));
+            let reason = format!("FILTER specified, but {name} is not an aggregate function");
+            return Err(SqlError::WrongKindOfFunction { reason, position: self.at(span) });
+        }
+        if !call.within_group.is_empty() {
+            let hint = Some("Only an ordered-set aggregate takes WITHIN GROUP.".to_owned());
+            return Err(SqlError::UndefinedFunction {
+                signature: call.to_string(),
+                hint,
+                position: self.at(span),
+            });
         }
         let args: &'a [FunctionArg] = match &call.args {
             FunctionArguments::None => &[],
@@ -288,7 +294,9 @@ impl<'a> Binder<'a> {
         let types: Vec<String> = operands.iter().map(Operand::type_name).collect();
         let named: Vec<&Signature> = SIGNATURES.iter().filter(|signature| signature.name == name).collect();
         let hint = if named.is_empty() {
-            nearest(name, SIGNATURES.iter().map(|signature| signature.name).chain(SPECIAL.iter().copied()))
+            let aggregates = AGGREGATES.iter().map(|(name, _)| *name);
+            let signatures = SIGNATURES.iter().map(|signature| signature.name);
+            nearest(name, signatures.chain(SPECIAL.iter().copied()).chain(aggregates))
                 .map(|name| format!("Perhaps you meant {name}()."))
         } else {
             let forms: Vec<String> = named

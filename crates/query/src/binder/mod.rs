@@ -20,6 +20,7 @@ mod select;
 mod stored;
 mod subquery;
 mod types;
+mod window;
 
 use deltaic_types::{Catalog, DataType, TableSchema, limits};
 use sqlparser::{
@@ -30,6 +31,7 @@ use sqlparser::{
 use aggregate::Aggregates;
 pub use stored::{bind_check, bind_default};
 use subquery::Frame;
+use window::Windows;
 
 use crate::{
     error::SqlError,
@@ -78,6 +80,7 @@ struct Binder<'a> {
     /// The type of each parameter, once known, and where it was first seen.
     parameters: Vec<Option<(Option<DataType>, Span)>>,
     aggregates: Aggregates,
+    windows: Windows<'a>,
     common_tables: Vec<CommonTable<'a>>,
     /// The query levels around what is being bound, the outermost first.
     frames: Vec<Frame>,
@@ -99,6 +102,7 @@ impl<'a> Binder<'a> {
             now: context.now,
             parameters: Vec::new(),
             aggregates: Aggregates::Forbidden("this place"),
+            windows: Windows::Forbidden("this place"),
             common_tables: Vec::new(),
             frames: Vec::new(),
             from_base: 0,

@@ -201,6 +201,10 @@ fn linear(plan: &Plan) -> Result<(), (&'static str, &'static str)> {
             }
             inputs.iter().try_for_each(linear)
         }
+        Plan::Window { .. } => Err((
+            "window functions are not allowed over the recursive reference",
+            "Write them in the query that reads the recursive table.",
+        )),
         Plan::Aggregate { .. } => Err((
             "aggregates and GROUP BY are not allowed over the recursive reference",
             "Aggregate in the query that reads the recursive table.",

@@ -8,16 +8,18 @@ use sqlparser::{
 
 use super::{
     Binder,
-    aggregate::{Aggregates, is_aggregate_place, over_groups},
+    aggregate::{Aggregates, WINDOW_PLACES, is_aggregate_place, over_groups},
     coercion::{Context, Operand},
     folded,
     from::is_always,
     query::Body,
     scope::{Found, Scope},
+    window::{Windowed, Windows, over_windows},
 };
 use crate::{
     error::SqlError,
     expression::{Expr, ExprKind},
+    optimise::move_columns,
     plan::{Plan, ResultColumn},
 };
 
@@ -40,7 +42,9 @@ impl<'a> Binder<'a> {
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
         let (mut plan, scope) = self.from(&select.from)?;
         let before = std::mem::replace(&mut self.aggregates, Aggregates::Collected(Vec::new()));
+        let windows_before = std::mem::replace(&mut self.windows, Windows::of(&select.named_window));
         let bound = self.select_parts(select, order, &scope);
+        let mut windows = std::mem::replace(&mut self.windows, windows_before).collected();
         let calls = match std::mem::replace(&mut self.aggregates, before) {
             Aggregates::Collected(calls) => calls,
             Aggregates::Forbidden(_) => Vec::new(),
@@ -74,7 +78,8 @@ impl<'a> Binder<'a> {
                 OrderKey::Expr(expr) => Some(expr),
                 OrderKey::Output(_) => None,
             });
-            add_dependent_keys(&mut keys, used.chain(ordered), &scope);
+            let in_windows = windows.iter().flat_map(Windowed::exprs);
+            add_dependent_keys(&mut keys, used.chain(ordered).chain(in_windows), &scope);
             let over = |binder: &Self, expr: &Expr| {
                 over_groups(expr, &keys, &scope).map_err(|error| binder.located(error, select))
             };
@@ -89,9 +94,25 @@ impl<'a> Binder<'a> {
                     *expr = over(self, expr)?;
                 }
             }
+            for windowed in &mut windows {
+                windowed.try_map(&mut |expr| over(self, expr))?;
+            }
             plan = Plan::Aggregate { input: Box::new(plan), keys, calls };
             if let Some(predicate) = having {
                 plan = Plan::Filter { input: Box::new(plan), predicate };
+            }
+        }
+        if !windows.is_empty() {
+            let placed;
+            (plan, placed) = over_windows(plan, windows);
+            let ordered = order_keys.iter_mut().filter_map(|(key, _)| match key {
+                OrderKey::Expr(expr) => Some(expr),
+                OrderKey::Output(_) => None,
+            });
+            for expr in exprs.iter_mut().chain(ordered) {
+                *expr = move_columns(expr, |place| {
+                    place.checked_sub(WINDOW_PLACES).map_or(place, |call| placed[call])
+                });
             }
         }
         let columns: Vec<ResultColumn> = names
@@ -154,7 +175,6 @@ impl<'a> Binder<'a> {
     fn refuse_clauses(&self, select: &ast::Select) -> Result<(), SqlError> {
         let refused = [
             (select.into.is_some(), "SELECT INTO"),
-            (!select.named_window.is_empty(), "window functions"),
             (select.qualify.is_some(), "QUALIFY"),
             (select.top.is_some(), "TOP"),
             (!select.lateral_views.is_empty(), "LATERAL VIEW"),
@@ -227,7 +247,7 @@ impl<'a> Binder<'a> {
         let having = match &select.having {
             None => None,
             Some(condition) => {
-                let operand = self.expr(condition, scope)?;
+                let operand = self.without_windows("HAVING", |binder| binder.expr(condition, scope))?;
                 Some(self.condition(operand, "argument of HAVING", condition.span())?)
             }
         };
@@ -300,6 +320,9 @@ impl<'a> Binder<'a> {
             let operand = self.without_aggregates("GROUP BY", |binder| binder.expr(ast, scope))?;
             self.settle(operand)?
         };
+        if key.columns().into_iter().any(|place| place >= WINDOW_PLACES) {
+            return Err(SqlError::WindowNotAllowed { place: "GROUP BY", position: self.at(ast.span()) });
+        }
         if key.columns().into_iter().any(is_aggregate_place) {
             return Err(SqlError::AggregateNotAllowed { place: "GROUP BY", position: self.at(ast.span()) });
         }
@@ -398,6 +421,7 @@ fn add_dependent_keys<'e>(keys: &mut Vec<Expr>, used: impl Iterator<Item = &'e E
         expr.walk(&mut |part| {
             if let ExprKind::Column(place) = part.kind
                 && !is_aggregate_place(place)
+                && place < WINDOW_PLACES
             {
                 mentioned.push(part.clone());
             }

@@ -201,6 +201,7 @@ impl<'a> Binder<'a> {
             }
             Plan::Distinct { input } | Plan::TopK { input, .. } => self.column_never_null(input, place),
             Plan::Project { input, exprs } => over(input, &exprs[place]),
+            Plan::Window { input, .. } => place < input.types().len() && self.column_never_null(input, place),
             Plan::Aggregate { input, keys, calls } => match keys.get(place) {
                 Some(key) => over(input, key),
                 None => calls[place - keys.len()].function == Aggregate::Count,

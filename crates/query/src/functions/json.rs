@@ -1,6 +1,6 @@
 //! Operators and functions of jsonb.
 
-use deltaic_types::{EvalError, Json, Text, Value, datetime, limits, text_format::to_text};
+use deltaic_types::{EvalError, Json, Text, Value, datetime, text_format::to_text};
 
 use super::{Argument, Function, argument, check_length, integer_argument, mistyped, text_argument};
 
@@ -22,7 +22,7 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
         Function::JsonBuildArray => {
             check_length(args.iter().map(|arg| 16 + arg.heap_bytes()).sum())?;
             let items = args.iter().map(|arg| to_json(arg)).collect::<Result<Vec<_>, _>>()?;
-            return nested(Json::Array(items));
+            return Json::Array(items).nested().map(Value::json);
         }
         _ => {}
     }
@@ -124,25 +124,10 @@ fn concatenate(a: &Json, b: &Json) -> Value {
     match (a, b) {
         (Json::Object(left), Json::Object(right)) => {
             let kept = left.iter().filter(|(key, _)| b.member(key).is_none());
-            object(kept.chain(right).cloned().collect())
+            Value::json(Json::object(kept.chain(right).cloned().collect()))
         }
         _ => Value::json(Json::Array([list(a), list(b)].concat())),
     }
-}
-
-/// An object in its canonical order; of members with one key the last is kept.
-fn object(members: Vec<(Text, Json)>) -> Value {
-    let mut kept: Vec<(Text, Json)> = Vec::new();
-    let mut members = members;
-    // A stable sort leaves members of one key in the order they were given.
-    members.sort_by(|(a, _), (b, _)| (a.as_bytes().len(), a).cmp(&(b.as_bytes().len(), b)));
-    for member in members {
-        match kept.last_mut() {
-            Some(last) if last.0 == member.0 => *last = member,
-            _ => kept.push(member),
-        }
-    }
-    Value::json(Json::Object(kept))
 }
 
 fn delete(json: &Json, args: &[Argument<'_>]) -> Result<Value, EvalError> {
@@ -219,22 +204,5 @@ fn build_object(args: &[Argument<'_>]) -> Result<Value, EvalError> {
         };
         members.push((key, to_json(&pair[1])?));
     }
-    let Value::Json(json) = object(members) else { return Err(mistyped()) };
-    nested((*json).clone())
-}
-
-/// A document that was built up, if it is not nested deeper than a document may be.
-fn nested(json: Json) -> Result<Value, EvalError> {
-    fn fits(json: &Json, levels: usize) -> bool {
-        match json {
-            Json::Array(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
-            Json::Object(members) => levels > 0 && members.iter().all(|(_, item)| fits(item, levels - 1)),
-            _ => true,
-        }
-    }
-    if fits(&json, limits::NESTING) {
-        Ok(Value::json(json))
-    } else {
-        Err(invalid("jsonb", "nested too deep"))
-    }
+    Json::object(members).nested().map(Value::json)
 }

@@ -10,15 +10,16 @@
 //! node's groups, windows and matches never mix two rows of the domain, and the root of a template with parameters
 //! is dependent.
 
+mod aggregate;
 mod block;
 mod match_join;
 mod recursive;
+mod window;
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path,
-    Probe, RelationId, Scalar, SetOperation, TopK,
+    Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path, Probe, RelationId, Scalar, SetOperation, TopK,
 };
-use deltaic_types::{DataType, EvalError, Row, TableId, Value};
+use deltaic_types::{EvalError, Row, TableId, Value};
 pub(crate) use recursive::recurs;
 use thiserror::Error;
 
@@ -165,6 +166,7 @@ impl Lowering<'_> {
             Plan::Recurring { .. } => {
                 Ok(self.feedback.expect("invariant: a recursive relation is read in its step"))
             }
+            Plan::Window { input, partition, order, calls } => self.window(input, partition, order, calls),
             Plan::Distinct { input } => {
                 let input = self.plan(input)?;
                 let node = self.graph.add(Operator::Distinct { input: input.node });
@@ -299,70 +301,7 @@ impl Lowering<'_> {
             .collect();
         self.plan(&Plan::UnionAll { inputs })
     }
-
-    fn aggregate(
-        &mut self,
-        input: &Plan,
-        keys: &[Expr],
-        calls: &[plan::AggregateCall],
-    ) -> Result<Lowered, LowerError> {
-        let mut lowered = self.plan(input)?;
-        let parts = calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter));
-        if keys.iter().chain(parts).any(reads_domain) {
-            lowered = self.dependent(lowered);
-        }
-        let prefix = self.prefix(lowered);
-        let key = (0..prefix)
-            .map(|place| Scalar::column(0, place))
-            .chain(keys.iter().map(|key| self.compile_over(key, lowered)))
-            .collect();
-        let compiled = calls
-            .iter()
-            .map(|call| AggregateCall {
-                function: aggregate_function(call),
-                argument: call.argument.as_ref().map(|argument| self.compile_over(argument, lowered)),
-                distinct: call.distinct && distinct_matters(call.function),
-                filter: call.filter.as_ref().map(|filter| self.compile_over(filter, lowered)),
-            })
-            .collect();
-        // Without GROUP BY there is one row for each live tuple, whatever rows there are.
-        let groups = match (keys.is_empty(), self.domain) {
-            (false, _) => None,
-            (true, Some(domain)) if lowered.dependent => Some(domain.node),
-            (true, _) => Some(self.graph.add(Operator::Constant(vec![Row::empty()]))),
-        };
-        let node = self.graph.add(Operator::Aggregate(Aggregate {
-            input: lowered.node,
-            groups,
-            key,
-            prefix: self.parameters(lowered),
-            calls: compiled,
-        }));
-        Ok(Lowered { node, dependent: lowered.dependent, width: keys.len() + calls.len() })
-    }
 }
 
-/// Whether counting equal arguments once makes a difference.
-fn distinct_matters(function: plan::Aggregate) -> bool {
-    use plan::Aggregate as A;
-    matches!(function, A::Count | A::Sum | A::Avg)
-}
-
-fn aggregate_function(call: &plan::AggregateCall) -> AggregateFunction {
-    use plan::Aggregate as A;
-    let argument = call.argument.as_ref().map(|argument| &argument.data_type);
-    match (call.function, argument) {
-        (A::Count, _) => AggregateFunction::Count,
-        (A::Sum, Some(DataType::Double)) => AggregateFunction::SumDouble,
-        (A::Sum, Some(DataType::Bigint)) => AggregateFunction::SumBigint,
-        (A::Sum, Some(DataType::Numeric(_))) => AggregateFunction::SumNumeric,
-        (A::Sum, _) => AggregateFunction::SumInteger,
-        (A::Avg, Some(DataType::Double)) => AggregateFunction::AvgDouble,
-        (A::Avg, Some(DataType::Numeric(_))) => AggregateFunction::AvgNumeric,
-        (A::Avg, _) => AggregateFunction::AvgInteger,
-        (A::Min, _) => AggregateFunction::Min,
-        (A::Max, _) => AggregateFunction::Max,
-        (A::BoolAnd, _) => AggregateFunction::BoolAnd,
-        (A::BoolOr, _) => AggregateFunction::BoolOr,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,13 @@ fn show_call(call: &AggregateCall) -> String {
     if call.distinct {
         text.push_str("distinct ");
     }
-    text += &call.argument.as_ref().map_or_else(|| "*".to_owned(), show_expr);
+    text += &if call.arguments.is_empty() { "*".to_owned() } else { show_exprs(&call.arguments) };
+    if !call.order.is_empty() {
+        let _ = write!(text, " by {}", show_order(&call.order));
+    }
+    if let Some(direct) = &call.direct {
+        let _ = write!(text, " at {}", show_expr(direct));
+    }
     let _ = write!(text, ")::{}", call.data_type);
     if let Some(filter) = &call.filter {
         let _ = write!(text, " filter {}", show_expr(filter));
@@ -106,6 +112,10 @@ fn show(plan: &Plan) -> String {
         Plan::Aggregate { input, keys, calls } => {
             let calls: Vec<String> = calls.iter().map(show_call).collect();
             format!("group ({}) {} [{}]", show_exprs(keys), calls.join(", "), show(input))
+        }
+        Plan::Window { input, partition, order, calls } => {
+            let calls: Vec<String> = calls.iter().map(|call| format!("{:?}", call.function)).collect();
+            format!("window {partition:?} ({}) {} [{}]", show_order(order), calls.join(", "), show(input))
         }
         Plan::Distinct { input } => format!("distinct [{}]", show(input)),
         Plan::UnionAll { inputs } => {
