@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_engine::RequestError;
+use deltaic_engine::{Breaker, RequestError};
 use deltaic_query::parse;
 use deltaic_storage::{Identity, MemoryStore};
 use deltaic_types::DatabaseId;
@@ -73,6 +73,8 @@ struct Case {
     database: Database,
     live: BTreeMap<u64, Live>,
     next: u64,
+    /// The queries so far.
+    asked: Vec<QueryCase>,
     history: Vec<String>,
     /// The places in the history of statements that failed.
     failed: BTreeSet<usize>,
@@ -99,6 +101,7 @@ impl Case {
             database,
             live: BTreeMap::new(),
             next: 0,
+            asked: Vec::new(),
             history: Vec::new(),
             failed: BTreeSet::new(),
             tally: Tally::default(),
@@ -148,7 +151,11 @@ impl Case {
     }
 
     fn subscribe(&mut self) -> Result<(), String> {
-        let query = self.generator.query();
+        // Now and then one that was there before, or is there.
+        let again = !self.asked.is_empty() && self.generator.random.one_in(5);
+        let query =
+            if again { self.generator.random.pick(&self.asked).clone() } else { self.generator.query() };
+        self.asked.push(query.clone());
         self.next += 1;
         let id = self.next;
         self.note(&format!("-- subscribe {id}: {} {:?}", query.sql, query.parameters));
@@ -159,6 +166,9 @@ impl Case {
     }
 
     fn write(&mut self) -> Result<(), String> {
+        // Computing anew must change nothing.
+        let forced = self.generator.random.one_in(3);
+        self.driver.engine.set_breaker(if forced { Breaker::ALWAYS } else { Breaker::NEVER });
         // Sometimes several statements are one transaction, sometimes several requests one append.
         let count = if self.generator.random.one_in(3) { 1 + self.generator.random.below(3) } else { 1 };
         let statements: Vec<String> = (0..count).map(|_| self.generator.statement()).collect();

@@ -7,6 +7,7 @@
 //! Invariant: after a step every stateful node holds the integral of its input over the relations as they are
 //! after the change; a node hydrated later holds the same as if it had been there from the start.
 
+mod recompute;
 mod rounds;
 
 use std::{
@@ -35,6 +36,8 @@ pub struct Graph {
     by_operator: BTreeMap<Operator, NodeId>,
     next: u32,
     probes: Cell<u64>,
+    /// Rows that steps read and gave out.
+    rows: u64,
     budget: Budget,
 }
 
@@ -52,6 +55,8 @@ struct Node {
     /// Whether it depends on the feedback of a recursion that it is inside of.
     recursive: bool,
     work: Work,
+    /// Of an input: the work of all steps that its changes took part in.
+    followed: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +69,24 @@ enum State {
     TopK(Index),
     Recurse(Recursion),
     Window(Index),
+}
+
+impl State {
+    /// The state of an operator over nothing.
+    fn of(operator: &Operator) -> Self {
+        match operator {
+            Operator::Arrange { key, .. } => {
+                Self::Arrange(Arrangement { now: Index::new(key.as_slice()), before: None })
+            }
+            Operator::Aggregate(_) => Self::Aggregate(Groups::default()),
+            Operator::Distinct { .. } => Self::Distinct(Index::new([])),
+            Operator::SetOperation(_) => Self::Sides(Sides::default()),
+            Operator::TopK(top_k) => Self::TopK(top_k.state()),
+            Operator::Recurse(_) => Self::Recurse(Recursion::default()),
+            Operator::Window(window) => Self::Window(window.state()),
+            _ => Self::None,
+        }
+    }
 }
 
 /// The integral of a stream of rows.
@@ -167,18 +190,7 @@ impl Graph {
                 node.references += 1;
             }
         }
-        let state = match &operator {
-            Operator::Arrange { key, .. } => {
-                State::Arrange(Arrangement { now: Index::new(key.as_slice()), before: None })
-            }
-            Operator::Aggregate(_) => State::Aggregate(Groups::default()),
-            Operator::Distinct { .. } => State::Distinct(Index::new([])),
-            Operator::SetOperation(_) => State::Sides(Sides::default()),
-            Operator::TopK(top_k) => State::TopK(top_k.state()),
-            Operator::Recurse(_) => State::Recurse(Recursion::default()),
-            Operator::Window(window) => State::Window(window.state()),
-            _ => State::None,
-        };
+        let state = State::of(&operator);
         self.by_operator.insert(operator.clone(), id);
         let node = Node {
             operator,
@@ -189,6 +201,7 @@ impl Graph {
             hydrated: false,
             recursive,
             work: Work::default(),
+            followed: 0,
         };
         self.nodes.insert(id, node);
         id
@@ -477,9 +490,11 @@ impl Graph {
         let mut deltas: BTreeMap<NodeId, Batch> = BTreeMap::new();
         let mut pending: BTreeSet<NodeId> = BTreeSet::new();
         let mut arranged: Vec<NodeId> = Vec::new();
+        let mut changed: Vec<NodeId> = Vec::new();
         for (relation, rows) in changes {
             if let Some(id) = self.by_operator.get(&Operator::Input(relation)).copied() {
                 if !rows.is_empty() {
+                    changed.push(id);
                     let node = self.node_mut(id);
                     node.work.steps += 1;
                     node.work.rows_out += rows.len() as u64;
@@ -488,6 +503,7 @@ impl Graph {
                 }
             }
         }
+        let work_before = self.rows + self.probes.get();
         // States are copy-on-write: keeping one costs nothing until it is changed.
         let mut kept: Vec<(NodeId, State, Errors)> = Vec::new();
         let mut outcome = Ok(());
@@ -520,6 +536,10 @@ impl Graph {
                 arrangement.before = None;
             }
         }
+        let work = self.rows + self.probes.get() - work_before;
+        for id in changed {
+            self.node_mut(id).followed += work;
+        }
         self.budget = Budget::default();
         deltas.retain(|id, _| watched.contains(id));
         outcome.map(|()| deltas)
@@ -527,6 +547,7 @@ impl Graph {
 
     /// Counts what a node has done, and gives the nodes that its output goes to.
     fn count(&mut self, id: NodeId, rows_in: usize, output: &Batch) -> Option<&BTreeSet<NodeId>> {
+        self.rows += rows_in as u64 + output.rows.len() as u64;
         let node = self.node_mut(id);
         node.work.steps += 1;
         node.work.rows_in += rows_in as u64;

@@ -10,7 +10,7 @@ use deltaic_types::{Row, Value};
 
 use crate::{
     cow_tree::{self, CowTree},
-    zset::Weight,
+    zset::{Weight, ZSet},
 };
 
 /// A column of a key, and how it is ordered.
@@ -131,6 +131,26 @@ impl Index {
                 self.key.iter().zip(values).all(|(key, value)| row[key.column] == *value)
             })
             .map(|(row, weight)| (row, *weight))
+    }
+
+    /// What an earlier state of the same order lacks of this one, or has beyond it. O(n) of both.
+    pub fn difference(&self, before: &Self) -> ZSet {
+        let mut rows = ZSet::default();
+        let (mut old, mut new) = (before.iter().peekable(), self.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return rows,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((a, _)), Some((b, _))) => compare(&self.key, a, b),
+            };
+            let gone = if order.is_le() { old.next() } else { None };
+            let come = if order.is_ge() { new.next() } else { None };
+            let weight = come.map_or(0, |(_, weight)| weight) - gone.map_or(0, |(_, weight)| weight);
+            if let (Some((row, _)), true) = (come.or(gone), weight != 0) {
+                rows.push(row.clone(), weight);
+            }
+        }
     }
 
     /// All rows in order.

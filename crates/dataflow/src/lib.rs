@@ -2,6 +2,7 @@
 
 mod accumulator;
 mod aggregate;
+mod breaker;
 mod budget;
 mod collection;
 mod cow_tree;
@@ -25,6 +26,7 @@ mod zset;
 
 pub use accumulator::AggregateFunction;
 pub use aggregate::{Aggregate, AggregateCall};
+pub use breaker::{Breaker, Path as AdvancePath};
 pub use budget::Exhausted;
 pub use collection::Gathering;
 pub use cow_tree::{CowTree, Iter};

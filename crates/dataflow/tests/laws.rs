@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    Aggregate, AggregateCall, AggregateFunction, Bitwise, Bound, Dispersion, Frame, Gathering, Graph, Join,
+    AdvancePath, Aggregate, AggregateCall, AggregateFunction, Batch, Breaker, Bitwise, Bound, Dispersion, Frame, Gathering, Graph, Join,
     JoinInput, KeyColumn, Map, MatchJoin, MatchKind, NodeId, Operator, Path, Positional, Probe, Rank,
     Relation, RelationId, Relations, Scalar, SetKind, SetOperation, TopK, Units, Weight, Window, WindowCall,
     WindowFunction, ZSet,
@@ -399,6 +399,34 @@ proptest! {
         prop_assert_eq!(whole.keys().collect::<Vec<_>>(), parts.keys().collect::<Vec<_>>());
         let support: BTreeSet<Row> = result("project", &together(&a, &b), &none).into_keys().collect();
         prop_assert_eq!(support, whole.into_keys().collect::<BTreeSet<_>>());
+    }
+
+    /// Computing anew gives the changes that a step gives, and leaves the states that a step leaves.
+    #[test]
+    fn computing_anew_is_a_step(a in table(), b in table(), c in table(), d in table()) {
+        for operator in OPERATORS {
+            let mut graph = Graph::default();
+            let root = circuit(&mut graph, operator);
+            let old = with_indexes(&graph, relations(&a, &b));
+            let new = with_indexes(&graph, relations(&c, &d));
+            graph.hydrate(&old);
+            let mut stepped = graph.clone();
+            let watched = BTreeSet::from([root]);
+            let changes = || [(LEFT, change(&a, &c)), (RIGHT, change(&b, &d))].into_iter().filter(|(_, rows)| !rows.is_empty());
+            let (anew, path) = graph.advance(&Breaker::ALWAYS, &old, &new, changes(), &watched);
+            prop_assert_eq!(path, AdvancePath::Recomputed);
+            let (step, path) = stepped.advance(&Breaker::NEVER, &old, &new, changes(), &watched);
+            prop_assert_eq!(path, AdvancePath::Stepped);
+            let consolidated = |outputs: BTreeMap<NodeId, Batch>| -> BTreeMap<NodeId, Batch> {
+                let each = outputs.into_iter().map(|(id, batch)| (id, batch.consolidated()));
+                each.filter(|(_, batch)| !batch.is_empty()).collect()
+            };
+            prop_assert_eq!(consolidated(anew), consolidated(step), "{}", operator);
+            // And back again, by steps over what computing anew left.
+            let back = [(LEFT, change(&c, &a)), (RIGHT, change(&d, &b))];
+            graph.step(&new, &old, back, &watched);
+            prop_assert_eq!(integral(&graph, root), result(operator, &a, &b), "{}", operator);
+        }
     }
 
     /// When every row has gone, so has all state.

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use deltaic_causality::HybridLogicalClock;
-use deltaic_dataflow::Description;
+use deltaic_dataflow::{Breaker, Description};
 use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
@@ -21,7 +21,7 @@ use crate::{
     merge::merge,
     tables::{Tables, Writes},
     transaction::{Done, Start, Transaction},
-    views::{Place, ViewId, ViewStatus, Views},
+    views::{Advances, Place, ViewId, ViewStatus, Views},
 };
 
 /// How far the clock may lie behind what was committed before admission stops: a minute.
@@ -91,6 +91,8 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// The live queries.
     pub views: Vec<ViewStatus>,
+    /// How commits were brought to them.
+    pub advances: Advances,
 }
 
 /// An operator of a circuit, for people to read.
@@ -117,6 +119,11 @@ impl Engine {
             views: Views::default(),
             in_flight: None,
         })
+    }
+
+    /// Sets when results are computed anew and not advanced row by row. Changes no result.
+    pub fn set_breaker(&mut self, breaker: Breaker) {
+        self.views.set_breaker(breaker);
     }
 
     /// The last commit.
@@ -266,7 +273,12 @@ impl Engine {
                 columns,
             }
         });
-        Status { lsn: self.lsn, tables: tables.collect(), views: self.views.status() }
+        Status {
+            lsn: self.lsn,
+            tables: tables.collect(),
+            views: self.views.status(),
+            advances: self.views.advances(),
+        }
     }
 
     /// The operators of a view's circuit, inputs first.

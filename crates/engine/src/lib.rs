@@ -19,9 +19,9 @@ mod transaction;
 mod views;
 
 pub use cookie::{Cookie, CookieError};
-pub use deltaic_dataflow::KeyColumn;
+pub use deltaic_dataflow::{Breaker, KeyColumn};
 pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};
 pub use engine::{CircuitNode, Engine, Status, TableStatus};
 pub use error::{ConstraintError, RequestError};
 pub use input::{ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
-pub use views::{ViewId, ViewStatus};
+pub use views::{Advances, ViewId, ViewStatus};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use deltaic_dataflow::{
-    Batch, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
+    AdvancePath, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
 };
 use deltaic_query::{
     lower::{Circuit, lower},
@@ -98,7 +98,18 @@ pub(crate) struct Views {
     /// The templates' roots.
     roots: BTreeSet<NodeId>,
     by_root: BTreeMap<NodeId, Vec<u64>>,
+    breaker: Breaker,
+    advances: Advances,
     next: u64,
+}
+
+/// How commits were brought to the live queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Advances {
+    /// Row by row.
+    pub stepped: u64,
+    /// By computing results anew and giving out the difference.
+    pub recomputed: u64,
 }
 
 /// Where the engine stands when a subscription comes.
@@ -368,7 +379,12 @@ impl Views {
         database: DatabaseId,
         lsn: Lsn,
     ) -> Vec<Message> {
-        let outputs = self.graph.step(&before.relations, &after.relations, changes, &self.roots);
+        let (before, after) = (&before.relations, &after.relations);
+        let (outputs, path) = self.graph.advance(&self.breaker, before, after, changes, &self.roots);
+        match path {
+            AdvancePath::Stepped => self.advances.stepped += 1,
+            AdvancePath::Recomputed => self.advances.recomputed += 1,
+        }
         let mut messages = Vec::new();
         for (root, output) in outputs {
             for template in self.by_root.get(&root).cloned().unwrap_or_default() {
@@ -566,6 +582,16 @@ impl Views {
             RelationId::Table(_) => true,
             RelationId::Parameters(template) => self.templates.contains_key(&template),
         });
+    }
+
+    /// Sets when results are computed anew and not advanced row by row.
+    pub(crate) fn set_breaker(&mut self, breaker: Breaker) {
+        self.breaker = breaker;
+    }
+
+    /// How commits were brought to the live queries.
+    pub(crate) fn advances(&self) -> Advances {
+        self.advances
     }
 
     /// What views there are.
