@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deltaic_engine::{
-    ClientId, Effects, Engine, Input, Now, Outcome, Request, RequestId, Subscribe, SubscriptionId,
+    ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Subscribe, SubscriptionId,
 };
 use deltaic_storage::Store;
 
@@ -47,6 +47,7 @@ impl<S: Store> Session<S> {
             sql: sql.to_owned(),
             parameters: Vec::new(),
             resume: None,
+            life: Life::default(),
         };
         self.step(Input::Subscribe(subscribe)).send.len()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deltaic_engine::{
-    ClientId, Cookie, Effects, Engine, Input, Message, Now, Outcome, Request, RequestError, RequestId,
+    ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, Request, RequestError, RequestId,
     Subscribe, SubscriptionId,
 };
 use deltaic_storage::{StorageError, Store};
@@ -85,6 +85,7 @@ impl<S: Store> Driver<S> {
             sql: sql.to_owned(),
             parameters: parameters.to_vec(),
             resume,
+            life: Life::default(),
         }));
     }
 

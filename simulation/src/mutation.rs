@@ -5,7 +5,7 @@
 //! storage crate's own test.
 
 use deltaic_engine::{Cookie, News};
-use deltaic_protocol::{ClientMessage, EventReader, SqlRequest, Subscribe, event_text};
+use deltaic_protocol::{ClientMessage, EventReader, Keep, SqlRequest, Subscribe, event_text};
 use deltaic_storage::MemoryStore;
 use deltaic_types::{DataType, Interval, Numeric, Text, Value, codec, json_format, key, text_format};
 use serde_json::{Value as Json, json};
@@ -304,7 +304,13 @@ impl Case {
             let back = read.to_string().parse::<Cookie>();
             check(back.as_ref() == Ok(&read), "a cookie is not read as it was written", &damaged)?;
         }
-        let subscribe = Subscribe { id: 7, sql, params: vec![json!("x")], cookie: Some(cookie.clone()) };
+        let subscribe = Subscribe {
+            id: 7,
+            sql,
+            params: vec![json!("x")],
+            cookie: Some(cookie.clone()),
+            keep: Keep::Permanent,
+        };
         let message = serde_json::to_string(&ClientMessage::Subscribe(subscribe));
         let message = message.map_err(|error| error.to_string())?;
         let damaged = self.garbled(&message, &PIECES);

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    AdvancePath, Aggregate, AggregateCall, AggregateFunction, Batch, Breaker, Bitwise, Bound, Dispersion, Frame, Gathering, Graph, Join,
-    JoinInput, KeyColumn, Map, MatchJoin, MatchKind, NodeId, Operator, Path, Positional, Probe, Rank,
-    Relation, RelationId, Relations, Scalar, SetKind, SetOperation, TopK, Units, Weight, Window, WindowCall,
-    WindowFunction, ZSet,
+    AdvancePath, Aggregate, AggregateCall, AggregateFunction, Batch, Bitwise, Bound, Breaker, Dispersion,
+    Frame, Gathering, Graph, Join, JoinInput, KeyColumn, Map, MatchJoin, MatchKind, NodeId, Operator, Path,
+    Positional, Probe, Rank, Relation, RelationId, Relations, Scalar, SetKind, SetOperation, TopK, Units,
+    Weight, Window, WindowCall, WindowFunction, ZSet,
 };
 use deltaic_types::{Row, TableId, Value};
 use proptest::prelude::*;

@@ -21,7 +21,7 @@ use crate::{
     merge::merge,
     tables::{Tables, Writes},
     transaction::{Done, Start, Transaction},
-    views::{Advances, Place, ViewId, ViewStatus, Views},
+    views::{Advances, Lives, MemoryLimits, Place, ViewId, ViewStatus, Views},
 };
 
 /// How far the clock may lie behind what was committed before admission stops: a minute.
@@ -93,6 +93,8 @@ pub struct Status {
     pub views: Vec<ViewStatus>,
     /// How commits were brought to them.
     pub advances: Advances,
+    /// What became of live queries so far.
+    pub lives: Lives,
 }
 
 /// An operator of a circuit, for people to read.
@@ -124,6 +126,11 @@ impl Engine {
     /// Sets when results are computed anew and not advanced row by row. Changes no result.
     pub fn set_breaker(&mut self, breaker: Breaker) {
         self.views.set_breaker(breaker);
+    }
+
+    /// Sets how much memory live results may take, from now on.
+    pub fn set_memory(&mut self, memory: MemoryLimits) {
+        self.views.set_memory(memory);
     }
 
     /// The last commit.
@@ -247,6 +254,7 @@ impl Engine {
             let (before, after) = (&self.tables, &prepared.after);
             send.extend(self.views.advance(before, after, changes, self.identity.database, self.lsn));
             self.tables = prepared.after;
+            send.extend(self.views.end_overgrown(&mut self.tables));
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         self.seq = in_flight.seq;
@@ -278,6 +286,7 @@ impl Engine {
             tables: tables.collect(),
             views: self.views.status(),
             advances: self.views.advances(),
+            lives: self.views.lives(),
         }
     }
 

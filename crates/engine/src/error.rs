@@ -165,6 +165,24 @@ pub enum RequestError {
         /// The most that is allowed.
         limit: usize,
     },
+    /// A live result is larger than one may be.
+    #[error(
+        "the result takes {bytes} bytes, over the limit of {limit} for a live query: select fewer rows or columns"
+    )]
+    ViewTooLarge {
+        /// The bytes of its rows.
+        bytes: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// All live results together are larger than they may be.
+    #[error(
+        "the live results of all queries take {limit} bytes, which is all they may: end some, or select less"
+    )]
+    ViewsTooLarge {
+        /// The most that is allowed.
+        limit: usize,
+    },
     /// A query would combine too many rows.
     #[error("{0}: join the tables by a condition that says which rows belong together")]
     TooMuchWork(#[from] Exhausted),
@@ -207,6 +225,8 @@ impl RequestError {
             Self::NotAQuery => "42809",
             Self::SubscriptionExists => "42710",
             Self::Transaction { .. } => "25P01",
+            Self::ViewTooLarge { .. } => "54000",
+            Self::ViewsTooLarge { .. } => "53200",
             Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",
             Self::Clock(_) => "57P03",

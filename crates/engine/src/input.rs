@@ -5,7 +5,7 @@ use std::sync::Arc;
 use deltaic_storage::StorageError;
 use serde_json::Value as Json;
 
-use crate::cookie::Cookie;
+use crate::{cookie::Cookie, life::Life};
 
 /// The time that comes with an input: microseconds since 1970-01-01T00:00:00Z. What the engine knows of
 /// time it knows from here; it may stand still and it may jump.
@@ -48,6 +48,8 @@ pub struct Subscribe {
     pub parameters: Vec<Json>,
     /// What the client has already: the cookie of the last message it got for the same query.
     pub resume: Option<Cookie>,
+    /// How long the result is kept when nobody watches it any more.
+    pub life: Life,
 }
 
 /// Something that happened.

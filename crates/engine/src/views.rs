@@ -12,7 +12,8 @@ use std::{
 };
 
 use deltaic_dataflow::{
-    AdvancePath, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, Weight, ZSet,
+    AdvancePath, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId,
+    Relations, Weight, ZSet,
 };
 use deltaic_query::{
     lower::{Circuit, lower},
@@ -30,15 +31,19 @@ use crate::{
     effects::{Message, News, Snapshot, ViewChange},
     error::RequestError,
     input::{ClientId, Now, Subscribe, SubscriptionId},
+    life::{Idle, Life},
     read::tables_of,
     tables::Tables,
 };
 
-/// How long a view stays after its last subscriber left: long enough to come back from another page.
-const TIME_TO_LIVE_MICROS: i64 = 30_000_000;
+/// The bytes that an entry takes up beside its row.
+const ENTRY_BYTES: usize = 24;
 
 /// The most changed rows that a view keeps for clients that come back.
 const RING_ROWS: usize = 4096;
+
+/// From so many rows on, what was withheld is added up before more comes.
+const WITHHELD_ROWS: usize = 4096;
 
 /// The number of a view: given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +81,12 @@ struct View {
     error: Option<EvalError>,
     /// What changed while the view was in error.
     withheld: ZSet,
-    expires: Option<Now>,
+    /// The rows that were withheld when they were last added up.
+    added_up: usize,
+    /// The longest life that a subscriber asked for since the view was last left.
+    life: Life,
+    /// The bytes of the result.
+    bytes: usize,
     updates: u64,
 }
 
@@ -94,13 +104,51 @@ pub(crate) struct Views {
     by_key: BTreeMap<TemplateKey, u64>,
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
-    expiring: BTreeSet<(Now, ViewId)>,
+    idle: Idle,
+    memory: MemoryLimits,
+    /// The bytes of all results.
+    bytes: usize,
+    /// Views that a commit made too large.
+    overgrown: Vec<ViewId>,
+    lives: Lives,
     /// The templates' roots.
     roots: BTreeSet<NodeId>,
     by_root: BTreeMap<NodeId, Vec<u64>>,
     breaker: Breaker,
     advances: Advances,
     next: u64,
+}
+
+/// How much memory results may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// The bytes of one result: beyond it a query is refused, or ended.
+    pub view: usize,
+    /// The bytes of all results: beyond it those that nobody watches go, then new ones are refused.
+    pub views: usize,
+    /// The bytes of the results that nobody watches: beyond it those that were left first go.
+    pub idle: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { view: limits::VIEW_BYTES, views: limits::VIEWS_BYTES, idle: limits::IDLE_BYTES }
+    }
+}
+
+/// What became of views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lives {
+    /// Views that were made.
+    pub opened: u64,
+    /// Views whose subscribers found them there.
+    pub shared: u64,
+    /// Views whose time was over.
+    pub expired: u64,
+    /// Views that went for want of memory while nobody watched them.
+    pub evicted: u64,
+    /// Views that were refused or ended because they were too large.
+    pub refused: u64,
 }
 
 /// How commits were brought to the live queries.
@@ -136,6 +184,8 @@ pub struct ViewStatus {
     pub bytes: usize,
     /// How many commits changed it.
     pub updates: u64,
+    /// How long it stays when its last subscriber has left.
+    pub life: Life,
     /// Why its result cannot be told, if it cannot.
     pub error: Option<String>,
 }
@@ -151,7 +201,7 @@ impl Views {
         let result = self.open(subscribe, tables, place).map(|view| {
             let id = (subscribe.client, subscribe.subscription);
             self.subscriptions.insert(id, view);
-            self.first(view, id, subscribe.resume, place)
+            self.first(view, id, (subscribe.resume, subscribe.life), place)
         });
         result.unwrap_or_else(|error| {
             vec![Message {
@@ -176,13 +226,30 @@ impl Views {
         check_row_counts(&query.plan, &values)?;
         let (template, tuple) = self.template(&query, &types, &values, tables, place)?;
         if let Some(view) = self.templates[&template].views.get(&tuple) {
+            self.lives.shared += 1;
             return Ok(*view);
         }
         let opened = self.open_view(template, tuple, &query, subscribe, tables, place.lsn);
         if opened.is_err() && self.templates[&template].views.is_empty() {
             self.close_template(template, tables);
         }
-        opened
+        let view = opened?;
+        self.lives.opened += 1;
+        let bytes = self.by_id[&view].bytes;
+        if bytes > self.memory.view {
+            self.lives.refused += 1;
+            self.close(view, tables);
+            return Err(RequestError::ViewTooLarge { bytes, limit: self.memory.view });
+        }
+        while self.bytes > self.memory.views {
+            let Some(left) = self.idle.first_left() else {
+                self.lives.refused += 1;
+                self.close(view, tables);
+                return Err(RequestError::ViewsTooLarge { limit: self.memory.views });
+            };
+            self.evict(left, tables);
+        }
+        Ok(view)
     }
 
     /// The template of a query, and the tuple that the query is in it.
@@ -256,13 +323,21 @@ impl Views {
         (&self.templates[&template].key, &tuple).hash(&mut hasher);
         let entry = self.templates.get_mut(&template).expect("invariant: the template was just found");
         entry.views.insert(tuple.clone(), view);
-        let root = entry.circuit.root;
+        let Circuit { root, prefix } = entry.circuit;
         let order = query.order.iter().map(|key| KeyColumn {
             column: key.column,
             descending: key.descending,
             nulls_first: key.nulls_first,
         });
         let error = self.graph.error(root, &tuple).cloned();
+        let of_tuple = tuple.heap_bytes() - Row::empty().heap_bytes();
+        let bytes = self
+            .graph
+            .arranged(root, &tuple[..prefix])
+            .into_iter()
+            .map(|(row, weight)| (row.heap_bytes() - of_tuple + ENTRY_BYTES) * weight as usize)
+            .sum();
+        self.bytes += bytes;
         self.by_id.insert(
             view,
             View {
@@ -279,7 +354,9 @@ impl Views {
                 since: if error.is_some() { lsn.next() } else { lsn },
                 error,
                 withheld: ZSet::default(),
-                expires: None,
+                added_up: 0,
+                life: Life::Ephemeral,
+                bytes,
                 updates: 0,
             },
         );
@@ -318,13 +395,12 @@ impl Views {
         &mut self,
         view: ViewId,
         id: (ClientId, SubscriptionId),
-        resume: Option<Cookie>,
+        (resume, life): (Option<Cookie>, Life),
         place: &Place<'_>,
     ) -> Vec<Message> {
         let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
-        if let Some(expires) = entry.expires.take() {
-            self.expiring.remove(&(expires, view));
-        }
+        self.idle.take(view);
+        entry.life = if entry.subscribers.is_empty() { life } else { entry.life.max(life) };
         let cookie = Cookie { database: place.database, lsn: place.lsn, minor: entry.minor };
         let message = |news| Message { client: id.0, subscription: id.1, view: Some(view), news };
         let mut subscriber = Subscriber { has_result: true };
@@ -444,7 +520,22 @@ impl Views {
         let view = self.by_id.get_mut(&id).expect("invariant: a template's views are there");
         view.updates += 1;
         let cookie = Cookie { database, lsn, minor: view.minor };
+        let before = view.bytes;
+        for (row, weight) in rows.iter() {
+            let bytes = (row.heap_bytes() + ENTRY_BYTES).saturating_mul(weight.unsigned_abs() as usize);
+            view.bytes = if weight > 0 { view.bytes + bytes } else { view.bytes.saturating_sub(bytes) };
+        }
+        self.bytes = self.bytes - before + view.bytes;
+        self.idle.resize(id, view.bytes);
+        if view.bytes > self.memory.view {
+            self.overgrown.push(id);
+            return;
+        }
         view.withheld.extend(rows);
+        if view.withheld.len() > WITHHELD_ROWS.max(2 * view.added_up) {
+            view.withheld = std::mem::take(&mut view.withheld).consolidated();
+            view.added_up = view.withheld.len();
+        }
         if let Some(error) = error {
             if view.error.as_ref() != Some(&error) {
                 view.error = Some(error.clone());
@@ -486,9 +577,7 @@ impl Views {
         let entry = self.by_id.get_mut(&view).expect("invariant: a subscription has its view");
         entry.subscribers.remove(&id);
         if entry.subscribers.is_empty() {
-            let expires = Now(now.0.saturating_add(TIME_TO_LIVE_MICROS));
-            entry.expires = Some(expires);
-            self.expiring.insert((expires, view));
+            self.idle.put(view, entry.life, now, entry.bytes);
         }
     }
 
@@ -502,24 +591,61 @@ impl Views {
         }
     }
 
-    /// Drops the views whose time is over, and the oldest of too many.
+    /// Drops the views whose time is over, and of those that nobody watches the first left while they are too many
+    /// or too large.
     pub(crate) fn expire(&mut self, now: Now, tables: &mut Tables) {
-        while let Some((at, view)) = self.expiring.first().copied() {
-            if at > now && self.expiring.len() <= limits::IDLE_VIEWS {
-                break;
-            }
-            self.expiring.pop_first();
+        while let Some(view) = self.idle.over(now) {
+            self.lives.expired += 1;
+            self.idle.take(view);
             self.close(view, tables);
+        }
+        while self.idle.len() > limits::IDLE_VIEWS
+            || self.idle.bytes() > self.memory.idle
+            || self.bytes > self.memory.views
+        {
+            let Some(view) = self.idle.first_left() else { break };
+            self.evict(view, tables);
+        }
+    }
+
+    fn evict(&mut self, view: ViewId, tables: &mut Tables) {
+        self.lives.evicted += 1;
+        self.idle.take(view);
+        self.close(view, tables);
+    }
+
+    /// Ends the views that the last commit made too large.
+    pub(crate) fn end_overgrown(&mut self, tables: &mut Tables) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for view in std::mem::take(&mut self.overgrown) {
+            let bytes = self.by_id[&view].bytes;
+            let error = RequestError::ViewTooLarge { bytes, limit: self.memory.view };
+            let news = News::Error { error: Arc::new(error), cookie: None };
+            self.lives.refused += 1;
+            self.end(view, &news, &mut messages);
+            self.close(view, tables);
+        }
+        messages
+    }
+
+    /// Tells a view's subscribers that it ends, and forgets them.
+    fn end(&mut self, view: ViewId, news: &News, messages: &mut Vec<Message>) {
+        self.idle.take(view);
+        let entry = self.by_id.get_mut(&view).expect("invariant: a view that ends is there");
+        entry.tell(view, news, |_| true, messages);
+        for id in std::mem::take(&mut entry.subscribers).into_keys() {
+            self.subscriptions.remove(&id);
         }
     }
 
     /// When the next view's time is over.
     pub(crate) fn wake_at(&self) -> Option<Now> {
-        self.expiring.first().map(|(at, _)| *at)
+        self.idle.wake_at()
     }
 
     fn close(&mut self, id: ViewId, tables: &mut Tables) {
-        let view = self.by_id.remove(&id).expect("invariant: an expiring view is there");
+        let view = self.by_id.remove(&id).expect("invariant: a view that is closed is there");
+        self.bytes -= view.bytes;
         let template = self.templates.get_mut(&view.template).expect("invariant: a view has its template");
         template.views.remove(&view.tuple);
         let (parameters, is_last) = (template.parameters, template.views.is_empty());
@@ -561,15 +687,10 @@ impl Views {
         for id in gone {
             let views: Vec<ViewId> = self.templates[&id].views.values().copied().collect();
             for view in views {
-                let entry = self.by_id.remove(&view).expect("invariant: a template's views are there");
-                if let Some(expires) = entry.expires {
-                    self.expiring.remove(&(expires, view));
-                }
                 let news = News::Error { error: Arc::new(RequestError::TableDropped), cookie: None };
-                entry.tell(view, &news, |_| true, &mut messages);
-                for id in entry.subscribers.keys() {
-                    self.subscriptions.remove(id);
-                }
+                self.end(view, &news, &mut messages);
+                let entry = self.by_id.remove(&view).expect("invariant: a template's views are there");
+                self.bytes -= entry.bytes;
             }
             self.close_template(id, tables);
         }
@@ -589,6 +710,16 @@ impl Views {
         self.breaker = breaker;
     }
 
+    /// Sets how much memory results may take, from now on.
+    pub(crate) fn set_memory(&mut self, memory: MemoryLimits) {
+        self.memory = memory;
+    }
+
+    /// What became of views.
+    pub(crate) fn lives(&self) -> Lives {
+        self.lives
+    }
+
     /// How commits were brought to the live queries.
     pub(crate) fn advances(&self) -> Advances {
         self.advances
@@ -601,7 +732,6 @@ impl Views {
             .map(|(id, view)| {
                 let circuit = self.templates[&view.template].circuit;
                 let rows = self.graph.arranged(circuit.root, &view.tuple[..circuit.prefix]);
-                let bytes: usize = rows.iter().map(|(row, _)| row.heap_bytes() + 24).sum();
                 let ring = view.ring.iter().flat_map(|change| &change.changes);
                 ViewStatus {
                     id: *id,
@@ -609,8 +739,9 @@ impl Views {
                     parameters: view.tuple.to_vec(),
                     subscribers: view.subscribers.len(),
                     rows: rows.iter().map(|(_, weight)| *weight as usize).sum(),
-                    bytes: bytes + ring.map(|(row, _)| row.heap_bytes() + 24).sum::<usize>(),
+                    bytes: view.bytes + ring.map(|(row, _)| row.heap_bytes() + ENTRY_BYTES).sum::<usize>(),
                     updates: view.updates,
+                    life: view.life,
                     error: view.error.as_ref().map(ToString::to_string),
                 }
             })

@@ -10,10 +10,10 @@ mod sync;
 
 pub use error::{DecodeError, ErrorBody, ErrorResponse};
 pub use events::{Event, EventReader, event_text};
-pub use live::{Change, Column, Current, RowChange, Snapshot};
+pub use live::{Change, Column, Current, Keep, RowChange, Snapshot};
 pub use row::encode_row;
 pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
-    CircuitNode, CircuitStatus, ColumnStatus, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
+    CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
 };
 pub use sync::{ClientMessage, News, Poke, PokeText, ServerMessage, Subscribe, Unsubscribe};

@@ -5,6 +5,28 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+/// How long the server keeps a result when nobody watches it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Not at all.
+    Ephemeral,
+    /// Half a minute.
+    #[default]
+    Navigation,
+    /// Five minutes.
+    Preload,
+    /// As long as the server runs and its memory allows.
+    Permanent,
+}
+
+impl Keep {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::live::Keep;
+
 /// What the server holds: `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -14,9 +16,30 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// The live queries.
     pub views: Vec<ViewStatus>,
+    /// What became of live queries since the start.
+    pub counters: Counters,
     /// How the replay stands, in a demo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demo: Option<DemoStatus>,
+}
+
+/// What became of live queries since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Results that were computed for a first subscriber.
+    pub opened: u64,
+    /// Subscriptions that found their result there.
+    pub shared: u64,
+    /// Results that nobody watched until their time was over.
+    pub expired: u64,
+    /// Results that went for want of memory while nobody watched them.
+    pub evicted: u64,
+    /// Results that were refused or ended because they were too large.
+    pub refused: u64,
+    /// Commits that were worked off row by row.
+    pub stepped: u64,
+    /// Commits after which results were computed anew.
+    pub recomputed: u64,
 }
 
 /// A table.
@@ -65,6 +88,8 @@ pub struct ViewStatus {
     pub bytes: u64,
     /// How many commits changed it.
     pub updates: u64,
+    /// How long it stays when its last subscriber has left.
+    pub keep: Keep,
     /// Milliseconds from a request's arrival to its change handed to the sockets: the last one.
     pub last_ms: Option<f64>,
     /// The same: the 99th percentile of the last thousand.

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::{
     error::{DecodeError, ErrorBody, decode},
-    live::{Change, Current, Snapshot},
+    live::{Change, Current, Keep, Snapshot},
     sql::check_parameters,
 };
 
@@ -41,6 +41,9 @@ pub struct Subscribe {
     /// The last cookie that the client has of this query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<String>,
+    /// How long its result is kept when nobody watches it any more.
+    #[serde(default, skip_serializing_if = "Keep::is_default")]
+    pub keep: Keep,
 }
 
 /// The end of a subscription.
@@ -219,7 +222,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(id in any::<u64>(), sql in ".*", cookie in proptest::option::of("[0-9a-f-]{1,40}")) {
-            let message = ClientMessage::Subscribe(Subscribe { id, sql, params: vec![json!(1.5)], cookie });
+            let message = ClientMessage::Subscribe(Subscribe { id, sql, params: vec![json!(1.5)], cookie, keep: Keep::Preload });
             let text = serde_json::to_string(&message).unwrap();
             prop_assert_eq!(ClientMessage::decode(&text).unwrap(), message);
         }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use deltaic_engine::{Subscribe, SubscriptionId};
-use deltaic_protocol::{ErrorBody, SqlRequest};
+use deltaic_protocol::{ErrorBody, Keep, SqlRequest};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -21,6 +21,7 @@ use crate::{
     engine::Client,
     http::{App, Refusal},
     mailbox::Mailbox,
+    status::life_of,
 };
 
 /// How long nothing may be sent; proxies give up a silent connection after a minute or half.
@@ -40,6 +41,8 @@ pub(crate) struct LiveQuery {
     /// A JSON array.
     #[serde(default)]
     params: Option<String>,
+    #[serde(default)]
+    keep: Keep,
 }
 
 /// The state of a stream of events.
@@ -56,7 +59,7 @@ pub(crate) async fn live(
     query: Result<Query<LiveQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let malformed = |message: String| ErrorBody::new("08P01", message);
-    let Query(LiveQuery { sql, params }) = query.map_err(|error| malformed(error.body_text()))?;
+    let Query(LiveQuery { sql, params, keep }) = query.map_err(|error| malformed(error.body_text()))?;
     let parameters: Vec<Json> = match params {
         None => Vec::new(),
         Some(text) => {
@@ -71,7 +74,8 @@ pub(crate) async fn live(
     let mailbox = Arc::new(Mailbox::new(severance, Arc::clone(&app.metrics)));
     let client = app.engine.connect(Wire::Events, &mailbox)?;
     let subscription = SubscriptionId(0);
-    let subscribe = Subscribe { client: client.id, subscription, sql, parameters, resume };
+    let subscribe =
+        Subscribe { client: client.id, subscription, sql, parameters, resume, life: life_of(keep) };
     app.engine.subscribe(subscribe).await.map_err(|refused| refused.error)?;
     let events = Events { mailbox, draining: app.draining.clone(), _client: client };
     let body = Body::from_stream(stream::unfold(events, |mut events| async {

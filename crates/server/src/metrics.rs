@@ -110,6 +110,30 @@ impl Metrics {
         single("deltaic_queued_bytes", "gauge", "Bytes that wait for clients to read.", &queued);
         let cut_off = self.cut_off.load(Relaxed);
         single("deltaic_clients_cut_off_total", "counter", "Clients that did not read.", &cut_off);
+        let counters = &status.counters;
+        for (name, help, counts) in [
+            (
+                "deltaic_views_total",
+                "Live queries by what became of them.",
+                &[
+                    ("opened", counters.opened),
+                    ("shared", counters.shared),
+                    ("expired", counters.expired),
+                    ("evicted", counters.evicted),
+                    ("refused", counters.refused),
+                ][..],
+            ),
+            (
+                "deltaic_advances_total",
+                "Commits by the way they came to live queries.",
+                &[("stepped", counters.stepped), ("recomputed", counters.recomputed)][..],
+            ),
+        ] {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
+            for (kind, count) in counts {
+                let _ = writeln!(out, "{name}{{kind=\"{kind}\"}} {count}");
+            }
+        }
         let name = "deltaic_requests_total";
         let _ = writeln!(out, "# HELP {name} Requests by outcome.\n# TYPE {name} counter");
         for (outcome, counter) in
@@ -139,6 +163,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use deltaic_protocol::Counters;
+
     use super::*;
 
     #[test]
@@ -148,10 +174,13 @@ mod tests {
         metrics.step.record(Duration::from_micros(400));
         metrics.step.record(Duration::from_mins(1));
         metrics.answered(200);
-        let status = Status { version: String::new(), lsn: 7, tables: vec![], views: vec![], demo: None };
+        let counters = Counters { recomputed: 3, ..Counters::default() };
+        let status =
+            Status { version: String::new(), lsn: 7, tables: vec![], views: vec![], counters, demo: None };
         let text = metrics.text(&status);
         for line in [
             "deltaic_lsn 7",
+            "deltaic_advances_total{kind=\"recomputed\"} 3",
             "deltaic_requests_total{outcome=\"succeeded\"} 1",
             "deltaic_step_seconds_bucket{le=\"0.00001\"} 1",
             "deltaic_step_seconds_bucket{le=\"0.0005\"} 2",

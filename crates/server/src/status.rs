@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_engine::{Engine, ViewId};
+use deltaic_engine::{Engine, Life, ViewId};
 use deltaic_protocol::{
-    CircuitNode, CircuitStatus, ColumnStatus, Status, TableStatus, ViewStatus, encode_row,
+    CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, TableStatus, ViewStatus, encode_row,
 };
 use deltaic_storage::{StorageError, Store};
 use deltaic_types::DataType;
@@ -32,6 +32,16 @@ pub(crate) fn status(
                 .collect(),
         }
     });
+    let (lives, advances) = (status.lives, status.advances);
+    let counters = Counters {
+        opened: lives.opened,
+        shared: lives.shared,
+        expired: lives.expired,
+        evicted: lives.evicted,
+        refused: lives.refused,
+        stepped: advances.stepped,
+        recomputed: advances.recomputed,
+    };
     let views = status.views.into_iter().map(|view| {
         let latency = latencies.get(&view.id);
         // A parameter's type is not kept; its value says enough for people.
@@ -44,6 +54,7 @@ pub(crate) fn status(
             rows: view.rows as u64,
             bytes: view.bytes as u64,
             updates: view.updates,
+            keep: keep_of(view.life),
             last_ms: latency.and_then(Latency::last_ms),
             p99_ms: latency.and_then(Latency::p99_ms),
             error: view.error,
@@ -54,8 +65,28 @@ pub(crate) fn status(
         lsn: status.lsn.0,
         tables: tables.collect(),
         views: views.collect(),
+        counters,
         demo: None,
     })
+}
+
+/// The engine's word for what a client asks.
+pub(crate) fn life_of(keep: Keep) -> Life {
+    match keep {
+        Keep::Ephemeral => Life::Ephemeral,
+        Keep::Navigation => Life::Navigation,
+        Keep::Preload => Life::Preload,
+        Keep::Permanent => Life::Permanent,
+    }
+}
+
+fn keep_of(life: Life) -> Keep {
+    match life {
+        Life::Ephemeral => Keep::Ephemeral,
+        Life::Navigation => Keep::Navigation,
+        Life::Preload => Keep::Preload,
+        Life::Permanent => Keep::Permanent,
+    }
 }
 
 pub(crate) fn circuit(engine: &Engine, view: ViewId) -> Option<CircuitStatus> {

@@ -26,6 +26,7 @@ use crate::{
     http::{App, Refusal},
     live::{HEARTBEAT, drained},
     mailbox::Mailbox,
+    status::life_of,
 };
 
 pub(crate) async fn sync(
@@ -126,6 +127,7 @@ impl Connection {
             sql: subscribe.sql,
             parameters: subscribe.params,
             resume,
+            life: life_of(subscribe.keep),
         });
         match outcome.await {
             Ok(()) => self.subscriptions.insert(id),

@@ -59,6 +59,15 @@ pub const RECURSION_ROUNDS: u32 = 10_000;
 /// thousand nodes.
 pub const RECURSION_ROWS: i64 = 1_000_000;
 
+/// The bytes of one live result: it is held in memory, and sent whole to who asks for it.
+pub const VIEW_BYTES: usize = 256 << 20;
+
+/// The bytes of all live results of an engine.
+pub const VIEWS_BYTES: usize = 2 << 30;
+
+/// The bytes of the live results that nobody watches.
+pub const IDLE_BYTES: usize = 256 << 20;
+
 /// Live queries without subscribers that are kept for those who come back; beyond it the oldest go.
 pub const IDLE_VIEWS: usize = 1_000;
 

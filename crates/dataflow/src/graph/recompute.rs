@@ -34,7 +34,7 @@ impl Graph {
             let changed: Vec<RelationId> = changes.iter().map(|(relation, _)| *relation).collect();
             let reached = self.reached(&changed);
             let step = rows.saturating_mul(self.units_of_a_row(&changed));
-            if breaker.trips(step, self.units_to_recompute(&reached, after)) {
+            if !reached.is_empty() && breaker.trips(step, self.units_to_recompute(&reached, after)) {
                 let outputs = self.recompute_within(&reached, after, watched, u64::MAX);
                 return (outputs.expect("invariant: this budget is never used up"), Path::Recomputed);
             }
@@ -48,9 +48,8 @@ impl Graph {
             let id = self.by_operator.get(&Operator::Input(*relation))?;
             Some(&self.nodes[id])
         });
-        let (rows, units) = inputs.fold((0_u64, 0_u64), |(rows, units), node| {
-            (rows + node.work.rows_out, units + node.followed)
-        });
+        let (rows, units) = inputs
+            .fold((0_u64, 0_u64), |(rows, units), node| (rows + node.work.rows_out, units + node.followed));
         if rows == 0 { UNITS_OF_A_ROW } else { units.div_ceil(rows).max(1) }
     }
 
@@ -67,8 +66,7 @@ impl Graph {
     /// The nodes that a change of relations can reach, those that a reached recursion runs among them.
     fn reached(&self, changed: &[RelationId]) -> BTreeSet<NodeId> {
         let inputs = changed.iter().filter_map(|relation| self.by_operator.get(&Operator::Input(*relation)));
-        let mut open: Vec<NodeId> =
-            inputs.flat_map(|id| &self.nodes[id].consumers).copied().collect();
+        let mut open: Vec<NodeId> = inputs.flat_map(|id| &self.nodes[id].consumers).copied().collect();
         let mut reached = BTreeSet::new();
         while let Some(id) = open.pop() {
             if reached.insert(id) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    ClientId, Cookie, Effects, Engine, Input, Message, News, Now, Outcome, Request, RequestError, RequestId,
-    Snapshot, Subscribe, SubscriptionId, ViewChange,
+    ClientId, Cookie, Effects, Engine, Input, Life, Message, News, Now, Outcome, Request, RequestError,
+    RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange,
 };
 use deltaic_storage::{Identity, MemoryStore, StorageError, Store as _};
 use deltaic_types::{DatabaseId, Row, text_format};
@@ -187,6 +187,7 @@ impl Db {
             sql: sql.to_owned(),
             parameters: parameters.to_vec(),
             resume,
+            life: Life::default(),
         }));
         self.read().into_iter().map(|(_, got)| got).collect()
     }

@@ -16,6 +16,7 @@ mod dml;
 mod error;
 mod explain;
 mod large;
+mod life;
 mod live;
 mod recursion;
 mod resume;
