@@ -251,6 +251,11 @@ impl Graph {
         }
     }
 
+    /// The index probes that its joins have made.
+    pub fn probes(&self) -> u64 {
+        self.probes.get()
+    }
+
     /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()

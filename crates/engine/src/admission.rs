@@ -84,7 +84,7 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
             let rows_affected = rows.len() as u64;
             Ok(StatementResult { columns: query.columns, rows, rows_affected })
         }
-        Statement::Explain(query) => explain(transaction, &query),
+        Statement::Explain(statement) => explain(transaction, &statement),
         Statement::Insert(insert) => dml::insert(transaction, &insert).map(written),
         Statement::Update(update) => dml::update(transaction, &update).map(written),
         Statement::Delete(delete) => dml::delete(transaction, &delete).map(written),

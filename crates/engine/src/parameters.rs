@@ -16,7 +16,8 @@ pub(crate) fn bind_statement(bound: Bound, values: &[Value]) -> Statement {
         return statement;
     }
     match &mut statement {
-        Statement::Query(query) | Statement::Explain(query) => *query = with_constants(query, values),
+        Statement::Query(query) => *query = with_constants(query, values),
+        Statement::Explain(explain) => explain.query = with_constants(&explain.query, values),
         Statement::Insert(insert) => {
             insert.source = bind_parameters(&insert.source, values);
             let action = insert.on_conflict.as_mut().map(|on_conflict| &mut on_conflict.action);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deltaic_dataflow::{Graph, Relation, RelationId};
+use deltaic_dataflow::{Graph, Relation, RelationId, Relations};
 use deltaic_query::{
     expression::{Expr, ExprKind},
     lower::{Circuit, lower},
@@ -19,7 +19,7 @@ const ONE_SHOT: RelationId = RelationId::Parameters(u64::MAX);
 
 /// The rows of a query in its order, hidden columns cut off. Its parameters are literals already.
 pub(crate) fn rows(query: &Query, transaction: &mut Transaction<'_>) -> Result<Vec<Row>, RequestError> {
-    let (graph, circuit, tuple) = install(query, transaction)?;
+    let Installed { graph, circuit, tuple, .. } = install(query, transaction)?;
     if let Some(error) = graph.error(circuit.root, &tuple) {
         return Err(error.clone().into());
     }
@@ -32,11 +32,19 @@ pub(crate) fn rows(query: &Query, transaction: &mut Transaction<'_>) -> Result<V
     Ok(rows)
 }
 
-/// A graph that holds nothing but the query's circuit, hydrated, and the values that were lifted out of it.
-pub(crate) fn install(
-    query: &Query,
-    transaction: &mut Transaction<'_>,
-) -> Result<(Graph, Circuit, Row), RequestError> {
+/// A query's circuit by itself, hydrated.
+pub(crate) struct Installed {
+    /// Holds nothing but the circuit.
+    pub(crate) graph: Graph,
+    pub(crate) circuit: Circuit,
+    /// The values that were lifted out of the query.
+    pub(crate) tuple: Row,
+    /// What it was computed from.
+    pub(crate) relations: Relations,
+}
+
+/// Computes a query's circuit.
+pub(crate) fn install(query: &Query, transaction: &mut Transaction<'_>) -> Result<Installed, RequestError> {
     let mut query = Query { plan: optimise(query.plan.clone()), ..query.clone() };
     transaction.make_hot(&columns_read(&query.plan))?;
     // A constant that an index finds is a parameter with one tuple, so the index is probed and not scanned.
@@ -64,7 +72,7 @@ pub(crate) fn install(
         }
     }
     graph.hydrate_within(&relations, limits::JOINED_ROWS)?;
-    Ok((graph, circuit, tuple))
+    Ok(Installed { graph, circuit, tuple, relations })
 }
 
 /// Rows that an INSERT brings, in the order in which it brings them.

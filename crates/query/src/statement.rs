@@ -33,7 +33,7 @@ pub enum Statement {
     /// SELECT or VALUES.
     Query(Query),
     /// EXPLAIN of a query.
-    Explain(Query),
+    Explain(Explain),
     /// INSERT.
     Insert(Insert),
     /// UPDATE.
@@ -56,6 +56,17 @@ pub enum Statement {
     Commit,
     /// ROLLBACK, ABORT.
     Rollback,
+}
+
+/// EXPLAIN of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explain {
+    /// The query.
+    pub query: Query,
+    /// Whether it is computed, and what its operators did is told.
+    pub analyze: bool,
+    /// As one JSON document, not as lines of text.
+    pub json: bool,
 }
 
 /// A new column of a table.

@@ -64,3 +64,28 @@ fn a_live_circuit_names_its_parameters() {
     assert!(labels.iter().any(|label| label.contains("$1")), "{labels:?}");
     assert!(labels.iter().all(|label| !label.contains('#')), "{labels:?}");
 }
+
+#[test]
+fn analyze_counts_what_each_operator_gives_and_keeps() {
+    let mut db = db();
+    db.ok("INSERT INTO team VALUES (1, 'a'), (2, 'b')");
+    db.ok("INSERT INTO task VALUES (1, 1, 3, 'x'), (2, 1, 4, 'y'), (3, 2, 5, 'z'), (4, NULL, 9, 'w')");
+    let query = "SELECT name, count(*) FROM task JOIN team ON team = team.id WHERE prio > $1 GROUP BY name";
+    let lines = db.run(&format!("EXPLAIN ANALYZE {query}"), &[serde_json::json!(3)]).unwrap();
+    let lines: Vec<String> = lines.rows.iter().map(|row| crate::common::text(row)).collect();
+    assert!(lines[0].starts_with("arrange  (gives 2, keeps 2 in "), "{lines:#?}");
+    assert!(lines[1].starts_with("  aggregate count(*) by (name)  (gives 2, keeps 2 in "), "{lines:#?}");
+    assert!(lines[2].starts_with("    join on ") && lines[2].ends_with("  (gives 2)"), "{lines:#?}");
+    assert_eq!(lines[3], "      table task  (gives 4)");
+    assert!(lines.last().unwrap().starts_with("index probes: "), "{lines:#?}");
+    // The same as JSON; without ANALYZE nothing is counted.
+    let json = |db: &mut Db, options: &str| -> serde_json::Value {
+        let outcome = db.run(&format!("EXPLAIN ({options}) {query}"), &[serde_json::json!(3)]).unwrap();
+        serde_json::from_str(&crate::common::text(&outcome.rows[0])).unwrap()
+    };
+    let counted = json(&mut db, "ANALYZE, FORMAT JSON");
+    let aggregate = counted.as_array().unwrap().iter().find(|node| node["operator"] == "aggregate").unwrap();
+    assert_eq!((aggregate["rows"].as_i64(), aggregate["state_rows"].as_i64()), (Some(2), Some(2)));
+    let plain = json(&mut db, "FORMAT JSON");
+    assert!(plain.as_array().unwrap().iter().all(|node| node.get("rows").is_none()), "{plain}");
+}

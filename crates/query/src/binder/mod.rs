@@ -10,6 +10,7 @@ mod coercion;
 mod constraint;
 mod ddl;
 mod dml;
+mod explain;
 mod expression;
 mod from;
 mod operator;
@@ -132,13 +133,9 @@ impl<'a> Binder<'a> {
     fn statement(&mut self, ast: &'a ast::Statement) -> Result<Statement, SqlError> {
         Ok(match ast {
             ast::Statement::Query(query) => Statement::Query(self.whole_query(query)?),
-            ast::Statement::Explain { statement, analyze, .. } => match &**statement {
-                ast::Statement::Query(query) if !analyze => Statement::Explain(self.whole_query(query)?),
-                ast::Statement::Query(_) => {
-                    return Err(self.refuse("EXPLAIN ANALYZE", Some("Use EXPLAIN."), ast.span()));
-                }
-                other => return Err(self.refuse("EXPLAIN of anything but a query", None, other.span())),
-            },
+            ast::Statement::Explain { statement, analyze, options, .. } => {
+                self.explain(statement, *analyze, options.as_deref())?
+            }
             ast::Statement::Insert(insert) => Statement::Insert(self.insert(insert)?),
             ast::Statement::Update(update) => Statement::Update(self.update(update)?),
             ast::Statement::Delete(delete) => Statement::Delete(self.delete(delete)?),

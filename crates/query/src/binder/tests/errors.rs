@@ -172,7 +172,8 @@ fn what_is_not_offered_says_so() {
         "TRUNCATE task",
         "GRANT ALL ON task TO x",
         "SET x = 1",
-        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN (BUFFERS) SELECT 1",
+        "EXPLAIN (FORMAT XML) SELECT 1",
         "EXPLAIN DELETE FROM task",
     ] {
         let error = run(&catalog, sql).expect_err(sql);
