@@ -2,6 +2,7 @@
 
 mod errors;
 mod plans;
+mod rewriting;
 mod soup;
 mod statements;
 
