@@ -15,7 +15,10 @@ use crate::{
 pub(crate) fn can_fail(expr: &Expr) -> bool {
     let here = match &expr.kind {
         ExprKind::Call(function, _) => !function.is_total(),
-        ExprKind::Cast(inner) => !widens(&inner.data_type, &expr.data_type),
+        ExprKind::Cast(inner) => {
+            let has_text = expr.data_type == DataType::Text && inner.data_type.is_number();
+            !has_text && !widens(&inner.data_type, &expr.data_type)
+        }
         ExprKind::Subquery(_) => true,
         _ => false,
     };

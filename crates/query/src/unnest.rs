@@ -25,20 +25,20 @@ pub fn unnest(plan: Plan) -> Plan {
         Plan::Values { rows, types } => values(rows, types),
         Plan::Filter { input, predicate } => filter(unnest(*input), predicate.conjuncts()),
         Plan::Project { input, exprs } => {
-            let mut around = Around { plan: unnest(*input), known: Vec::new() };
+            let mut around = Around::new(unnest(*input));
             let exprs = around.replace_all(&exprs);
             Plan::Project { input: Box::new(around.plan), exprs }
         }
         Plan::Join { kind, left, right, outer, on } => join(kind, *left, *right, outer, on),
         Plan::Aggregate { input, keys, calls } => {
-            let around = RefCell::new(Around { plan: unnest(*input), known: Vec::new() });
+            let around = RefCell::new(Around::new(unnest(*input)));
             let keys = around.borrow_mut().replace_all(&keys);
             let replace = |expr: &Expr| around.borrow_mut().replace(expr);
             let calls = calls.into_iter().map(|call| call.map(&replace)).collect();
             Plan::Aggregate { input: Box::new(around.into_inner().plan), keys, calls }
         }
         Plan::Window { input, partition, order, calls } => {
-            let around = RefCell::new(Around { plan: unnest(*input), known: Vec::new() });
+            let around = RefCell::new(Around::new(unnest(*input)));
             let width = around.borrow().plan.types().len();
             let replace = |expr: &Expr| around.borrow_mut().replace(expr);
             let calls: Vec<WindowCall> = calls.into_iter().map(|call| call.map(&replace)).collect();
@@ -88,8 +88,8 @@ fn join(kind: JoinKind, left: Plan, right: Plan, outer: Vec<usize>, on: Expr) ->
     }
     // The binder lets only such subqueries stand in an outer join's condition as read one of its sides.
     let mut conditions = plain;
-    let mut left = Around { plan: left, known: Vec::new() };
-    let mut right = Around { plan: right, known: Vec::new() };
+    let mut left = Around::new(left);
+    let mut right = Around::new(right);
     let mut of_left = Vec::new();
     for condition in nested {
         let reads_right = |subquery: &Subquery| {
@@ -144,7 +144,7 @@ fn filter(plan: Plan, conditions: Vec<Expr>) -> Plan {
     let width = plan.types().len();
     let (mut rest, plain): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(Expr::has_subquery);
     let (mut last, first): (Vec<Expr>, Vec<Expr>) = plain.into_iter().partition(can_fail);
-    let mut around = Around { plan: filtered(plan, first), known: Vec::new() };
+    let mut around = Around::new(filtered(plan, first));
     rest.retain(|condition| !around.test(condition));
     last.extend(around.replace_all(&rest));
     kept(filtered(around.plan, last), width)
@@ -153,39 +153,92 @@ fn filter(plan: Plan, conditions: Vec<Expr>) -> Plan {
 /// A plan that grows columns for the subqueries of expressions over it.
 struct Around {
     plan: Plan,
-    /// The subqueries that have their value already.
-    known: Vec<(Subquery, Expr)>,
+    /// The subqueries that have their value already, each with what was the case where it was met.
+    known: Vec<(Subquery, Vec<Expr>, Expr)>,
+    /// What is the case where the expression is reached that is being looked at: earlier branches of a CASE were
+    /// passed by. Where it is not, nobody asks for the subquery's value, and its errors are nobody's.
+    reached: Vec<Expr>,
 }
 
 impl Around {
+    fn new(plan: Plan) -> Self {
+        Self { plan, known: Vec::new(), reached: Vec::new() }
+    }
+
     fn replace_all(&mut self, exprs: &[Expr]) -> Vec<Expr> {
         exprs.iter().map(|expr| self.replace(expr)).collect()
     }
 
     /// The expression with columns in place of its subqueries.
     fn replace(&mut self, expr: &Expr) -> Expr {
-        expr.map_subqueries(&mut |subquery, data_type| {
-            let subquery = subquery.map_operands(&mut |operand| self.replace(operand));
-            if let Some((_, value)) = self.known.iter().find(|(known, _)| *known == subquery) {
-                return value.clone();
+        if !expr.has_subquery() {
+            return expr.clone();
+        }
+        let kind = match &expr.kind {
+            ExprKind::Subquery(subquery) => return self.value(subquery, &expr.data_type),
+            ExprKind::Case(branches, otherwise) => {
+                let before = self.reached.len();
+                let mut replaced = Vec::new();
+                for (condition, result) in branches {
+                    let condition = self.replace(condition);
+                    self.reached.push(condition.clone());
+                    let result = self.replace(result);
+                    self.reached.pop();
+                    self.reached.push(is_not_true(&condition));
+                    replaced.push((condition, result));
+                }
+                let otherwise = self.replace(otherwise);
+                self.reached.truncate(before);
+                ExprKind::Case(replaced, Box::new(otherwise))
             }
-            let value = match &subquery.kind {
-                SubqueryKind::Exists => self.mark(&subquery, subquery.plan.clone(), &|_| Expr::always()),
-                SubqueryKind::Scalar => {
-                    let always = |_: usize| Expr::always();
-                    let place = self.beside(JoinKind::Single, &subquery, subquery.plan.clone(), &always);
-                    Expr::column(place, data_type.clone())
+            ExprKind::Coalesce(list) => {
+                let before = self.reached.len();
+                let mut replaced = Vec::new();
+                for item in list {
+                    let item = self.replace(item);
+                    let is_null = ExprKind::IsNull(Box::new(item.clone()));
+                    self.reached.push(Expr::new(is_null, DataType::Boolean));
+                    replaced.push(item);
                 }
-                SubqueryKind::Any { comparison, operands, nullable } => {
-                    let found = self.mark(&subquery, subquery.plan.clone(), &|width| {
-                        comparison_on(*comparison, operands, &subquery.plan, width)
-                    });
-                    if *nullable { self.or_unknown(&subquery, found) } else { found }
+                self.reached.truncate(before);
+                ExprKind::Coalesce(replaced)
+            }
+            _ => {
+                let each: Result<Expr, std::convert::Infallible> =
+                    expr.try_map_operands(&mut |operand| Ok(self.replace(operand)));
+                match each {
+                    Ok(expr) => return expr,
                 }
-            };
-            self.known.push((subquery, value.clone()));
-            value
-        })
+            }
+        };
+        Expr::new(kind, expr.data_type.clone())
+    }
+
+    /// What a subquery gives, as an expression over the plan with the columns that it needs.
+    fn value(&mut self, subquery: &Subquery, data_type: &DataType) -> Expr {
+        let subquery = subquery.map_operands(&mut |operand| self.replace(operand));
+        let known = self.known.iter().find(|(known, reached, _)| {
+            *known == subquery && (reached.is_empty() || *reached == self.reached)
+        });
+        if let Some((_, _, value)) = known {
+            return value.clone();
+        }
+        let value = match &subquery.kind {
+            SubqueryKind::Exists => self.mark(&subquery, subquery.plan.clone(), &|_| Expr::always()),
+            SubqueryKind::Scalar => {
+                let always = |_: usize| Expr::always();
+                let place = self.beside(JoinKind::Single, &subquery, subquery.plan.clone(), &always);
+                Expr::column(place, data_type.clone())
+            }
+            SubqueryKind::Any { comparison, operands, nullable } => {
+                let found = self.mark(&subquery, subquery.plan.clone(), &|width| {
+                    comparison_on(*comparison, operands, &subquery.plan, width)
+                });
+                if *nullable { self.or_unknown(&subquery, found) } else { found }
+            }
+        };
+        self.known.push((subquery, self.reached.clone(), value.clone()));
+        value
     }
 
     /// TRUE where a match was found, else NULL where a comparison is NULL, else FALSE.
@@ -248,16 +301,34 @@ impl Around {
         on: &dyn Fn(usize) -> Expr,
     ) -> usize {
         let left = std::mem::replace(&mut self.plan, Plan::UnionAll { inputs: Vec::new() });
-        let (left, outer) = with_columns(left, &subquery.outer);
-        let width = left.types().len();
-        let on = on(width);
         let mut right = unnest(plan);
+        // What can fail itself is no guard: it would fail for more rows.
+        let reached: Vec<Expr> = self.reached.iter().filter(|expr| !can_fail(expr)).cloned().collect();
+        let mut read = subquery.outer.clone();
+        if !reached.is_empty() && pull(&right).is_none() {
+            // The right side is computed for the values that are asked for, and for NULLs.
+            for outer in &mut read {
+                let nothing = Expr::literal(Value::Null, outer.data_type.clone());
+                let branches = vec![(Expr::all(reached.clone()), outer.clone())];
+                *outer = Expr::new(ExprKind::Case(branches, Box::new(nothing)), outer.data_type.clone());
+            }
+        }
+        let (left, outer) = with_columns(left, &read);
+        let width = left.types().len();
+        let on = Expr::all(on(width).conjuncts().into_iter().chain(reached).collect());
         if on.columns().iter().all(|place| *place < width) && !kind.has_right_columns() {
             right = bare(right);
         }
         self.plan = correlate(kind, left, right, outer, on);
         width
     }
+}
+
+fn is_not_true(condition: &Expr) -> Expr {
+    let truth = Box::new(Expr::literal(Value::Boolean(true), DataType::Boolean));
+    let is_true = ExprKind::IsNotDistinct(Box::new(condition.clone()), truth);
+    let is_true = Expr::new(is_true, DataType::Boolean);
+    Expr::new(ExprKind::Not(Box::new(is_true)), DataType::Boolean)
 }
 
 /// `a op x`, or `a = x AND b = y …`, over a left side of `width` columns and the subquery's columns behind it.
