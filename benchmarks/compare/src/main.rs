@@ -35,7 +35,8 @@ const FIRST: u32 = 4;
 /// The longest turn, where a step is not longer.
 const TURN: Duration = Duration::from_millis(200);
 
-const USAGE: &str = "usage: deltaic-compare [--quick] [--only WORD] [--alone WORD] [--seed NUMBER]";
+const USAGE: &str =
+    "usage: deltaic-compare [--quick] [--only WORD] [--alone WORD] [--rounds NUMBER] [--seed NUMBER]";
 
 #[derive(Debug, Default)]
 struct Options {
@@ -44,6 +45,7 @@ struct Options {
     only: Option<String>,
     /// Contestants whose name has this word: for a profile.
     alone: Option<String>,
+    rounds: Option<u32>,
     seed: Option<u32>,
 }
 
@@ -55,6 +57,7 @@ fn options() -> Option<Options> {
             "--quick" => options.quick = true,
             "--only" => options.only = Some(words.next()?),
             "--alone" => options.alone = Some(words.next()?),
+            "--rounds" => options.rounds = Some(words.next()?.parse().ok()?),
             "--seed" => options.seed = Some(words.next()?.parse().ok()?),
             _ => return None,
         }
@@ -155,7 +158,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let seed = options.seed.unwrap_or(7);
-    let rounds = if options.quick { 1 } else { 5 };
+    let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 5 });
     let mut contestants = contestants();
     if let Some(word) = &options.alone {
         contestants.retain(|contestant| contestant.name().contains(word.as_str()));
