@@ -38,7 +38,11 @@ pub struct CowTree<T> {
 #[derive(Debug, Clone)]
 enum Node<T> {
     Leaf(Vec<T>),
-    Branch { children: Vec<Arc<Node<T>>>, least: Vec<T> },
+    /// `least` changes only with the children's number, so the copy of a path shares it.
+    Branch {
+        children: Vec<Arc<Node<T>>>,
+        least: Arc<[T]>,
+    },
 }
 
 impl<T> Node<T> {
@@ -106,7 +110,7 @@ impl<T: Clone> CowTree<T> {
         match change {
             Change::Split(least, right) => {
                 let left = std::mem::replace(&mut self.root, Arc::new(Node::Leaf(Vec::new())));
-                self.root = Arc::new(Node::Branch { children: vec![left, right], least: vec![least] });
+                self.root = Arc::new(Node::Branch { children: vec![left, right], least: Arc::new([least]) });
             }
             Change::Shrunk => {
                 // A root with one child is a level too many.
@@ -233,22 +237,24 @@ fn descend<T: Clone>(
             match std::mem::replace(change, Change::None) {
                 Change::None => {}
                 Change::Split(first, right) => {
-                    least.insert(place, first);
+                    let mut firsts = least.to_vec();
+                    firsts.insert(place, first);
                     children.insert(place + 1, right);
                     if children.len() > WIDTH {
                         let at = if place + 2 == children.len() { WIDTH } else { WIDTH / 2 };
                         let right_children = children.split_off(at);
-                        let mut right_least = least.split_off(at - 1);
-                        let first = right_least.remove(0);
-                        let right = Node::Branch { children: right_children, least: right_least };
+                        let mut right_firsts = firsts.split_off(at - 1);
+                        let first = right_firsts.remove(0);
+                        let right = Node::Branch { children: right_children, least: right_firsts.into() };
                         *change = Change::Split(first, Arc::new(right));
                     }
+                    *least = firsts.into();
                 }
                 Change::Shrunk => {
                     if children[place].width() == 0 {
                         children.remove(place);
                         if !least.is_empty() {
-                            least.remove(place.saturating_sub(1));
+                            *least = without(least, place.saturating_sub(1));
                         }
                     } else {
                         join_neighbours(children, least, place);
@@ -260,15 +266,22 @@ fn descend<T: Clone>(
     }
 }
 
+/// The elements but the one at `place`.
+fn without<T: Clone>(elements: &[T], place: usize) -> Arc<[T]> {
+    let (before, after) = elements.split_at(place);
+    before.iter().chain(&after[1..]).cloned().collect()
+}
+
 /// Joins the child at `place` with a neighbour where both fit into one node with room to spare.
-fn join_neighbours<T: Clone>(children: &mut Vec<Arc<Node<T>>>, least: &mut Vec<T>, place: usize) {
+fn join_neighbours<T: Clone>(children: &mut Vec<Arc<Node<T>>>, least: &mut Arc<[T]>, place: usize) {
     for left in [place.wrapping_sub(1), place] {
         let Some(right) = left.checked_add(1).filter(|right| *right < children.len()) else { continue };
         if children[left].width() + children[right].width() > WIDTH * 3 / 4 {
             continue;
         }
         let right_node = children.remove(right);
-        let between = least.remove(left);
+        let between = least[left].clone();
+        *least = without(least, left);
         let right_node = Arc::unwrap_or_clone(right_node);
         match (Arc::make_mut(&mut children[left]), right_node) {
             (Node::Leaf(into), Node::Leaf(from)) => into.extend(from),
@@ -277,8 +290,8 @@ fn join_neighbours<T: Clone>(children: &mut Vec<Arc<Node<T>>>, least: &mut Vec<T
                 Node::Branch { children: from, least: from_least },
             ) => {
                 into.extend(from);
-                into_least.push(between);
-                into_least.extend(from_least);
+                let firsts = into_least.iter().cloned().chain([between]).chain(from_least.iter().cloned());
+                *into_least = firsts.collect();
             }
             _ => unreachable!("invariant: leaves are equally deep"),
         }

@@ -22,3 +22,4 @@ mod recursion;
 mod resume;
 mod row_id;
 mod spoiled;
+mod work;
