@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{Db, Got, text};
+use crate::{
+    common::{Db, text},
+    kept::take,
+};
 
 /// A row's text as the recorded ones are: truth as a letter; numerics in their shortest form.
 fn normal(row: &str) -> String {
@@ -28,29 +31,6 @@ fn normal(row: &str) -> String {
 fn sorted(mut rows: Vec<String>) -> Vec<String> {
     rows.sort();
     rows
-}
-
-/// Adds what came to what a client has: rows in any order, without the columns that only the order uses.
-fn take(rows: &mut Vec<String>, got: &Got) {
-    match got {
-        Got::Snapshot(snapshot) => {
-            *rows = snapshot.rows.iter().map(|row| text(&row[..snapshot.columns.len()])).collect();
-        }
-        Got::Change(change) => {
-            for (row, weight) in &change.changes {
-                let row = text(&row[..change.columns.len()]);
-                for _ in 0..weight.unsigned_abs() {
-                    if *weight > 0 {
-                        rows.push(row.clone());
-                    } else {
-                        let place = rows.iter().position(|other| *other == row);
-                        rows.swap_remove(place.unwrap_or_else(|| panic!("{row} leaves and is not there")));
-                    }
-                }
-            }
-        }
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Asks each query and keeps it live while the statements run; after each, live is what asking gives; where all
