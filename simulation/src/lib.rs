@@ -8,4 +8,5 @@ pub mod mutation;
 pub mod naive;
 pub mod postgres;
 pub mod random;
+pub mod tpch;
 pub mod world;

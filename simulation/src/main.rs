@@ -11,6 +11,7 @@ use deltaic_simulation::{
     fuzz::{self, Tally},
     mutation,
     postgres::Postgres,
+    tpch,
     world::world,
 };
 
@@ -42,7 +43,13 @@ fn options(arguments: &[String]) -> Result<Options, String> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = "usage: deltaic-simulation run|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X]";
+    if arguments.first().is_some_and(|mode| mode == "tpch") {
+        return match tpch(&arguments[1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
+    let usage = "usage: deltaic-simulation tpch [--scale 0.01] | run|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X]";
     let (mode, options) = match (arguments.first(), options(arguments.get(1..).unwrap_or_default())) {
         (Some(mode), Ok(options)) if MODES.contains(&mode.as_str()) => (mode.clone(), options),
         (_, Err(error)) => return fail(&format!("{error}; {usage}")),
@@ -80,6 +87,58 @@ fn main() -> ExitCode {
     }
     println!("{mode}: seeds {first} to {}: {done} cases, {tally:?}, {:?}", first + done, start.elapsed());
     ExitCode::SUCCESS
+}
+
+/// Runs TPC-H's queries live, and prints a line for each.
+fn tpch(arguments: &[String]) -> Result<(), String> {
+    let scale: f64 = match arguments {
+        [] => 0.01,
+        [name, value] if name == "--scale" => {
+            value.parse().map_err(|_| format!("--scale needs a number, not {value}"))?
+        }
+        _ => return Err("usage: deltaic-simulation tpch [--scale 0.01]".to_owned()),
+    };
+    let start = Instant::now();
+    let clock = || start.elapsed();
+    let workload = tpch::Workload::of(scale);
+    let answers = match Postgres::start() {
+        Some(mut postgres) => Some(tpch::answers(&mut postgres, &workload)?),
+        None => {
+            println!("PostgreSQL is not there: nothing is compared");
+            None
+        }
+    };
+    let mut bench = tpch::Bench::load(&workload, &clock)?;
+    let names: Vec<&str> = workload.refreshes.iter().map(|(name, _)| *name).collect();
+    println!(
+        "TPC-H at scale {scale}; milliseconds to the first rows and for each commit: {}",
+        names.join(", ")
+    );
+    let all: Vec<usize> = (0..tpch::QUERIES.len()).collect();
+    let mut refused = 0;
+    let lines = all.iter().map(|number| (format!("{:>2}", number + 1), vec![*number]));
+    for (name, numbers) in std::iter::once(("none".to_owned(), Vec::new())).chain(lines) {
+        match bench.keep(&numbers, answers.as_deref()) {
+            Ok(live) => {
+                let took: Vec<String> =
+                    live.refreshes.iter().map(|took| format!("{:8.2}", took.as_secs_f64() * 1e3)).collect();
+                println!(
+                    "{name:>4} live  {:9.2} {}  {:6} rows, {} of {} commits change it",
+                    live.hydration.as_secs_f64() * 1e3,
+                    took.join(" "),
+                    live.rows,
+                    live.changed,
+                    live.refreshes.len()
+                );
+            }
+            Err(error) => {
+                refused += 1;
+                println!("{name:>4} NOT LIVE: {error}");
+                bench = tpch::Bench::load(&workload, &clock)?;
+            }
+        }
+    }
+    if refused == 0 { Ok(()) } else { Err(format!("{refused} queries are not live or not PostgreSQL's")) }
 }
 
 fn fail(message: &str) -> ExitCode {

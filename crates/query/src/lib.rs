@@ -4,6 +4,7 @@ mod binder;
 mod compile;
 pub mod error;
 pub mod expression;
+mod factor;
 mod fallible;
 pub mod functions;
 mod lexical;

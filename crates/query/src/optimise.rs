@@ -10,6 +10,7 @@ use deltaic_types::TableId;
 
 use crate::{
     expression::{Comparison, Expr, ExprKind},
+    factor::conjuncts,
     fallible::{can_fail, plain_column, plan_can_fail},
     plan::{AggregateCall, JoinKind, Plan, SortKey, WindowCall},
     unnest::unnest,
@@ -49,7 +50,7 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
     match plan {
         Plan::Filter { input, predicate } => {
             let (fixed, movable): (Vec<Expr>, Vec<Expr>) =
-                predicate.conjuncts().into_iter().partition(can_fail);
+                conjuncts(predicate).into_iter().partition(can_fail);
             if fixed.is_empty() {
                 return push_down(*input, [movable, conditions].concat());
             }
@@ -133,7 +134,7 @@ fn push_into_join(
         && conditions.iter().any(|condition| rejects_nulls(condition, &|place| place >= width));
     let kind = if rejecting { JoinKind::Inner } else { kind };
     let (mut on_left, mut on_right, mut here) = (Vec::new(), Vec::new(), Vec::new());
-    let (fixed, movable): (Vec<Expr>, Vec<Expr>) = on.conjuncts().into_iter().partition(can_fail);
+    let (fixed, movable): (Vec<Expr>, Vec<Expr>) = conjuncts(on).into_iter().partition(can_fail);
     let mut above = Vec::new();
     for condition in movable {
         let moves = fixed.is_empty() && kind != JoinKind::Full && !condition.columns().is_empty();

@@ -72,6 +72,24 @@ fn a_join_without_end_is_refused_and_leaves_no_trace() {
 }
 
 #[test]
+fn what_every_branch_of_an_or_asks_is_a_join_key() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY, k int, b text)");
+    let rows: Vec<String> = (0..2_500).map(|id| format!("({id}, {}, NULL)", id % 7)).collect();
+    db.ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    let count = |condition: &str| format!("SELECT count(*) FROM t a, t b WHERE {condition}");
+    for (condition, rows) in [
+        ("(a.id = b.id AND a.k = 1) OR (a.id = b.id AND b.k = 2)", "714"),
+        ("(a.id = b.id AND a.k = 1) OR (b.k = 2 AND (a.id = b.id AND a.b IS NULL)) OR a.id = b.id", "2500"),
+        ("(a.id = b.id AND a.b = 'x') OR (a.id = b.id AND b.k = 2)", "357"),
+        ("NOT (a.id = b.id AND a.b = 'x') AND (a.id = b.id OR a.id = b.id)", "0"),
+    ] {
+        assert_eq!(db.rows(&count(condition)), [rows], "{condition}");
+    }
+    // What can fail is asked where it stands.
+    assert_eq!(db.code(&count("(a.id = b.id AND 1 / a.k = 1) OR (a.id = b.id AND b.k = 2)")), "54000");
+}
+
+#[test]
 fn rows_that_are_too_many_or_too_long_are_refused_whole() {
     let mut db = Db::with(
         "CREATE TABLE s (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, a text, b text, c text)",
