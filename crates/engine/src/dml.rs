@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use deltaic_dataflow::Scalar;
 use deltaic_query::{
     compile,
-    expression::Expr,
+    expression::{Comparison, Expr, ExprKind},
     plan::ResultColumn,
     statement::{ConflictAction, Delete, Insert, OnConflict, Returning, Update},
 };
 use deltaic_storage::StoredRow;
-use deltaic_types::{Row, TableId, Value};
+use deltaic_types::{Row, TableId, TableSchema, Value};
 
 use crate::{
     constraint::{Applied, RowChange, Rules, apply, list},
@@ -192,6 +192,18 @@ pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Resu
     Written::of(&written, delete.returning.as_ref())
 }
 
+/// The primary key, where a condition names the one row that has it and says nothing else: no circuit is needed to find
+/// it. A cast around the column or a key of several columns takes the other way.
+fn named_key(schema: &TableSchema, filter: &Expr) -> Option<Row> {
+    let ExprKind::Compare(Comparison::Eq, a, b) = &filter.kind else { return None };
+    let ((ExprKind::Column(column), ExprKind::Literal(value))
+    | (ExprKind::Literal(value), ExprKind::Column(column))) = (&a.kind, &b.kind)
+    else {
+        return None;
+    };
+    (schema.primary_key == [*column] && !value.is_null()).then(|| Row::from_iter([value.clone()]))
+}
+
 /// The whole rows that satisfy a condition, each with the values of expressions over it.
 fn matching(
     transaction: &mut Transaction<'_>,
@@ -199,7 +211,19 @@ fn matching(
     filter: Option<&Expr>,
     values: &[&Expr],
 ) -> Result<Vec<(StoredRow, Vec<Value>)>, RequestError> {
-    let width = transaction.tables.schema(table).primary_key.len();
+    let schema = transaction.tables.schema(table);
+    let key = filter.and_then(|filter| named_key(schema, filter));
+    if let Some(key) = key.filter(|_| !values.iter().any(|expr| expr.has_subquery())) {
+        if transaction.tables.get(table, &key).is_none() {
+            return Ok(Vec::new());
+        }
+        let row = transaction.stored(table, &key)?;
+        let row = row.expect("invariant: a row in memory is stored or written");
+        let scalars: Vec<Scalar> = values.iter().copied().map(over_row).collect();
+        let values = values_of(&scalars, &row.values)?.to_vec();
+        return Ok(vec![(row, values)]);
+    }
+    let width = schema.primary_key.len();
     let found = read::matching(transaction, table, filter, values)?;
     found
         .iter()
