@@ -214,9 +214,9 @@ fn matching(
     let schema = transaction.tables.schema(table);
     let key = filter.and_then(|filter| named_key(schema, filter));
     if let Some(key) = key.filter(|_| !values.iter().any(|expr| expr.has_subquery())) {
-        if transaction.tables.get(table, &key).is_none() {
-            return Ok(Vec::new());
-        }
+        let Some(found) = transaction.tables.get(table, &key) else { return Ok(Vec::new()) };
+        // The constant may be equal and of another type; the row's own key is what it is stored under.
+        let key = transaction.tables.key_in_memory(table, found);
         let row = transaction.stored(table, &key)?;
         let row = row.expect("invariant: a row in memory is stored or written");
         let scalars: Vec<Scalar> = values.iter().copied().map(over_row).collect();

@@ -55,3 +55,36 @@ fn a_row_that_goes_and_comes_back_is_one_change() {
     assert_eq!(db.news(), ["1: -1|1 +1|3"]);
     assert_eq!(db.restart().rows("SELECT * FROM t"), ["1|3"]);
 }
+
+#[test]
+fn a_key_is_found_by_any_number_that_equals_it() {
+    let mut db = Db::with(
+        "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE TABLE n (id numeric PRIMARY KEY, a int)",
+    );
+    db.ok("INSERT INTO t VALUES (1, 0), (2, 0); INSERT INTO n VALUES (1.50, 0), (2, 0)");
+    for (condition, count) in [
+        ("id = 1", 1),
+        ("id = 1.0", 1),
+        ("1::bigint = id", 1),
+        ("id = 1.5", 0),
+        ("id = 9223372036854775807", 0),
+    ] {
+        assert_eq!(
+            db.ok(&format!("UPDATE t SET a = a + 1 WHERE {condition}")).rows_affected,
+            count,
+            "{condition}"
+        );
+    }
+    assert_eq!(db.rows("SELECT id, a FROM t ORDER BY id"), ["1|3", "2|0"]);
+    for (condition, count) in
+        [("id = 1.5", 1), ("id = 1.500", 1), ("id = 2", 1), ("id = 2.00", 1), ("id = 3", 0)]
+    {
+        assert_eq!(
+            db.ok(&format!("UPDATE n SET a = a + 1 WHERE {condition}")).rows_affected,
+            count,
+            "{condition}"
+        );
+    }
+    assert_eq!(db.rows("SELECT a FROM n ORDER BY id"), ["2", "2"]);
+    assert_eq!(db.ok("DELETE FROM t WHERE id = 1.00").rows_affected, 1);
+}
