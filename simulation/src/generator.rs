@@ -165,6 +165,16 @@ impl Generator {
         }
     }
 
+    /// A query without subqueries in its expressions, of which every error is everybody's.
+    pub fn plain_query(&mut self) -> QueryCase {
+        loop {
+            let query = self.query();
+            if !query.nested {
+                return query;
+            }
+        }
+    }
+
     /// A query.
     pub fn query(&mut self) -> QueryCase {
         self.in_query = true;
@@ -369,17 +379,17 @@ impl Generator {
                     text += &format!(" FULL JOIN {source} ON {}", on.unwrap_or_default());
                 }
                 2 if !lateral => {
-                    let on = self.condition(&columns, 1);
+                    let on = self.plain_condition(&columns);
                     text += &format!(" RIGHT JOIN {source} ON {on}");
                 }
                 kind => {
                     let join = if kind < 5 { "JOIN" } else { "LEFT JOIN" };
                     let mut on = match (left, right) {
                         (Some(left), Some(right)) => format!("{left} = {right}"),
-                        _ => self.condition(&columns, 1),
+                        _ => self.plain_condition(&columns),
                     };
                     if self.random.one_in(4) {
-                        on = format!("{on} AND {}", self.condition(&columns, 1));
+                        on = format!("{on} AND {}", self.plain_condition(&columns));
                     }
                     text += &format!(" {join} {source} ON {on}");
                 }
@@ -470,6 +480,14 @@ impl Generator {
             }
             (Kind::Bool, _) => format!("({})", self.condition(columns, depth)),
         }
+    }
+
+    /// A condition without subqueries: those that read both sides of an outer join are refused in its condition.
+    fn plain_condition(&mut self, columns: &Columns) -> String {
+        let level = std::mem::replace(&mut self.level, 2);
+        let condition = self.condition(columns, 1);
+        self.level = level;
+        condition
     }
 
     fn condition(&mut self, columns: &Columns, depth: usize) -> String {

@@ -114,7 +114,7 @@ impl World {
     }
 
     fn subscribe(&mut self) -> Result<(), String> {
-        let query = self.generator.query();
+        let query = self.generator.plain_query();
         self.next += 1;
         self.note(format!("-- subscribe {}: {} {:?}", self.next, query.sql, query.parameters));
         let next = self.next;
