@@ -24,7 +24,7 @@ pub struct Breaker {
 
 /// How a change was worked off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
+pub enum Advance {
     /// Row by row.
     Stepped,
     /// What it reaches was computed anew.

@@ -26,7 +26,7 @@ mod zset;
 
 pub use accumulator::AggregateFunction;
 pub use aggregate::{Aggregate, AggregateCall};
-pub use breaker::{Breaker, Path as AdvancePath};
+pub use breaker::{Advance, Breaker};
 pub use budget::Exhausted;
 pub use collection::Gathering;
 pub use cow_tree::{CowTree, Iter};

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_dataflow::{
-    AdvancePath, Aggregate, AggregateCall, AggregateFunction, Batch, Bitwise, Bound, Breaker, Dispersion,
-    Frame, Gathering, Graph, Join, JoinInput, KeyColumn, Map, MatchJoin, MatchKind, NodeId, Operator, Path,
+    Advance, Aggregate, AggregateCall, AggregateFunction, Batch, Bitwise, Bound, Breaker, Dispersion, Frame,
+    Gathering, Graph, Join, JoinInput, KeyColumn, Map, MatchJoin, MatchKind, NodeId, Operator, Path,
     Positional, Probe, Rank, Relation, RelationId, Relations, Scalar, SetKind, SetOperation, TopK, Units,
     Weight, Window, WindowCall, WindowFunction, ZSet,
 };
@@ -280,13 +280,26 @@ fn result(operator: &str, left: &Table, right: &Table) -> BTreeMap<Row, Weight> 
     integral(&graph, root)
 }
 
-/// `Q^Δ`: the change of the result for a change of the tables; and the circuit behind it.
-fn step(operator: &str, before: (&Table, &Table), after: (&Table, &Table)) -> (Graph, NodeId, ZSet) {
+/// A circuit over tables, and the tables before and after a change.
+struct Prepared {
+    graph: Graph,
+    root: NodeId,
+    old: Relations,
+    new: Relations,
+}
+
+fn prepared(operator: &str, before: (&Table, &Table), after: (&Table, &Table)) -> Prepared {
     let mut graph = Graph::default();
     let root = circuit(&mut graph, operator);
     let old = with_indexes(&graph, relations(before.0, before.1));
     let new = with_indexes(&graph, relations(after.0, after.1));
     graph.hydrate(&old);
+    Prepared { graph, root, old, new }
+}
+
+/// `Q^Δ`: the change of the result for a change of the tables; and the circuit behind it.
+fn step(operator: &str, before: (&Table, &Table), after: (&Table, &Table)) -> (Graph, NodeId, ZSet) {
+    let Prepared { mut graph, root, old, new } = prepared(operator, before, after);
     let changes = [(LEFT, change(before.0, after.0)), (RIGHT, change(before.1, after.1))];
     let mut outputs = graph.step(&old, &new, changes, &BTreeSet::from([root]));
     let output = outputs.remove(&root).unwrap_or_default().rows.consolidated();
@@ -405,19 +418,15 @@ proptest! {
     #[test]
     fn computing_anew_is_a_step(a in table(), b in table(), c in table(), d in table()) {
         for operator in OPERATORS {
-            let mut graph = Graph::default();
-            let root = circuit(&mut graph, operator);
-            let old = with_indexes(&graph, relations(&a, &b));
-            let new = with_indexes(&graph, relations(&c, &d));
-            graph.hydrate(&old);
+            let Prepared { mut graph, root, old, new } = prepared(operator, (&a, &b), (&c, &d));
             let mut stepped = graph.clone();
             let watched = BTreeSet::from([root]);
             let changes = || [(LEFT, change(&a, &c)), (RIGHT, change(&b, &d))].into_iter().filter(|(_, rows)| !rows.is_empty());
             let (anew, path) = graph.advance(&Breaker::ALWAYS, &old, &new, changes(), &watched);
             // Where nothing is reached there is nothing to compute.
-            prop_assert!(path == AdvancePath::Recomputed || anew.is_empty());
+            prop_assert!(path == Advance::Recomputed || anew.is_empty());
             let (step, path) = stepped.advance(&Breaker::NEVER, &old, &new, changes(), &watched);
-            prop_assert_eq!(path, AdvancePath::Stepped);
+            prop_assert_eq!(path, Advance::Stepped);
             let consolidated = |outputs: BTreeMap<NodeId, Batch>| -> BTreeMap<NodeId, Batch> {
                 let each = outputs.into_iter().map(|(id, batch)| (id, batch.consolidated()));
                 each.filter(|(_, batch)| !batch.is_empty()).collect()
@@ -449,11 +458,7 @@ proptest! {
     #[test]
     fn a_refused_step_changes_nothing(a in table(), b in table(), c in table(), d in table(), limit in 0_u64..6) {
         for operator in OPERATORS {
-            let mut graph = Graph::default();
-            let root = circuit(&mut graph, operator);
-            let old = with_indexes(&graph, relations(&a, &b));
-            let new = with_indexes(&graph, relations(&c, &d));
-            graph.hydrate(&old);
+            let Prepared { mut graph, root, old, new } = prepared(operator, (&a, &b), (&c, &d));
             let changes = || [(LEFT, change(&a, &c)), (RIGHT, change(&b, &d))];
             if graph.step_within(&old, &new, changes(), &BTreeSet::new(), limit).is_err() {
                 prop_assert_eq!(integral(&graph, root), result(operator, &a, &b), "{}", operator);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use deltaic_dataflow::{
-    AdvancePath, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId,
+    Advance, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId,
     Relations, Weight, ZSet,
 };
 use deltaic_query::{
@@ -223,7 +223,6 @@ impl Views {
             return Err(RequestError::SubscriptionExists);
         }
         let (query, types, values) = bind_live(&subscribe.sql, &subscribe.parameters, tables.catalog())?;
-        check_row_counts(&query.plan, &values)?;
         let (template, tuple) = self.template(&query, &types, &values, tables, place)?;
         if let Some(view) = self.templates[&template].views.get(&tuple) {
             self.lives.shared += 1;
@@ -261,7 +260,9 @@ impl Views {
         tables: &mut Tables,
         place: &Place<'_>,
     ) -> Result<(u64, Row), RequestError> {
-        let lifted = lift(&optimise(query.plan.clone()), types.len(), &|_, _| true);
+        let plan = optimise(query.plan.clone());
+        check_row_counts(&plan, values)?;
+        let lifted = lift(&plan, types.len(), &|_, _| true);
         let tuple: Row = values.iter().cloned().chain(lifted.values).collect();
         let query = Query { plan: lifted.plan, ..query.clone() };
         let key: TemplateKey =
@@ -458,8 +459,8 @@ impl Views {
         let (before, after) = (&before.relations, &after.relations);
         let (outputs, path) = self.graph.advance(&self.breaker, before, after, changes, &self.roots);
         match path {
-            AdvancePath::Stepped => self.advances.stepped += 1,
-            AdvancePath::Recomputed => self.advances.recomputed += 1,
+            Advance::Stepped => self.advances.stepped += 1,
+            Advance::Recomputed => self.advances.recomputed += 1,
         }
         let mut messages = Vec::new();
         for (root, output) in outputs {

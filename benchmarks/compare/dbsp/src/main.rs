@@ -4,7 +4,7 @@
 //! A step feeds the rows, runs a transaction and reads the consolidated output.
 
 #[path = "../../src/workload.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with the other contestants, which use the rest")]
 mod workload;
 
 use std::{

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Graph, State};
 use crate::{
-    breaker::{Breaker, Path},
+    breaker::{Advance, Breaker},
     budget::Exhausted,
     operator::{NodeId, Operator},
     relation::{Relation, RelationId, Relations},
@@ -27,7 +27,7 @@ impl Graph {
         after: &Relations,
         changes: impl IntoIterator<Item = (RelationId, ZSet)>,
         watched: &BTreeSet<NodeId>,
-    ) -> (BTreeMap<NodeId, Batch>, Path) {
+    ) -> (BTreeMap<NodeId, Batch>, Advance) {
         let changes: Vec<(RelationId, ZSet)> = changes.into_iter().collect();
         let rows: u64 = changes.iter().map(|(_, rows)| rows.len() as u64).sum();
         if rows >= breaker.least {
@@ -36,10 +36,10 @@ impl Graph {
             let step = rows.saturating_mul(self.units_of_a_row(&changed));
             if !reached.is_empty() && breaker.trips(step, self.units_to_recompute(&reached, after)) {
                 let outputs = self.recompute_within(&reached, after, watched, u64::MAX);
-                return (outputs.expect("invariant: this budget is never used up"), Path::Recomputed);
+                return (outputs.expect("invariant: this budget is never used up"), Advance::Recomputed);
             }
         }
-        (self.step(before, after, changes, watched), Path::Stepped)
+        (self.step(before, after, changes, watched), Advance::Stepped)
     }
 
     /// The mean work that followed a changed row of these relations so far.

@@ -47,6 +47,12 @@ fn of_evaluation_limits_and_circuits() {
     let run = |db: &mut Db, sql: &str| db.run(sql, &[json!(-1)]).unwrap_err();
     assert_eq!(run(&mut db, "SELECT a FROM t LIMIT $1").sqlstate(), "2201W");
     assert_eq!(run(&mut db, "SELECT a FROM t OFFSET $1").sqlstate(), "2201X");
+    let nested = "SELECT a FROM t WHERE a IN (SELECT a FROM t ORDER BY a LIMIT $1)";
+    assert_eq!(run(&mut db, nested).sqlstate(), "2201W");
+    for (subscription, query) in [(1, "SELECT a FROM t LIMIT $1"), (2, nested)] {
+        assert_eq!(crate::common::one(&db.subscribe_with(subscription, query, &[json!(-1)])), "error 2201W");
+        assert_eq!(crate::common::one(&db.subscribe_with(subscription, query, &[json!(0)])), "[]");
+    }
     let nine: Vec<String> = (0..9).map(|n| format!("t t{n}")).collect();
     let nine = format!("(SELECT t0.a FROM {})", nine.join(", "));
     let error = db.error(&format!("SELECT count(*) FROM {nine} x, {nine} y"));

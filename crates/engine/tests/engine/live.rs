@@ -138,13 +138,16 @@ fn parameters_and_constants_share_a_circuit() {
 }
 
 #[test]
-fn a_limit_with_a_parameter_has_an_instance_for_each_tuple() {
+fn a_limit_with_a_parameter_shares_a_circuit() {
     let mut db = db();
     let sql = "SELECT id FROM t WHERE a > $1 ORDER BY id LIMIT $2";
     assert_eq!(one(&db.subscribe_with(1, sql, &[json!(5), json!(1)])), "[1]");
     assert_eq!(one(&db.subscribe_with(2, sql, &[json!(5), json!(2)])), "[1, 2]");
     assert_eq!(one(&db.subscribe_with(3, sql, &[json!(15), json!(null)])), "[2, 3]");
     assert_eq!(one(&db.subscribe_with(4, sql, &[json!(5), json!(0)])), "[]");
+    let views = db.engine.status().views;
+    let roots = views.iter().map(|view| db.engine.circuit(view.id).unwrap().last().unwrap().node.id);
+    assert_eq!(roots.collect::<std::collections::BTreeSet<_>>().len(), 1);
     db.ok("DELETE FROM t WHERE id = 1");
     assert_eq!(db.news(), ["1: -1 +2", "2: -1 +3"]);
     for subscription in 1..=4 {

@@ -418,4 +418,4 @@ fn check_length(bytes: usize) -> Result<(), EvalError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

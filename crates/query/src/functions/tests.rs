@@ -9,21 +9,29 @@ mod transcendental;
 
 use deltaic_types::{Catalog, Row, text_format::to_text_typed};
 
-use crate::{BindContext, bind, evaluate, parse, plan::Plan, statement::Statement};
+use crate::{
+    BindContext, SqlError, bind, evaluate, parse,
+    plan::{Plan, Query},
+    statement::Statement,
+};
+
+/// A query over no tables, bound.
+pub(crate) fn asked(sql: &str) -> Result<Query, SqlError> {
+    let parsed = parse(sql)?;
+    let catalog = Catalog::default();
+    match bind(&parsed[0], &BindContext { catalog: &catalog, now: Some(0) })?.statement {
+        Statement::Query(query) => Ok(query),
+        other => panic!("{sql}: {other:?}"),
+    }
+}
 
 /// The type and the text of an expression's value, or the SQLSTATE of its error.
 pub(super) fn answer(expression: &str) -> (String, String) {
     let error = |code: &str| (String::new(), format!("ERROR {code}"));
-    let parsed = match parse(&format!("SELECT ({expression})")) {
-        Ok(parsed) => parsed,
+    let query = match asked(&format!("SELECT ({expression})")) {
+        Ok(query) => query,
         Err(problem) => return error(problem.sqlstate()),
     };
-    let catalog = Catalog::default();
-    let bound = match bind(&parsed[0], &BindContext { catalog: &catalog, now: Some(0) }) {
-        Ok(bound) => bound,
-        Err(problem) => return error(problem.sqlstate()),
-    };
-    let Statement::Query(query) = bound.statement else { panic!("{expression}") };
     let Plan::Values { rows, .. } = query.plan else { panic!("{expression}") };
     let value = match evaluate(&rows[0][0], &Row::empty()) {
         Ok(value) => value,

@@ -7,10 +7,10 @@ mod aggregates;
 mod windows;
 
 use deltaic_dataflow::{Graph, Relations};
-use deltaic_types::{Catalog, DataType, TableId, text_format::to_text_typed};
+use deltaic_types::{DataType, TableId, text_format::to_text_typed};
 
 use super::{Tables, lower};
-use crate::{BindContext, bind, optimise::optimise, parse, statement::Statement};
+use crate::{functions::tests::asked, optimise::optimise};
 
 struct NoTables;
 
@@ -27,16 +27,10 @@ impl Tables for NoTables {
 /// The type of a query's one column and its values, or the SQLSTATE of its error.
 fn answer(sql: &str) -> (String, String) {
     let error = |code: &str| (String::new(), format!("ERROR {code}"));
-    let parsed = match parse(sql) {
-        Ok(parsed) => parsed,
+    let mut query = match asked(sql) {
+        Ok(query) => query,
         Err(problem) => return error(problem.sqlstate()),
     };
-    let catalog = Catalog::default();
-    let bound = match bind(&parsed[0], &BindContext { catalog: &catalog, now: Some(0) }) {
-        Ok(bound) => bound,
-        Err(problem) => return error(problem.sqlstate()),
-    };
-    let Statement::Query(mut query) = bound.statement else { panic!("{sql}") };
     query.plan = optimise(query.plan);
     let mut graph = Graph::default();
     let circuit = lower(&query, None, &mut graph, &NoTables).unwrap();
