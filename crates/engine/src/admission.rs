@@ -92,10 +92,13 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
         Statement::DropTable(tables) => ddl::drop_tables(transaction, &tables).map(done),
         Statement::AddColumn(Some(add)) => ddl::add_column(transaction, &add).map(done),
         Statement::CreateIndex(Some(create)) => ddl::create_index(transaction, &create).map(done),
+        Statement::CreateLiveView(Some(create)) => ddl::create_live_view(transaction, &create).map(done),
+        Statement::DropLiveView(names) => ddl::drop_live_views(transaction, &names).map(done),
         Statement::DropIndex(indexes) => ddl::drop_indexes(transaction, &indexes).map(done),
         Statement::CreateTable(None)
         | Statement::AddColumn(None)
         | Statement::CreateIndex(None)
+        | Statement::CreateLiveView(None)
         | Statement::Begin
         | Statement::Commit
         | Statement::Rollback => Ok(StatementResult::default()),

@@ -2,13 +2,14 @@
 
 use deltaic_query::{
     evaluate,
-    statement::{AddColumn, CreateIndex},
+    statement::{AddColumn, CreateIndex, CreateLiveView},
 };
 use deltaic_types::{Row, TableId};
 
 use crate::{
     constraint::{RowChange, apply, check_existing},
     error::{ConstraintError, RequestError},
+    read,
     transaction::Transaction,
 };
 
@@ -27,7 +28,41 @@ pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId])
         }
     }
     for table in tables {
+        let reader = transaction.tables.catalog().views().find(|view| view.tables.contains_key(table));
+        if let Some(view) = reader {
+            let (name, view) = (transaction.tables.schema(*table).name.clone(), view.name.clone());
+            return Err(ConstraintError::ReadByView { kind: "table", name, view }.into());
+        }
+    }
+    for table in tables {
         transaction.drop_table(*table);
+    }
+    Ok(())
+}
+
+/// CREATE LIVE VIEW: refused where the query cannot be computed as the tables are. Cost: the query's.
+pub(crate) fn create_live_view(
+    transaction: &mut Transaction<'_>,
+    create: &CreateLiveView,
+) -> Result<(), RequestError> {
+    read::rows(&create.query, transaction)?;
+    transaction.define_view(create.view.clone())
+}
+
+/// DROP LIVE VIEW: refused while a view that stays reads one that goes.
+pub(crate) fn drop_live_views(
+    transaction: &mut Transaction<'_>,
+    names: &[String],
+) -> Result<(), RequestError> {
+    for name in names {
+        let mut views = transaction.tables.catalog().views();
+        if let Some(reader) = views.find(|view| view.views.contains(name) && !names.contains(&view.name)) {
+            let (name, view) = (name.clone(), reader.name.clone());
+            return Err(ConstraintError::ReadByView { kind: "live view", name, view }.into());
+        }
+    }
+    for name in names {
+        transaction.drop_view(name);
     }
     Ok(())
 }

@@ -107,20 +107,17 @@ pub struct CircuitNode {
 }
 
 impl Engine {
-    /// An engine over a store: loads the keys and what indexes and constraints use. Cost: a scan of each table.
+    /// An engine over a store: loads the keys and what indexes and constraints use, and computes the live views of the
+    /// catalog. Cost: a scan of each table, and the views' queries.
     pub fn open(store: &dyn Store) -> Result<Self, StorageError> {
         let Header { identity, lsn, seq, time, catalog } = store.header()?;
         let mut clock = HybridLogicalClock::new(CLOCK_SKEW_MILLIS);
         clock.observe(time);
-        Ok(Self {
-            identity,
-            lsn,
-            seq,
-            clock,
-            tables: Tables::load(catalog, store)?,
-            views: Views::default(),
-            in_flight: None,
-        })
+        let mut tables = Tables::load(catalog, store)?;
+        let mut views = Views::default();
+        let place = Place { store, database: identity.database, lsn };
+        views.keep_named(&mut tables, &place, Now(0));
+        Ok(Self { identity, lsn, seq, clock, tables, views, in_flight: None })
     }
 
     /// Sets when results are computed anew and not advanced row by row. Changes no result.
@@ -148,7 +145,7 @@ impl Engine {
         );
         let mut effects = match input {
             Input::Requests(requests) => self.admit(now, &requests, store),
-            Input::Appended(outcome) => self.appended(outcome),
+            Input::Appended(outcome) => self.appended(now, outcome, store),
             Input::Subscribe(subscribe) => {
                 let place = Place { store, database: self.identity.database, lsn: self.lsn };
                 let send = self.views.subscribe(&subscribe, &mut self.tables, &place);
@@ -234,7 +231,7 @@ impl Engine {
     }
 
     /// The commits in flight are durable, or they are not and nothing of them happened.
-    fn appended(&mut self, outcome: Result<(), Arc<StorageError>>) -> Effects {
+    fn appended(&mut self, now: Now, outcome: Result<(), Arc<StorageError>>, store: &dyn Store) -> Effects {
         let in_flight = self.in_flight.take().expect("invariant: an append was asked for");
         if let Err(error) = outcome {
             let refuse = |reply: Reply| Reply {
@@ -245,6 +242,7 @@ impl Engine {
             return Effects { replies, ..Effects::default() };
         }
         let mut send = Vec::new();
+        let mut is_defined = false;
         for mut prepared in in_flight.prepared {
             assert_eq!(prepared.lsn, self.lsn.next(), "commits are applied in order");
             self.lsn = prepared.lsn;
@@ -253,8 +251,14 @@ impl Engine {
             let changes = merge(&self.tables, &prepared.after, &prepared.touched);
             let (before, after) = (&self.tables, &prepared.after);
             send.extend(self.views.advance(before, after, changes, self.identity.database, self.lsn));
+            is_defined |= !self.tables.has_catalog_of(&prepared.after);
             self.tables = prepared.after;
             send.extend(self.views.end_overgrown(&mut self.tables));
+        }
+        if is_defined {
+            // Only now: the tables of a commit that follows know nothing of what is brought into memory here.
+            let place = Place { store, database: self.identity.database, lsn: self.lsn };
+            self.views.keep_named(&mut self.tables, &place, now);
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         self.seq = in_flight.seq;

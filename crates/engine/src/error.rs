@@ -77,6 +77,16 @@ pub enum ConstraintError {
         /// The constraint's name.
         constraint: String,
     },
+    /// A table or view that a live view reads cannot be dropped.
+    #[error("cannot drop {kind} \"{name}\": live view \"{view}\" reads it; drop that first")]
+    ReadByView {
+        /// `table` or `live view`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The reader.
+        view: String,
+    },
     /// A unique index that a foreign key refers to cannot be dropped.
     #[error("cannot drop index \"{index}\": foreign key \"{constraint}\" of table \"{child}\" depends on it")]
     IndexReferenced {
@@ -102,7 +112,7 @@ impl ConstraintError {
             Self::NotNull { .. } => "23502",
             Self::Check { .. } => "23514",
             Self::NoParent { .. } | Self::StillReferenced { .. } => "23503",
-            Self::TableReferenced { .. } | Self::IndexReferenced { .. } => "2BP01",
+            Self::TableReferenced { .. } | Self::ReadByView { .. } | Self::IndexReferenced { .. } => "2BP01",
             Self::SecondChange { .. } => "21000",
         }
     }

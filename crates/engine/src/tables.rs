@@ -14,7 +14,7 @@ use std::{
 use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations};
 use deltaic_query::lower;
 use deltaic_storage::{StorageError, Store, StoredRow};
-use deltaic_types::{Catalog, Row, TableId, TableSchema, Value};
+use deltaic_types::{Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value};
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.
 pub(crate) type Writes = BTreeMap<(TableId, Row), Option<StoredRow>>;
@@ -202,6 +202,17 @@ impl Tables {
         self.make_hot(&needed, store, writes)?;
         self.ensure_indexes(id);
         Ok(())
+    }
+
+    /// Takes a live view into the catalog.
+    pub(crate) fn define_view(&mut self, view: LiveView) -> Result<(), CatalogError> {
+        Arc::make_mut(&mut self.catalog).put_view(view)
+    }
+
+    /// Removes one.
+    pub(crate) fn drop_view(&mut self, name: &str) {
+        let was_there = Arc::make_mut(&mut self.catalog).remove_view(name);
+        assert!(was_there, "a view that is dropped is there");
     }
 
     /// Removes a table.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
 use deltaic_storage::{CellVersion, Change, StorageError, Store, StoredRow};
-use deltaic_types::{Row, TableId, TableSchema, Value};
+use deltaic_types::{LiveView, Row, TableId, TableSchema, Value};
 
 use crate::{
     error::RequestError,
@@ -106,6 +106,18 @@ impl<'a> Transaction<'a> {
             DefineError::Catalog(error) => RequestError::Catalog(error),
             DefineError::Storage(error) => error.into(),
         })
+    }
+
+    /// Takes a live view's definition.
+    pub(crate) fn define_view(&mut self, view: LiveView) -> Result<(), RequestError> {
+        self.schema_changed = true;
+        self.tables.define_view(view).map_err(RequestError::Catalog)
+    }
+
+    /// Removes a live view.
+    pub(crate) fn drop_view(&mut self, name: &str) {
+        self.schema_changed = true;
+        self.tables.drop_view(name);
     }
 
     /// Removes a table with its rows.

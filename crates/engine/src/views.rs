@@ -5,6 +5,8 @@
 //! change of its result after [`View::since`]; a view in state *error* gives out nothing but the error, and
 //! the net change when it recovers.
 
+mod named;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     hash::{Hash, Hasher},
@@ -24,6 +26,7 @@ use deltaic_query::{
 use deltaic_storage::Store;
 use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
 use rustc_hash::FxHasher;
+use serde_json::Value as Json;
 
 use crate::{
     admission::bind_live,
@@ -73,6 +76,8 @@ struct View {
     order: Vec<KeyColumn>,
     minor: u64,
     subscribers: BTreeMap<(ClientId, SubscriptionId), Subscriber>,
+    /// The live views of the catalog whose rows it is.
+    names: BTreeSet<String>,
     ring: VecDeque<Arc<ViewChange>>,
     ring_rows: usize,
     /// The ring holds every change after this commit.
@@ -104,6 +109,7 @@ pub(crate) struct Views {
     by_key: BTreeMap<TemplateKey, u64>,
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
+    named: BTreeMap<String, ViewId>,
     idle: Idle,
     memory: MemoryLimits,
     /// The bytes of all results.
@@ -176,6 +182,8 @@ pub struct ViewStatus {
     pub sql: String,
     /// The values of its parameters, those that were constants in the query included.
     pub parameters: Vec<Value>,
+    /// The live views of the catalog whose rows it is.
+    pub names: Vec<String>,
     /// How many subscriptions it has.
     pub subscribers: usize,
     /// How many rows its result has.
@@ -222,13 +230,24 @@ impl Views {
         if self.subscriptions.contains_key(&(subscribe.client, subscribe.subscription)) {
             return Err(RequestError::SubscriptionExists);
         }
-        let (query, types, values) = bind_live(&subscribe.sql, &subscribe.parameters, tables.catalog())?;
+        self.open_query(&subscribe.sql, &subscribe.parameters, tables, place)
+    }
+
+    /// The view of a query, which is opened if it is not there.
+    fn open_query(
+        &mut self,
+        sql: &str,
+        parameters: &[Json],
+        tables: &mut Tables,
+        place: &Place<'_>,
+    ) -> Result<ViewId, RequestError> {
+        let (query, types, values) = bind_live(sql, parameters, tables.catalog())?;
         let (template, tuple) = self.template(&query, &types, &values, tables, place)?;
         if let Some(view) = self.templates[&template].views.get(&tuple) {
             self.lives.shared += 1;
             return Ok(*view);
         }
-        let opened = self.open_view(template, tuple, &query, subscribe, tables, place.lsn);
+        let opened = self.open_view(template, tuple, &query, sql, tables, place.lsn);
         if opened.is_err() && self.templates[&template].views.is_empty() {
             self.close_template(template, tables);
         }
@@ -311,7 +330,7 @@ impl Views {
         template: u64,
         tuple: Row,
         query: &Query,
-        subscribe: &Subscribe,
+        sql: &str,
         tables: &mut Tables,
         lsn: Lsn,
     ) -> Result<ViewId, RequestError> {
@@ -344,11 +363,12 @@ impl Views {
             View {
                 template,
                 tuple,
-                sql: subscribe.sql.clone(),
+                sql: sql.to_owned(),
                 columns: query.columns.clone(),
                 order: order.collect(),
                 minor: hasher.finish(),
                 subscribers: BTreeMap::new(),
+                names: BTreeSet::new(),
                 ring: VecDeque::new(),
                 ring_rows: 0,
                 // Who has a cookie from before an error may have the rows from before it, which are not known.
@@ -577,7 +597,7 @@ impl Views {
         let Some(view) = self.subscriptions.remove(&id) else { return };
         let entry = self.by_id.get_mut(&view).expect("invariant: a subscription has its view");
         entry.subscribers.remove(&id);
-        if entry.subscribers.is_empty() {
+        if entry.subscribers.is_empty() && entry.names.is_empty() {
             self.idle.put(view, entry.life, now, entry.bytes);
         }
     }
@@ -645,8 +665,7 @@ impl Views {
     }
 
     fn close(&mut self, id: ViewId, tables: &mut Tables) {
-        let view = self.by_id.remove(&id).expect("invariant: a view that is closed is there");
-        self.bytes -= view.bytes;
+        let view = self.forget(id);
         let template = self.templates.get_mut(&view.template).expect("invariant: a view has its template");
         template.views.remove(&view.tuple);
         let (parameters, is_last) = (template.parameters, template.views.is_empty());
@@ -655,6 +674,15 @@ impl Views {
         } else if let Some(relation) = parameters {
             self.remove_parameters(relation, &view.tuple, &mut tables.relations);
         }
+    }
+
+    fn forget(&mut self, id: ViewId) -> View {
+        let view = self.by_id.remove(&id).expect("invariant: a view that is closed is there");
+        for name in &view.names {
+            self.named.remove(name);
+        }
+        self.bytes -= view.bytes;
+        view
     }
 
     fn close_template(&mut self, id: u64, tables: &mut Tables) {
@@ -690,8 +718,7 @@ impl Views {
             for view in views {
                 let news = News::Error { error: Arc::new(RequestError::TableDropped), cookie: None };
                 self.end(view, &news, &mut messages);
-                let entry = self.by_id.remove(&view).expect("invariant: a template's views are there");
-                self.bytes -= entry.bytes;
+                self.forget(view);
             }
             self.close_template(id, tables);
         }
@@ -738,6 +765,7 @@ impl Views {
                     id: *id,
                     sql: view.sql.clone(),
                     parameters: view.tuple.to_vec(),
+                    names: view.names.iter().cloned().collect(),
                     subscribers: view.subscribers.len(),
                     rows: rows.iter().map(|(_, weight)| *weight as usize).sum(),
                     bytes: view.bytes + ring.map(|(row, _)| row.heap_bytes() + ENTRY_BYTES).sum::<usize>(),

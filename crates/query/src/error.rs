@@ -82,6 +82,14 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// A view where a table is asked for.
+    #[error("\"{name}\" is a live view; write to the tables that it reads")]
+    NotATable {
+        /// The name.
+        name: String,
+        /// Where.
+        position: Option<usize>,
+    },
     /// No such index or constraint.
     #[error("{kind} \"{name}\" does not exist")]
     UndefinedObject {
@@ -331,7 +339,7 @@ impl SqlError {
             Self::TypeMismatch { .. } | Self::NoCommonType { .. } => "42804",
             Self::CannotCast { .. } => "42846",
             Self::Grouping { .. } | Self::AggregateNotAllowed { .. } => "42803",
-            Self::WrongKindOfFunction { .. } => "42809",
+            Self::WrongKindOfFunction { .. } | Self::NotATable { .. } => "42809",
             Self::WindowNotAllowed { place: "the arguments of an aggregate", .. } => "42803",
             Self::WindowNotAllowed { .. } | Self::InvalidWindow { .. } => "42P20",
             Self::NotSupported { .. } => "0A000",
@@ -370,6 +378,7 @@ impl SqlError {
             | Self::UndefinedOperator { position, .. }
             | Self::UndefinedType { position, .. }
             | Self::UndefinedObject { position, .. }
+            | Self::NotATable { position, .. }
             | Self::AmbiguousColumn { position, .. }
             | Self::DuplicateAlias { position, .. }
             | Self::TypeMismatch { position, .. }

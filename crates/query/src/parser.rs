@@ -71,7 +71,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         position: Lines::of(sql).position(location),
     })?;
     check_chains(sql, &tokens)?;
-    check_statements(sql, &tokens)?;
+    let tokens = check_statements(sql, tokens)?;
     let lines = Arc::new(Lines::of(sql));
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(2 * limits::EXPRESSION_DEPTH)
@@ -222,7 +222,11 @@ fn check_chains(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 
 /// Refuses statements that are not offered, and EXPLAIN of anything but a statement that is: so statements
 /// never nest in statements, where the parser needs much stack for each.
-fn check_statements(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+///
+/// Gives the tokens without the LIVE of CREATE and DROP LIVE VIEW, which the parser does not know; there are no
+/// other views.
+fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, SqlError> {
+    let mut live = Vec::new();
     let words: Vec<&TokenWithSpan> =
         tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect();
     // The parser drops the precision.
@@ -261,7 +265,14 @@ fn check_statements(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError>
             }
         }
         let Some(first) = statement.get(start) else { continue };
+        let is_live_view = matches!(keyword(start), Keyword::CREATE | Keyword::DROP)
+            && is_live(statement.get(start + 1))
+            && keyword(start + 2) == Keyword::VIEW;
+        if is_live_view {
+            live.push(statement[start + 1].span.start);
+        }
         let offered = match keyword(start) {
+            _ if is_live_view => true,
             Keyword::CREATE => matches!(
                 keyword(start + 1),
                 Keyword::TABLE | Keyword::INDEX | Keyword::UNIQUE | Keyword::TEMP | Keyword::TEMPORARY
@@ -293,9 +304,35 @@ fn check_statements(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError>
         {
             what = format!("{what} {}", second.token.to_string().to_uppercase());
         }
-        return Err(SqlError::NotSupported { what, instead: None, position });
+        let is_view = (start..start + 4).any(|place| keyword(place) == Keyword::VIEW);
+        let instead =
+            is_view.then(|| "Views are live here: write CREATE LIVE VIEW, DROP LIVE VIEW.".to_owned());
+        return Err(SqlError::NotSupported { what, instead, position });
     }
-    Ok(())
+    tokens.retain(|token| !live.contains(&token.span.start));
+    Ok(tokens)
+}
+
+fn is_live(token: Option<&&TokenWithSpan>) -> bool {
+    let word = token.map(|token| &token.token);
+    matches!(word, Some(Token::Word(word)) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("live"))
+}
+
+/// The query's text in the text of a CREATE LIVE VIEW: what follows the first AS that is in no brackets.
+pub(crate) fn view_query(text: &str) -> Option<&str> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().ok()?;
+    let mut depth = 0;
+    let place = tokens.iter().position(|token| {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Word(word) => return depth == 0 && word.keyword == Keyword::AS,
+            _ => {}
+        }
+        false
+    })?;
+    let end = Cursor::new(text).forward(tokens[place].span.end);
+    Some(text[end..].trim())
 }
 
 fn syntax_error(sql: &str, error: ParserError) -> SqlError {

@@ -1,6 +1,6 @@
 //! [`Statement`]: what a bound SQL statement asks of the engine.
 
-use deltaic_types::{Column, DataType, IndexSchema, TableId, TableSchema};
+use deltaic_types::{Column, DataType, IndexSchema, LiveView, TableId, TableSchema};
 
 use crate::{
     error::SqlError,
@@ -50,6 +50,10 @@ pub enum Statement {
     CreateIndex(Option<CreateIndex>),
     /// DROP INDEX, by table and name.
     DropIndex(Vec<(TableId, String)>),
+    /// CREATE LIVE VIEW; None where IF NOT EXISTS found the name.
+    CreateLiveView(Option<Box<CreateLiveView>>),
+    /// DROP LIVE VIEW, by name.
+    DropLiveView(Vec<String>),
     /// BEGIN, START TRANSACTION.
     Begin,
     /// COMMIT, END.
@@ -87,6 +91,15 @@ pub struct CreateIndex {
     pub table: TableId,
     /// The index.
     pub index: IndexSchema,
+}
+
+/// A new live view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateLiveView {
+    /// The view.
+    pub view: LiveView,
+    /// Its query, bound.
+    pub query: Query,
 }
 
 /// Rows to be inserted.

@@ -32,8 +32,8 @@ pub use json::Json;
 pub use numeric::Numeric;
 pub use row::Row;
 pub use schema::{
-    Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, ROW_ID, ReferentialAction, TableSchema,
-    Unique,
+    Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, LiveView, ROW_ID, ReferentialAction,
+    TableSchema, Unique,
 };
 pub use text::Text;
 pub use value::{Double, Value};

@@ -1,10 +1,10 @@
-//! [`TableSchema`] and [`Catalog`]: what tables there are and what they promise.
+//! [`TableSchema`], [`LiveView`] and [`Catalog`]: what tables and views there are and what they promise.
 //!
 //! Invariant: a table's id, a column's place in its table and an index's id are given once and never used
-//! again, so that rows, plans and circuits may refer to them by number. Expressions (defaults, checks) are
-//! kept as SQL text: the text is what the user said, and it outlives any form of ours.
+//! again, so that rows, plans and circuits may refer to them by number. Expressions (defaults, checks) and the
+//! queries of views are kept as SQL text: the text is what the user said, and it outlives any form of ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -136,6 +136,22 @@ impl TableSchema {
     }
 }
 
+/// A query under a name, whose result is kept up to date for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveView {
+    /// Its name.
+    pub name: String,
+    /// The SQL text of its query.
+    pub query: String,
+    /// The names of its columns.
+    pub columns: Vec<String>,
+    /// The tables that the query reads itself, with the number of columns that each had when the view was made: `*` means
+    /// those, and no later one's name takes part in the text.
+    pub tables: BTreeMap<TableId, usize>,
+    /// The views that the query reads itself.
+    pub views: BTreeSet<String>,
+}
+
 /// A name that is taken or that nothing has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -154,11 +170,13 @@ pub enum CatalogError {
     },
 }
 
-/// All tables, and the numbers that are next.
+/// All tables and views, and the numbers that are next.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Catalog {
     tables: BTreeMap<TableId, TableSchema>,
     next_table: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    views: BTreeMap<String, LiveView>,
 }
 
 impl Catalog {
@@ -192,7 +210,7 @@ impl Catalog {
         };
         let names = std::iter::once(&table.name).chain(table.indexes.iter().map(|index| &index.name));
         for name in names {
-            if taken(name) {
+            if taken(name) || self.views.contains_key(name) {
                 return Err(CatalogError::AlreadyExists { name: name.clone() });
             }
         }
@@ -206,6 +224,39 @@ impl Catalog {
         let id = self.table(name).map(|table| table.id);
         id.and_then(|id| self.tables.remove(&id))
             .ok_or_else(|| CatalogError::NoSuchTable { name: name.to_owned() })
+    }
+
+    /// Whether a table, an index or a view has the name.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.views.contains_key(name)
+            || self
+                .tables
+                .values()
+                .any(|table| table.name == name || table.indexes.iter().any(|index| index.name == name))
+    }
+
+    /// The view of a name.
+    pub fn view(&self, name: &str) -> Option<&LiveView> {
+        self.views.get(name)
+    }
+
+    /// All views, by name.
+    pub fn views(&self) -> impl Iterator<Item = &LiveView> {
+        self.views.values()
+    }
+
+    /// Adds a view.
+    pub fn put_view(&mut self, view: LiveView) -> Result<(), CatalogError> {
+        if self.is_taken(&view.name) {
+            return Err(CatalogError::AlreadyExists { name: view.name });
+        }
+        self.views.insert(view.name.clone(), view);
+        Ok(())
+    }
+
+    /// Removes a view; false where there is none of the name.
+    pub fn remove_view(&mut self, name: &str) -> bool {
+        self.views.remove(name).is_some()
     }
 
     /// Foreign keys of other tables and of the table itself that refer to it, with the referring table.
@@ -248,5 +299,28 @@ mod tests {
         catalog.put(table(1, "b")).unwrap();
         let again = catalog.put(table(2, "b"));
         assert_eq!(again, Err(CatalogError::AlreadyExists { name: "b".to_owned() }));
+    }
+
+    #[test]
+    fn tables_and_views_share_names() {
+        let view = |name: &str| LiveView {
+            name: name.to_owned(),
+            query: "SELECT id FROM a".to_owned(),
+            columns: vec!["id".to_owned()],
+            tables: BTreeMap::from([(TableId(0), 1)]),
+            views: BTreeSet::new(),
+        };
+        let taken = |name: &str| Err(CatalogError::AlreadyExists { name: name.to_owned() });
+        let mut catalog = Catalog::default();
+        catalog.put(table(0, "a")).unwrap();
+        let without = serde_json::to_string(&catalog).unwrap();
+        assert!(!without.contains("views"), "a catalog without views is written as it ever was");
+        assert_eq!(catalog.put_view(view("a")), taken("a"));
+        catalog.put_view(view("v")).unwrap();
+        assert_eq!(catalog.put(table(1, "v")), taken("v"));
+        let text = serde_json::to_string(&catalog).unwrap();
+        assert_eq!(serde_json::from_str::<Catalog>(&text).unwrap(), catalog);
+        assert!(catalog.remove_view("v") && !catalog.remove_view("v"));
+        assert_eq!(serde_json::from_str::<Catalog>(&without).unwrap(), catalog);
     }
 }

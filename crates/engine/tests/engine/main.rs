@@ -19,6 +19,7 @@ mod kept;
 mod large;
 mod life;
 mod live;
+mod live_view;
 mod recursion;
 mod resume;
 mod row_id;

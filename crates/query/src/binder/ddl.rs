@@ -40,7 +40,7 @@ impl<'a> Binder<'a> {
             return Err(self.refuse(what, None, span));
         }
         let name = self.object_name(&create.name)?;
-        if self.relation_exists(&name) {
+        if self.catalog.is_taken(&name) {
             return if create.if_not_exists {
                 Ok(None)
             } else {
@@ -80,12 +80,6 @@ impl<'a> Binder<'a> {
             table.columns.push(row_id_column());
         }
         Ok(Some(table))
-    }
-
-    fn relation_exists(&self, name: &str) -> bool {
-        self.catalog
-            .tables()
-            .any(|table| table.name == name || table.indexes.iter().any(|index| index.name == name))
     }
 
     /// A column without its constraints, NOT NULL and DEFAULT aside.
@@ -215,7 +209,7 @@ impl<'a> Binder<'a> {
         }
         let name = if let Some(name) = &create.name {
             let plain = self.object_name(name)?;
-            if self.relation_exists(&plain) {
+            if self.catalog.is_taken(&plain) {
                 if create.if_not_exists {
                     return Ok(None);
                 }
@@ -224,7 +218,7 @@ impl<'a> Binder<'a> {
             plain
         } else {
             let names: Vec<&str> = columns.iter().map(|place| table.columns[*place].name.as_str()).collect();
-            free_name(&format!("{}_{}_idx", table.name, names.join("_")), |name| self.relation_exists(name))
+            free_name(&format!("{}_{}_idx", table.name, names.join("_")), |name| self.catalog.is_taken(name))
         };
         let index = IndexSchema { name, columns, unique: create.unique };
         Ok(Some(CreateIndex { table: table.id, index }))
@@ -266,6 +260,23 @@ impl<'a> Binder<'a> {
                     }
                 }
                 Ok(Statement::DropTable(dropped))
+            }
+            ObjectType::View => {
+                let mut dropped = Vec::new();
+                for name in names {
+                    let plain = self.object_name(name)?;
+                    if self.catalog.view(&plain).is_none() {
+                        if if_exists {
+                            continue;
+                        }
+                        let position = self.at(name.span());
+                        return Err(SqlError::UndefinedObject { kind: "live view", name: plain, position });
+                    }
+                    if !dropped.contains(&plain) {
+                        dropped.push(plain);
+                    }
+                }
+                Ok(Statement::DropLiveView(dropped))
             }
             ObjectType::Index => {
                 let mut dropped = Vec::new();

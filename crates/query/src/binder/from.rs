@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A plan and what its columns are called.
-type Relation = (Plan, Scope);
+pub(super) type Relation = (Plan, Scope);
 
 impl<'a> Binder<'a> {
     /// The relations of a FROM clause, crossed.
@@ -113,9 +113,13 @@ impl<'a> Binder<'a> {
                 {
                     return Ok(relation);
                 }
+                let plain = self.object_name(name)?;
+                if let Some(view) = self.catalog.view(&plain) {
+                    return self.view_in_from(view, alias.as_ref(), span);
+                }
                 let table = self.table(name)?;
                 let relation = alias.as_ref().map_or_else(|| table.name.clone(), |alias| folded(&alias.name));
-                let mut scope = Scope::of_table(table, &relation);
+                let mut scope = self.table_in_from(table, &relation);
                 self.rename(&mut scope, alias.as_ref(), span)?;
                 let types = table.columns.iter().map(|column| column.data_type.clone()).collect();
                 Ok((Plan::Scan { table: table.id, types }, scope))
@@ -182,7 +186,7 @@ impl<'a> Binder<'a> {
         Ok(Some((plan, scope)))
     }
 
-    fn derived(
+    pub(super) fn derived(
         &mut self,
         query: Query,
         name: String,

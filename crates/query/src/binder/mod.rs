@@ -13,6 +13,7 @@ mod dml;
 mod explain;
 mod expression;
 mod from;
+mod live_view;
 mod operator;
 mod query;
 mod recursive;
@@ -23,7 +24,9 @@ mod subquery;
 mod types;
 mod window;
 
-use deltaic_types::{Catalog, DataType, TableSchema, limits};
+use std::collections::BTreeMap;
+
+use deltaic_types::{Catalog, DataType, TableId, TableSchema, limits};
 use sqlparser::{
     ast::{self, Ident, ObjectName, ObjectNamePart, Spanned},
     tokenizer::Span,
@@ -93,6 +96,9 @@ struct Binder<'a> {
     open: Vec<recursive::Open>,
     depth: usize,
     inlined: usize,
+    reads: live_view::Reads,
+    /// In the text of a view: how many columns of each table it sees.
+    seen: Option<&'a BTreeMap<TableId, usize>>,
 }
 
 impl<'a> Binder<'a> {
@@ -111,6 +117,8 @@ impl<'a> Binder<'a> {
             open: Vec::new(),
             depth: 0,
             inlined: 0,
+            reads: live_view::Reads::default(),
+            seen: None,
         }
     }
 
@@ -140,6 +148,9 @@ impl<'a> Binder<'a> {
             ast::Statement::Update(update) => Statement::Update(self.update(update)?),
             ast::Statement::Delete(delete) => Statement::Delete(self.delete(delete)?),
             ast::Statement::CreateTable(create) => Statement::CreateTable(self.create_table(create)?),
+            ast::Statement::CreateView(create) => {
+                Statement::CreateLiveView(self.create_live_view(create)?.map(Box::new))
+            }
             ast::Statement::AlterTable(alter) => Statement::AddColumn(self.alter_table(alter)?),
             ast::Statement::CreateIndex(create) => Statement::CreateIndex(self.create_index(create)?),
             ast::Statement::Drop { object_type, if_exists, names, cascade, .. } => {
@@ -222,11 +233,15 @@ impl<'a> Binder<'a> {
 
     fn table(&self, name: &ObjectName) -> Result<&'a TableSchema, SqlError> {
         let plain = self.object_name(name)?;
+        if self.catalog.view(&plain).is_some() {
+            return Err(SqlError::NotATable { name: plain, position: self.at(name.span()) });
+        }
         self.catalog.table(&plain).ok_or_else(|| self.undefined_table(plain, name.span()))
     }
 
     fn undefined_table(&self, name: String, span: Span) -> SqlError {
-        let nearest = nearest(&name, self.catalog.tables().map(|table| table.name.as_str()));
+        let tables = self.catalog.tables().map(|table| table.name.as_str());
+        let nearest = nearest(&name, tables.chain(self.catalog.views().map(|view| view.name.as_str())));
         SqlError::UndefinedTable { name, nearest, position: self.at(span) }
     }
 

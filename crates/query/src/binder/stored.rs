@@ -71,7 +71,7 @@ pub(super) fn check_expr(
 
 impl Binder<'_> {
     /// What is stored has nobody to give it parameters.
-    fn refuse_parameters(&self, place: &str) -> Result<(), SqlError> {
+    pub(super) fn refuse_parameters(&self, place: &str) -> Result<(), SqlError> {
         match self.parameters.iter().flatten().next() {
             None => Ok(()),
             Some((_, span)) => {
