@@ -78,7 +78,7 @@ enum Command {
     },
     /// Show a query's result and keep it up to date
     Watch {
-        /// The query
+        /// The query, or the name of a table or live view
         query: String,
         /// The values of $1, $2, … as JSON
         #[arg(long = "param")]

@@ -5,6 +5,7 @@
 //! for other programs to read, and the end of the stream is the end.
 
 use std::{
+    borrow::Cow,
     io::{BufRead, IsTerminal, Write},
     sync::mpsc::{self, Sender},
     thread,
@@ -35,8 +36,17 @@ enum Happening {
     Resized,
 }
 
+/// What is watched under one word: all of a table or a live view.
+fn query_of(text: &str) -> Cow<'_, str> {
+    let word = text.trim();
+    let is_name = word.starts_with('"') && word.ends_with('"') && word.matches('"').count() == 2
+        || !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if is_name { Cow::Owned(format!("SELECT * FROM {word}")) } else { Cow::Borrowed(text) }
+}
+
 /// Shows a query's result until the server ends it.
 pub(crate) fn run(query: &str, params: &[String], url: &str) -> Result<()> {
+    let query = &*query_of(query);
     let params: Result<Vec<Json>, _> = params.iter().map(|text| serde_json::from_str(text)).collect();
     let params = Json::Array(params.context("a parameter is JSON: 7, \"text\", null")?);
     let client = Client::new(url);
@@ -180,5 +190,23 @@ impl Screen<'_> {
         }
         queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
         Ok(out.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::query_of;
+
+    #[test]
+    fn one_word_is_a_name() {
+        for (text, query) in [
+            ("score", "SELECT * FROM score"),
+            (" \"Odd name\" ", "SELECT * FROM \"Odd name\""),
+            ("SELECT 1", "SELECT 1"),
+            ("\"a\" \"b\"", "\"a\" \"b\""),
+            ("", ""),
+        ] {
+            assert_eq!(query_of(text), query);
+        }
     }
 }

@@ -80,6 +80,9 @@ pub struct ViewStatus {
     pub sql: String,
     /// Its parameters, constants of the query included.
     pub parameters: Vec<Json>,
+    /// The names of the live views whose rows it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     /// How many subscriptions it has.
     pub subscribers: u64,
     /// How many rows its result has.

@@ -6,6 +6,7 @@ import { Circuit } from "./circuit.js";
 /** A live query's numbers as words, so that the row reads without a legend. */
 function viewFacts(view) {
   const facts = [
+    ...(view.names ?? []).map((name) => `live view ${name}`),
     plural(view.subscribers, "subscriber"),
     plural(view.rows, "row"),
     bytes(view.bytes),

@@ -50,6 +50,7 @@ pub(crate) fn status(
             id: view.id.0,
             sql: view.sql,
             parameters: encode_row(&view.parameters, &types),
+            names: view.names,
             subscribers: view.subscribers as u64,
             rows: view.rows as u64,
             bytes: view.bytes as u64,
