@@ -26,6 +26,7 @@ use crate::{
     recurse::Recursion,
     relation::{Relation, RelationId, Relations},
     set_operation::Sides,
+    temporal::Upcoming,
     zset::{Batch, ErrorRow, Errors, Weight, ZSet},
 };
 
@@ -39,6 +40,8 @@ pub struct Graph {
     /// Rows that steps read and gave out.
     rows: u64,
     budget: Budget,
+    /// The nodes that the clock moves.
+    temporal: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +72,7 @@ enum State {
     TopK(Index),
     Recurse(Recursion),
     Window(Index),
+    Temporal(Upcoming),
 }
 
 impl State {
@@ -84,6 +88,7 @@ impl State {
             Operator::TopK(top_k) => Self::TopK(top_k.state()),
             Operator::Recurse(_) => Self::Recurse(Recursion::default()),
             Operator::Window(window) => Self::Window(window.state()),
+            Operator::Temporal(_) => Self::Temporal(Upcoming::default()),
             _ => Self::None,
         }
     }
@@ -191,6 +196,9 @@ impl Graph {
             }
         }
         let state = State::of(&operator);
+        if let Operator::Temporal(_) = operator {
+            self.temporal.insert(id);
+        }
         self.by_operator.insert(operator.clone(), id);
         let node = Node {
             operator,
@@ -239,6 +247,7 @@ impl Graph {
         let mut idle = vec![id];
         while let Some(id) = idle.pop() {
             let Some(node) = self.nodes.remove(&id) else { continue };
+            self.temporal.remove(&id);
             self.by_operator.remove(&node.operator);
             for input in node.operator.inputs().into_iter().collect::<BTreeSet<_>>() {
                 let node = self.node_mut(input);
@@ -249,6 +258,20 @@ impl Graph {
                 }
             }
         }
+    }
+
+    /// Whether a node depends on the clock. O(1).
+    pub fn has_clock(&self) -> bool {
+        !self.temporal.is_empty()
+    }
+
+    /// The next time at which the clock changes what a node gives out, in microseconds. O(nodes that it moves).
+    pub fn next_change(&self) -> Option<i64> {
+        let upcoming = self.temporal.iter().filter_map(|id| match &self.nodes[id].state {
+            State::Temporal(upcoming) => upcoming.next(),
+            _ => None,
+        });
+        upcoming.min()
     }
 
     /// The index probes that its joins have made.
@@ -367,6 +390,11 @@ impl Graph {
                     let (base, step) = (contents(self, spec.base), contents(self, spec.step));
                     self.recurse(spec, recursion, (&base, &step), relations, &[]).errors
                 }
+                (Operator::Temporal(spec), State::Temporal(upcoming)) => {
+                    let output;
+                    (*upcoming, output) = spec.hydrate(&contents(self, spec.input), clock_of(relations));
+                    output.errors
+                }
                 (Operator::Window(spec), State::Window(index)) => {
                     let batch = contents(self, spec.input);
                     *index = Index::of(index.key().to_vec(), batch.rows);
@@ -452,6 +480,9 @@ impl Graph {
             }
             (Operator::Window(spec), State::Window(index)) => {
                 Batch { errors: node.errors.to_vec(), ..spec.contents(index) }
+            }
+            (Operator::Temporal(spec), _) => {
+                spec.contents(&self.contents(spec.input, relations), clock_of(relations))
             }
             _ => unreachable!("invariant: a node's state is its operator's"),
         }
@@ -605,8 +636,10 @@ impl Graph {
             | Operator::Distinct { .. }
             | Operator::SetOperation(_)
             | Operator::TopK(_)
-            | Operator::Window(_) => {
-                return (self.run_stateful(id, deltas, arranged), rows_in);
+            | Operator::Window(_)
+            | Operator::Temporal(_) => {
+                let clock = (before, after);
+                return (self.run_stateful(id, deltas, clock, arranged), rows_in);
             }
         };
         let made = self.probes.get() - probes;
@@ -618,6 +651,7 @@ impl Graph {
         &mut self,
         id: NodeId,
         deltas: &BTreeMap<NodeId, Batch>,
+        (before, after): (&Relations, &Relations),
         arranged: &mut Vec<NodeId>,
     ) -> Batch {
         let node = self.nodes.get_mut(&id).expect("invariant: a pending node is there");
@@ -646,6 +680,10 @@ impl Graph {
             }
             (Operator::TopK(spec), State::TopK(index)) => spec.step(index, delta(&spec.input)),
             (Operator::Window(spec), State::Window(index)) => spec.step(index, delta(&spec.input)),
+            (Operator::Temporal(spec), State::Temporal(upcoming)) => {
+                let clock = (clock_of(before), clock_of(after));
+                spec.step(upcoming, deltas.get(&spec.input), clock).consolidated()
+            }
             _ => unreachable!("invariant: a node's state is its operator's"),
         };
         node.errors.add(&output.errors);
@@ -728,8 +766,13 @@ impl Node {
             State::Sides(sides) => (sides.len(), sides.heap_bytes()),
             State::Distinct(index) | State::TopK(index) | State::Window(index) => of_index(index),
             State::Recurse(recursion) => recursion.size(),
+            State::Temporal(upcoming) => upcoming.size(),
         }
     }
+}
+
+fn clock_of(relations: &Relations) -> i64 {
+    relations.clock().expect("invariant: where a node depends on the clock there is one")
 }
 
 /// `distinct^Δ`: a row comes when its weight rises above zero and goes when it falls back.

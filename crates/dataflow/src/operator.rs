@@ -16,6 +16,7 @@ use crate::{
     recurse::Recurse,
     relation::RelationId,
     set_operation::{SetKind, SetOperation},
+    temporal::Temporal,
     top_k::TopK,
     window::Window,
 };
@@ -63,6 +64,8 @@ pub enum Operator {
     TopK(TopK),
     /// Window functions over partitions in an order.
     Window(Window),
+    /// Rows with the truth of conditions that depend on the time.
+    Temporal(Temporal),
     /// The relation of a recursion as its step reads it. The text is all of the recursion, so that two recursions
     /// are never one because their steps begin alike.
     Feedback(Arc<str>),
@@ -89,6 +92,7 @@ impl Operator {
             Self::SetOperation(operation) => vec![operation.left, operation.right],
             Self::TopK(top_k) => vec![top_k.input],
             Self::Window(window) => vec![window.input],
+            Self::Temporal(temporal) => vec![temporal.input, temporal.clock],
         }
     }
 
@@ -97,6 +101,7 @@ impl Operator {
         match self {
             Self::Input(RelationId::Table(_)) => "table",
             Self::Input(RelationId::Parameters(_)) => "parameters",
+            Self::Input(RelationId::Clock) => "clock",
             Self::Constant(_) => "constant",
             Self::Map(map) if map.project.is_none() => "filter",
             Self::Map(map) if map.filter.is_empty() => "project",
@@ -125,6 +130,7 @@ impl Operator {
             Self::Recurse(recurse) if recurse.all => "recurse all",
             Self::Recurse(_) => "recurse",
             Self::Window(_) => "window",
+            Self::Temporal(_) => "temporal",
         }
     }
 }

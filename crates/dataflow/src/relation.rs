@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use deltaic_types::{Row, TableId, Value};
 
-use crate::index::{Index, KeyColumn};
+use crate::{
+    index::{Index, KeyColumn},
+    zset::ZSet,
+};
 
 /// The name of a base relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +19,8 @@ pub enum RelationId {
     Table(TableId),
     /// The live parameter tuples of a template.
     Parameters(u64),
+    /// The time: one row, whose column is a timestamp.
+    Clock,
 }
 
 /// The rows of a table or of a parameter relation, with their indexes.
@@ -112,6 +117,16 @@ fn ascending(columns: &[usize]) -> Vec<KeyColumn> {
     columns.iter().map(|&column| KeyColumn::ascending(column)).collect()
 }
 
+/// The clock's row at a time.
+pub(crate) fn clock_row(micros: i64) -> Row {
+    Row::from_iter([Value::Timestamp(micros)])
+}
+
+/// The change of the clock's relation.
+pub fn clock_change(before: i64, after: i64) -> ZSet {
+    ZSet::from_iter([(clock_row(before), -1), (clock_row(after), 1)]).consolidated()
+}
+
 /// All base relations. Cloning is a snapshot and costs a handle a relation.
 #[derive(Debug, Clone, Default)]
 pub struct Relations(BTreeMap<RelationId, Arc<Relation>>);
@@ -130,6 +145,17 @@ impl Relations {
     /// Keeps the relations for which `keep` says yes.
     pub fn retain(&mut self, mut keep: impl FnMut(RelationId) -> bool) {
         self.0.retain(|id, _| keep(*id));
+    }
+
+    /// Sets the clock, in microseconds since 1970.
+    pub fn set_clock(&mut self, micros: i64) {
+        self.put(RelationId::Clock, Relation::of(&[0], [clock_row(micros)]));
+    }
+
+    /// What the clock shows, where there is one.
+    pub fn clock(&self) -> Option<i64> {
+        let row = self.get(RelationId::Clock)?.primary.iter().next()?.0;
+        if let Value::Timestamp(micros) = row[0] { Some(micros) } else { None }
     }
 
     /// A relation.

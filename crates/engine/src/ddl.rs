@@ -2,7 +2,9 @@
 
 use deltaic_query::{
     evaluate,
+    plan::Query,
     statement::{AddColumn, CreateIndex, CreateLiveView},
+    template::bind_time,
 };
 use deltaic_types::{Row, TableId};
 
@@ -45,7 +47,9 @@ pub(crate) fn create_live_view(
     transaction: &mut Transaction<'_>,
     create: &CreateLiveView,
 ) -> Result<(), RequestError> {
-    read::rows(&create.query, transaction)?;
+    // It is asked once, as of now.
+    let plan = bind_time(&create.query.plan, transaction.now.0);
+    read::rows(&Query { plan, ..create.query.clone() }, transaction)?;
     transaction.define_view(create.view.clone())
 }
 

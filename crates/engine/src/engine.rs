@@ -7,16 +7,16 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use deltaic_causality::HybridLogicalClock;
+use deltaic_causality::{HybridLogicalClock, HybridTime};
 use deltaic_dataflow::{Breaker, Description};
 use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
     admission::{self, Verdict},
-    effects::{Effects, Outcome, Reply},
+    effects::{Effects, Message, Outcome, Reply},
     error::RequestError,
-    input::{Input, Now, Request},
+    input::{Input, Now, Request, Subscribe},
     label::Labels,
     merge::merge,
     tables::{Tables, Writes},
@@ -26,6 +26,17 @@ use crate::{
 
 /// How far the clock may lie behind what was committed before admission stops: a minute.
 const CLOCK_SKEW_MILLIS: u64 = 60_000;
+
+/// The least time between two commits of the clock alone: rows that leave within it leave together.
+const TICK_MICROS: i64 = 50_000;
+
+/// How long to wait when such a commit could not be made.
+const TICK_FAILED_MICROS: i64 = 1_000_000;
+
+/// The time of a commit as the clock of live queries shows it.
+fn micros(time: HybridTime) -> Now {
+    Now(i64::try_from(time.millis()).unwrap_or(i64::MAX / 1000) * 1000)
+}
 
 /// A live-data engine without clock, thread, socket or file.
 #[derive(Debug)]
@@ -37,6 +48,12 @@ pub struct Engine {
     tables: Tables,
     views: Views,
     in_flight: Option<InFlight>,
+    /// The time of the last commit.
+    time: HybridTime,
+    /// Before this time no commit is made for the clock alone.
+    rest_until: Now,
+    /// A subscription that waits for the clock's commit.
+    late: Option<Subscribe>,
 }
 
 /// A batch whose append was asked for.
@@ -52,6 +69,7 @@ struct InFlight {
 #[derive(Debug)]
 struct Prepared {
     lsn: Lsn,
+    time: HybridTime,
     touched: Vec<(TableId, Row)>,
     after: Tables,
 }
@@ -115,9 +133,10 @@ impl Engine {
         clock.observe(time);
         let mut tables = Tables::load(catalog, store)?;
         let mut views = Views::default();
-        let place = Place { store, database: identity.database, lsn };
+        let place = Place { store, database: identity.database, lsn, time: micros(time) };
         views.keep_named(&mut tables, &place, Now(0));
-        Ok(Self { identity, lsn, seq, clock, tables, views, in_flight: None })
+        let (rest_until, late) = (Now(0), None);
+        Ok(Self { identity, lsn, seq, clock, tables, views, in_flight: None, time, rest_until, late })
     }
 
     /// Sets when results are computed anew and not advanced row by row. Changes no result.
@@ -146,11 +165,7 @@ impl Engine {
         let mut effects = match input {
             Input::Requests(requests) => self.admit(now, &requests, store),
             Input::Appended(outcome) => self.appended(now, outcome, store),
-            Input::Subscribe(subscribe) => {
-                let place = Place { store, database: self.identity.database, lsn: self.lsn };
-                let send = self.views.subscribe(&subscribe, &mut self.tables, &place);
-                Effects { send, ..Effects::default() }
-            }
+            Input::Subscribe(subscribe) => self.subscribe(now, subscribe, store),
             Input::Unsubscribe { client, subscription } => {
                 self.views.unsubscribe((client, subscription), now);
                 Effects::default()
@@ -159,13 +174,57 @@ impl Engine {
                 self.views.disconnect(client, now);
                 Effects::default()
             }
-            Input::Wake => Effects::default(),
+            Input::Wake => Effects { append: self.tick(now), ..Effects::default() },
         };
         if self.in_flight.is_none() {
             self.views.expire(now, &mut self.tables);
         }
-        effects.wake_at = self.views.wake_at();
+        let wakes = [self.views.wake_at(), self.ticks_at()];
+        effects.wake_at = wakes.into_iter().flatten().min();
         effects
+    }
+
+    /// When the clock is to have a commit of its own: when it changes a result, to the millisecond, which is what
+    /// commits count, and not at once again.
+    fn ticks_at(&self) -> Option<Now> {
+        let change = self.views.next_change()?;
+        Some(self.rest_until.max(Now(change.0.div_euclid(1000).saturating_add(1).saturating_mul(1000))))
+    }
+
+    /// A commit of the clock alone, if time has changed a result since the last commit.
+    fn tick(&mut self, now: Now) -> Vec<Commit> {
+        if self.ticks_at().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        // A clock that stands behind what was committed moves nothing; it is asked again in a while.
+        self.rest_until = Now(now.0.saturating_add(TICK_FAILED_MICROS));
+        let millis = u64::try_from(now.0 / 1000).unwrap_or(0);
+        let Ok(time) = self.clock.tick(millis) else { return Vec::new() };
+        self.rest_until = Now(now.0.saturating_add(TICK_MICROS));
+        let (lsn, seq) = (self.lsn.next(), self.seq);
+        let prepared = Prepared { lsn, time, touched: Vec::new(), after: self.tables.clone() };
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies: Vec::new(), lsn, seq });
+        vec![Commit { lsn, time, seq, changes: Vec::new() }]
+    }
+
+    /// Opens a view and tells its result. Where time has changed it since the last commit, the clock's commit comes first.
+    fn subscribe(&mut self, now: Now, subscribe: Subscribe, store: &dyn Store) -> Effects {
+        let place = self.place(store);
+        let opened = self.views.open(&subscribe, &mut self.tables, &place);
+        if opened.is_ok() {
+            self.rest_until = self.rest_until.min(now);
+            let append = self.tick(now);
+            if !append.is_empty() {
+                self.late = Some(subscribe);
+                return Effects { append, ..Effects::default() };
+            }
+        }
+        Effects { send: self.views.subscribe(&subscribe, opened, &place), ..Effects::default() }
+    }
+
+    fn place<'a>(&self, store: &'a dyn Store) -> Place<'a> {
+        let (database, lsn, time) = (self.identity.database, self.lsn, micros(self.time));
+        Place { store, database, lsn, time }
     }
 
     /// Admits requests, each on the state with the writes of those before it.
@@ -215,7 +274,7 @@ impl Engine {
         } else if verdict == Verdict::Commit {
             let lsn = batch.lsn.next();
             let touched = writes.keys().cloned().collect();
-            batch.prepared.push(Prepared { lsn, touched, after: tables.clone() });
+            batch.prepared.push(Prepared { lsn, time, touched, after: tables.clone() });
             batch.commits.push(Commit { lsn, time, seq, changes });
             batch.writes.extend(writes);
             batch.tables = tables;
@@ -239,7 +298,8 @@ impl Engine {
                 result: reply.result.and(Err(RequestError::Storage(Arc::clone(&error)))),
             };
             let replies = in_flight.replies.into_iter().map(refuse).collect();
-            return Effects { replies, ..Effects::default() };
+            self.rest_until = Now(now.0.saturating_add(TICK_FAILED_MICROS));
+            return Effects { replies, send: self.told_late(store), ..Effects::default() };
         }
         let mut send = Vec::new();
         let mut is_defined = false;
@@ -248,7 +308,9 @@ impl Engine {
             self.lsn = prepared.lsn;
             send.extend(self.views.drop_tables(&mut self.tables, &prepared.after));
             self.views.retain_parameters(&mut prepared.after);
-            let changes = merge(&self.tables, &prepared.after, &prepared.touched);
+            let mut changes = merge(&self.tables, &prepared.after, &prepared.touched);
+            self.time = prepared.time;
+            self.views.move_clock(&self.tables, &mut prepared.after, micros(self.time), &mut changes);
             let (before, after) = (&self.tables, &prepared.after);
             send.extend(self.views.advance(before, after, changes, self.identity.database, self.lsn));
             is_defined |= !self.tables.has_catalog_of(&prepared.after);
@@ -257,12 +319,21 @@ impl Engine {
         }
         if is_defined {
             // Only now: the tables of a commit that follows know nothing of what is brought into memory here.
-            let place = Place { store, database: self.identity.database, lsn: self.lsn };
+            let place = self.place(store);
             self.views.keep_named(&mut self.tables, &place, now);
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         self.seq = in_flight.seq;
+        send.extend(self.told_late(store));
         Effects { replies: in_flight.replies, send, ..Effects::default() }
+    }
+
+    /// The first message of a subscription that waited for the clock.
+    fn told_late(&mut self, store: &dyn Store) -> Vec<Message> {
+        let Some(subscribe) = self.late.take() else { return Vec::new() };
+        let place = self.place(store);
+        let opened = self.views.open(&subscribe, &mut self.tables, &place);
+        self.views.subscribe(&subscribe, opened, &place)
     }
 
     /// What the engine holds.

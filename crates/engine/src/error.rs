@@ -225,6 +225,7 @@ impl RequestError {
             Self::Lower(LowerError::NegativeLimit { clause: "OFFSET" }) => "2201X",
             Self::Lower(LowerError::NegativeLimit { .. }) => "2201W",
             Self::Lower(LowerError::TooManyJoins { .. }) => "54001",
+            Self::Lower(LowerError::MovingTime) => "0A000",
             Self::Lower(LowerError::Evaluation(error)) | Self::Evaluation(error) => error.sqlstate(),
             Self::Lower(_) => "0A000",
             Self::Constraint(error) => error.sqlstate(),

@@ -100,6 +100,13 @@ impl<'a> Labels<'a> {
                 self.tables.hot_columns(*id).iter().map(name).collect()
             }
             Operator::Input(RelationId::Parameters(_)) | Operator::Constant(_) => Vec::new(),
+            Operator::Input(RelationId::Clock) => vec!["now".to_owned()],
+            Operator::Temporal(temporal) => {
+                let conditions =
+                    temporal.conditions.iter().map(|found| &found.condition).cloned().collect::<Vec<_>>();
+                let conditions = self.expressions(&conditions, &[temporal.input, temporal.clock]);
+                self.columns_of(temporal.input).iter().cloned().chain(conditions).collect()
+            }
             Operator::Map(map) => match &map.project {
                 Some(project) => self.expressions(project, &[map.input]),
                 None => self.columns_of(map.input).to_vec(),
@@ -193,6 +200,12 @@ impl<'a> Labels<'a> {
                     let keys = self.expressions(&aggregate.key, &[aggregate.input]);
                     let _ = write!(text, " by ({})", keys.join(", "));
                 }
+            }
+            Operator::Temporal(temporal) => {
+                let conditions: Vec<Scalar> =
+                    temporal.conditions.iter().map(|found| found.condition.clone()).collect();
+                let conditions = self.expressions(&conditions, &[temporal.input, temporal.clock]);
+                let _ = write!(text, " {}", conditions.join(", "));
             }
             Operator::TopK(top_k) => text += &self.window(top_k),
             Operator::Window(window) => {

@@ -15,7 +15,7 @@ use std::{
 
 use deltaic_dataflow::{
     Advance, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId,
-    Relations, Weight, ZSet,
+    Relations, Weight, ZSet, clock_change,
 };
 use deltaic_query::{
     lower::{Circuit, lower},
@@ -171,6 +171,8 @@ pub(crate) struct Place<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) database: DatabaseId,
     pub(crate) lsn: Lsn,
+    /// The time of the last commit.
+    pub(crate) time: Now,
 }
 
 /// What a view is, for people to read.
@@ -199,29 +201,31 @@ pub struct ViewStatus {
 }
 
 impl Views {
-    /// Subscribes, and gives the first message: a snapshot, what is missing since the cookie, or an error.
+    /// The first message of a subscription to a view that was just opened: a snapshot, or what is missing since the
+    /// cookie; or why there is none.
     pub(crate) fn subscribe(
         &mut self,
         subscribe: &Subscribe,
-        tables: &mut Tables,
+        opened: Result<ViewId, RequestError>,
         place: &Place<'_>,
     ) -> Vec<Message> {
-        let result = self.open(subscribe, tables, place).map(|view| {
-            let id = (subscribe.client, subscribe.subscription);
-            self.subscriptions.insert(id, view);
-            self.first(view, id, (subscribe.resume, subscribe.life), place)
-        });
-        result.unwrap_or_else(|error| {
-            vec![Message {
+        match opened {
+            Ok(view) => {
+                let id = (subscribe.client, subscribe.subscription);
+                self.subscriptions.insert(id, view);
+                self.first(view, id, (subscribe.resume, subscribe.life), place)
+            }
+            Err(error) => vec![Message {
                 client: subscribe.client,
                 subscription: subscribe.subscription,
                 view: None,
                 news: News::Error { error: Arc::new(error), cookie: None },
-            }]
-        })
+            }],
+        }
     }
 
-    fn open(
+    /// The view of a subscription to come.
+    pub(crate) fn open(
         &mut self,
         subscribe: &Subscribe,
         tables: &mut Tables,
@@ -296,6 +300,9 @@ impl Views {
         let circuit =
             lower(&query, parameters, &mut self.graph, tables).inspect_err(|_| self.graph.collect())?;
         self.next += 1;
+        if self.graph.has_clock() && tables.relations.clock().is_none_or(|clock| clock < place.time.0) {
+            tables.relations.set_clock(place.time.0);
+        }
         if parameters.is_some() {
             let places: Vec<usize> = (0..tuple.len()).collect();
             tables.relations.put(relation, Relation::new(&places));
@@ -465,6 +472,25 @@ impl Views {
             rows.extend(std::iter::repeat_n(row, weight as usize));
         }
         Snapshot { columns: view.columns.clone(), order: view.order.clone(), rows, cookie }
+    }
+
+    /// The next time at which the clock changes a result.
+    pub(crate) fn next_change(&self) -> Option<Now> {
+        self.graph.next_change().map(Now)
+    }
+
+    /// Moves the clock to the time of a commit, where a result depends on it.
+    pub(crate) fn move_clock(
+        &self,
+        before: &Tables,
+        after: &mut Tables,
+        time: Now,
+        changes: &mut BTreeMap<RelationId, ZSet>,
+    ) {
+        if let (true, Some(clock)) = (self.graph.has_clock(), before.relations.clock()) {
+            after.relations.set_clock(time.0);
+            changes.insert(RelationId::Clock, clock_change(clock, time.0));
+        }
     }
 
     /// Advances all circuits over a commit, and gives the news of the results that it changed.
@@ -728,7 +754,7 @@ impl Views {
     /// Drops the parameter relations of templates that have gone since a snapshot was taken.
     pub(crate) fn retain_parameters(&self, tables: &mut Tables) {
         tables.relations.retain(|relation| match relation {
-            RelationId::Table(_) => true,
+            RelationId::Table(_) | RelationId::Clock => true,
             RelationId::Parameters(template) => self.templates.contains_key(&template),
         });
     }

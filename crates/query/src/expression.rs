@@ -28,6 +28,8 @@ pub enum ExprKind {
     Outer(usize),
     /// A constant.
     Literal(Value),
+    /// The time, a timestamptz: in a live query, whose results it moves. One that is asked once has a literal.
+    Now,
     /// Three-valued AND of two or more conditions, evaluated in order up to the first FALSE.
     And(Vec<Expr>),
     /// Three-valued OR of two or more conditions, evaluated in order up to the first TRUE.
@@ -140,9 +142,11 @@ impl Expr {
     /// The direct operands.
     pub fn operands(&self) -> Vec<&Self> {
         match &self.kind {
-            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Literal(_) => {
-                Vec::new()
-            }
+            ExprKind::Column(_)
+            | ExprKind::Parameter(_)
+            | ExprKind::Outer(_)
+            | ExprKind::Literal(_)
+            | ExprKind::Now => Vec::new(),
             ExprKind::Subquery(subquery) => subquery.operands().collect(),
             ExprKind::And(list) | ExprKind::Or(list) | ExprKind::Coalesce(list) | ExprKind::Call(_, list) => {
                 list.iter().collect()
@@ -164,7 +168,11 @@ impl Expr {
     pub fn map_leaves(&self, leaf: &mut dyn FnMut(&Self) -> Option<Self>) -> Self {
         let mut each = |list: &[Self]| list.iter().map(|item| item.map_leaves(leaf)).collect::<Vec<_>>();
         let kind = match &self.kind {
-            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Literal(_) => {
+            ExprKind::Column(_)
+            | ExprKind::Parameter(_)
+            | ExprKind::Outer(_)
+            | ExprKind::Literal(_)
+            | ExprKind::Now => {
                 return leaf(self).unwrap_or_else(|| self.clone());
             }
             ExprKind::And(list) => ExprKind::And(each(list)),
@@ -199,9 +207,11 @@ impl Expr {
     pub fn try_map_operands<E>(&self, map: &mut dyn FnMut(&Self) -> Result<Self, E>) -> Result<Self, E> {
         let mut boxed = |operand: &Self| map(operand).map(Box::new);
         let kind = match &self.kind {
-            ExprKind::Column(_) | ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Literal(_) => {
-                self.kind.clone()
-            }
+            ExprKind::Column(_)
+            | ExprKind::Parameter(_)
+            | ExprKind::Outer(_)
+            | ExprKind::Literal(_)
+            | ExprKind::Now => self.kind.clone(),
             ExprKind::Not(a) => ExprKind::Not(boxed(a)?),
             ExprKind::IsNull(a) => ExprKind::IsNull(boxed(a)?),
             ExprKind::Cast(a) => ExprKind::Cast(boxed(a)?),
@@ -260,6 +270,11 @@ impl Expr {
     /// Whether it uses an outer column.
     pub fn has_outer(&self) -> bool {
         self.any(&|kind| matches!(kind, ExprKind::Outer(_)))
+    }
+
+    /// Whether it depends on the time at which it is evaluated.
+    pub fn reads_time(&self) -> bool {
+        self.any(&|kind| matches!(kind, ExprKind::Now))
     }
 
     /// Whether there is a subquery in it.

@@ -8,11 +8,16 @@ use deltaic_types::DataType;
 
 use crate::{
     expression::{Expr, ExprKind},
+    functions::Function,
     plan::{JoinKind, Plan},
 };
 
 /// Whether the expression may give an error instead of a value.
 pub(crate) fn can_fail(expr: &Expr) -> bool {
+    // What is computed from the time and constants alone has a value in all years that a clock shows.
+    if matches!(expr.kind, ExprKind::Call(..) | ExprKind::Cast(_)) && is_of_time_alone(expr) {
+        return false;
+    }
     let here = match &expr.kind {
         ExprKind::Call(function, _) => !function.is_total(),
         ExprKind::Cast(inner) => {
@@ -23,6 +28,19 @@ pub(crate) fn can_fail(expr: &Expr) -> bool {
         _ => false,
     };
     here || expr.operands().into_iter().any(can_fail)
+}
+
+fn is_of_time_alone(expr: &Expr) -> bool {
+    expr.reads_time()
+        && match &expr.kind {
+            ExprKind::Now | ExprKind::Literal(_) => true,
+            ExprKind::Cast(_)
+            | ExprKind::Call(Function::Add | Function::Subtract | Function::DateTrunc, _) => {
+                let constant = |operand: &&Expr| matches!(operand.kind, ExprKind::Literal(_));
+                expr.operands().iter().all(|operand| constant(operand) || is_of_time_alone(operand))
+            }
+            _ => false,
+        }
 }
 
 /// Whether computing the plan may give an error beside its rows.

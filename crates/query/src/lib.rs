@@ -9,6 +9,7 @@ mod fallible;
 pub mod functions;
 mod lexical;
 pub mod lower;
+mod moving;
 pub mod optimise;
 mod parser;
 pub mod plan;

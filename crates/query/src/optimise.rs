@@ -12,13 +12,14 @@ use crate::{
     expression::{Comparison, Expr, ExprKind},
     factor::conjuncts,
     fallible::{can_fail, plain_column, plan_can_fail},
+    moving::move_time,
     plan::{AggregateCall, JoinKind, Plan, SortKey, WindowCall},
     unnest::unnest,
 };
 
 /// The plan with subqueries unnested, conditions pushed down and unused columns dropped.
 pub fn optimise(plan: Plan) -> Plan {
-    let plan = push_down(unnest(plan), Vec::new());
+    let plan = push_down(move_time(unnest(plan)), Vec::new());
     let width = plan.types().len();
     narrow(plan, &vec![true; width])
 }

@@ -352,6 +352,38 @@ impl Plan {
         }
     }
 
+    /// The plan with each input replaced by what `change` makes of it.
+    #[must_use]
+    pub fn map_inputs(self, change: &mut dyn FnMut(Self) -> Self) -> Self {
+        let mut inside = |input: Box<Self>| Box::new(change(*input));
+        match self {
+            Self::Scan { .. } | Self::Values { .. } | Self::Recurring { .. } => self,
+            Self::Filter { input, predicate } => Self::Filter { input: inside(input), predicate },
+            Self::Project { input, exprs } => Self::Project { input: inside(input), exprs },
+            Self::Join { kind, left, right, outer, on } => {
+                let (left, right) = (inside(left), inside(right));
+                Self::Join { kind, left, right, outer, on }
+            }
+            Self::Aggregate { input, keys, calls } => Self::Aggregate { input: inside(input), keys, calls },
+            Self::Distinct { input } => Self::Distinct { input: inside(input) },
+            Self::UnionAll { inputs } => Self::UnionAll { inputs: inputs.into_iter().map(change).collect() },
+            Self::Window { input, partition, order, calls } => {
+                Self::Window { input: inside(input), partition, order, calls }
+            }
+            Self::SetOperation { kind, left, right } => {
+                let (left, right) = (inside(left), inside(right));
+                Self::SetOperation { kind, left, right }
+            }
+            Self::TopK { input, partition, order, limit, offset } => {
+                Self::TopK { input: inside(input), partition, order, limit, offset }
+            }
+            Self::Recursive { base, step, all } => {
+                let (base, step) = (inside(base), inside(step));
+                Self::Recursive { base, step, all }
+            }
+        }
+    }
+
     /// The direct inputs.
     pub fn inputs(&self) -> Vec<&Self> {
         match self {

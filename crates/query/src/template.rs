@@ -142,6 +142,23 @@ pub fn bind_expression(expr: &Expr, values: &[Value]) -> Expr {
     })
 }
 
+/// The plan with a constant in place of the time, in microseconds since 1970.
+#[must_use]
+pub fn bind_time(plan: &Plan, micros: i64) -> Plan {
+    map_expressions(plan, &|expr| time_bound(expr, micros))
+}
+
+fn time_bound(expr: &Expr, micros: i64) -> Expr {
+    let bound = expr.map_leaves(&mut |leaf| {
+        let now = || Expr::literal(Value::Timestamp(micros), leaf.data_type.clone());
+        matches!(leaf.kind, ExprKind::Now).then(now)
+    });
+    bound.map_subqueries(&mut |subquery, data_type| {
+        let subquery = Subquery { plan: bind_time(&subquery.plan, micros), ..subquery.clone() };
+        Expr::new(ExprKind::Subquery(Box::new(subquery)), data_type.clone())
+    })
+}
+
 /// Refuses values of parameters that LIMIT and OFFSET cannot have.
 pub fn check_row_counts(plan: &Plan, values: &[Value]) -> Result<(), LowerError> {
     if let Plan::TopK { limit, offset, .. } = plan {

@@ -114,6 +114,7 @@ impl Driver {
 
     /// Works until it is told to stop; what was asked before that is done first.
     pub(crate) fn run(mut self) -> Result<(), DriverError> {
+        self.wake()?;
         loop {
             let first = match self.wake_at {
                 None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -128,13 +129,42 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let effects = self.step(Input::Wake);
-                    self.deliver(&effects.send, &BTreeMap::new());
-                }
+                Err(RecvTimeoutError::Timeout) => self.wake()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+    }
+
+    fn wake(&mut self) -> Result<(), DriverError> {
+        let effects = self.step(Input::Wake);
+        let effects = self.append(effects)?;
+        self.deliver(&effects.send, &BTreeMap::new());
+        Ok(())
+    }
+
+    /// Appends what a step asks for; what the engine does then.
+    fn append(&mut self, effects: Effects) -> Result<Effects, DriverError> {
+        if effects.append.is_empty() {
+            return Ok(effects);
+        }
+        let start = instant();
+        let store = self.store.as_mut().expect("invariant: the store is open between batches");
+        let outcome = store.append(&effects.append).map_err(Arc::new);
+        self.metrics.append.record(start.elapsed());
+        let mut reopen = false;
+        match &outcome {
+            Ok(()) => self.metrics.committed(effects.append.len()),
+            Err(error) => match **error {
+                StorageError::DiskFull { .. } => reopen = true,
+                StorageError::CommitTooLarge { .. } => {}
+                _ => return Err(DriverError::Storage(Arc::clone(error))),
+            },
+        }
+        let effects = self.step(Input::Appended(outcome));
+        if reopen {
+            self.reopen()?;
+        }
+        Ok(effects)
     }
 
     /// Does what has queued up, requests first: they share one append. True after the end.
@@ -165,7 +195,7 @@ impl Driver {
         drop(permits);
         let mut stop = false;
         for command in others {
-            stop |= self.other(command);
+            stop |= self.other(command)?;
         }
         Ok(stop)
     }
@@ -175,23 +205,8 @@ impl Driver {
         requests: Vec<Request>,
         mut waiting: BTreeMap<RequestId, Waiting>,
     ) -> Result<(), DriverError> {
-        let mut effects = self.step(Input::Requests(requests));
-        let mut reopen = false;
-        if !effects.append.is_empty() {
-            let start = instant();
-            let store = self.store.as_mut().expect("invariant: the store is open between batches");
-            let outcome = store.append(&effects.append).map_err(Arc::new);
-            self.metrics.append.record(start.elapsed());
-            match &outcome {
-                Ok(()) => self.metrics.committed(effects.append.len()),
-                Err(error) => match **error {
-                    StorageError::DiskFull { .. } => reopen = true,
-                    StorageError::CommitTooLarge { .. } => {}
-                    _ => return Err(DriverError::Storage(Arc::clone(error))),
-                },
-            }
-            effects = self.step(Input::Appended(outcome));
-        }
+        let effects = self.step(Input::Requests(requests));
+        let effects = self.append(effects)?;
         // A commit's news are as old as the first request that saw it.
         let mut arrivals: BTreeMap<Lsn, Instant> = BTreeMap::new();
         let mut replies: Vec<(SqlReply, Result<Outcome, RequestError>)> = Vec::new();
@@ -208,7 +223,7 @@ impl Driver {
             // Whoever asked may have gone.
             let _ = reply.send(result);
         }
-        if reopen { self.reopen() } else { Ok(()) }
+        Ok(())
     }
 
     /// Opens the store anew. What the engine has in memory is what is durable: nothing of the append is there.
@@ -219,7 +234,7 @@ impl Driver {
     }
 
     /// Does what is no request. True for the end.
-    fn other(&mut self, command: Command) -> bool {
+    fn other(&mut self, command: Command) -> Result<bool, DriverError> {
         match command {
             Command::Sql { .. } => unreachable!("invariant: requests are taken out before"),
             Command::Connect { client, wire, mailbox } => {
@@ -227,7 +242,7 @@ impl Driver {
                 self.metrics.set_clients(self.clients.len());
             }
             Command::Subscribe { subscribe, reply } => {
-                let effects = self.subscribe(subscribe);
+                let effects = self.subscribe(subscribe)?;
                 self.subscribed(&effects, reply);
             }
             Command::Unsubscribe { client, subscription } => {
@@ -245,23 +260,25 @@ impl Driver {
             Command::Circuit(view, reply) => {
                 let _ = reply.send(status::circuit(&self.engine, view));
             }
-            Command::Stop => return true,
+            Command::Stop => return Ok(true),
         }
-        false
+        Ok(false)
     }
 
     /// Subscribes; where catching up takes more than a client may let pile up, the whole result is sent instead.
-    fn subscribe(&mut self, subscribe: Subscribe) -> Effects {
+    fn subscribe(&mut self, subscribe: Subscribe) -> Result<Effects, DriverError> {
         let (client, subscription) = (subscribe.client, subscribe.subscription);
         let anew = subscribe.resume.map(|_| Subscribe { resume: None, ..subscribe.clone() });
         let effects = self.step(Input::Subscribe(subscribe));
-        let Some(anew) = anew else { return effects };
+        let effects = self.append(effects)?;
+        let Some(anew) = anew else { return Ok(effects) };
         let texts = Encoder::default().messages(Wire::Pokes, &effects.send);
         if Mailbox::has_room_for(&texts) {
-            return effects;
+            return Ok(effects);
         }
         self.step(Input::Unsubscribe { client, subscription });
-        self.step(Input::Subscribe(anew))
+        let effects = self.step(Input::Subscribe(anew));
+        self.append(effects)
     }
 
     /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own, and

@@ -63,7 +63,12 @@ impl Db {
 
     pub(crate) fn step(&mut self, input: Input) -> Effects {
         self.now += 1000;
+        let is_request = matches!(input, Input::Requests(_));
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
+        if !is_request && !effects.append.is_empty() {
+            self.store.append(&effects.append).unwrap();
+            effects = self.engine.step(Now(self.now), Input::Appended(Ok(())), &self.store);
+        }
         self.messages.append(&mut effects.send);
         effects
     }

@@ -75,7 +75,11 @@ fn a_view_means_what_it_meant_when_it_was_made() {
     db.ok("CREATE LIVE VIEW v AS SELECT *, x + y AS z FROM a, b");
     assert_eq!(one(&db.subscribe(1, "SELECT * FROM v")), "[1|2|3]");
     db.ok("ALTER TABLE a ADD COLUMN y int DEFAULT 7");
-    assert_eq!(db.rows("SELECT * FROM v"), ["1|2|3"], "a later column is not seen, nor makes a name ambiguous");
+    assert_eq!(
+        db.rows("SELECT * FROM v"),
+        ["1|2|3"],
+        "a later column is not seen, nor makes a name ambiguous"
+    );
     db.ok("INSERT INTO a VALUES (5, 6)");
     assert_eq!(db.news(), ["1: +5|2|7"]);
     let mut db = db.restart();
@@ -120,7 +124,11 @@ fn definitions_that_cannot_be_are_refused() {
         ("CREATE LIVE VIEW w AS SELECT id FROM nowhere", "42P01", "table \"nowhere\" does not exist"),
         ("CREATE LIVE VIEW w AS SELECT * FROM w", "42P01", "table \"w\" does not exist"),
         ("CREATE LIVE VIEW w AS SELECT 1 AS a, 2 AS a", "42701", "column \"a\" specified more than once"),
-        ("CREATE LIVE VIEW w (a, b) AS SELECT 1", "42P16", "invalid table definition: the view names 2 columns, its query has 1"),
+        (
+            "CREATE LIVE VIEW w (a, b) AS SELECT 1",
+            "42P16",
+            "invalid table definition: the view names 2 columns, its query has 1",
+        ),
         ("CREATE LIVE VIEW w AS SELECT 1 / (points - 3) FROM task", "22012", "division by zero"),
         ("CREATE LIVE VIEW w AS DELETE FROM task", "0A000", "not supported: this form of query"),
         ("CREATE VIEW w AS SELECT 1", "0A000", "not supported: the statement CREATE VIEW"),

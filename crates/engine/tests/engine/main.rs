@@ -24,5 +24,6 @@ mod recursion;
 mod resume;
 mod row_id;
 mod spoiled;
+mod temporal;
 mod traps;
 mod work;

@@ -1,6 +1,6 @@
 //! Calls by name: which of a function's signatures is meant, and the forms that are no functions of values.
 
-use deltaic_types::{DAY_MICROS, DataType, Value};
+use deltaic_types::{DataType, Value};
 use sqlparser::{
     ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned},
     tokenizer::Span,
@@ -9,7 +9,7 @@ use sqlparser::{
 use super::{
     Binder,
     aggregate::{AGGREGATES, aggregate_of},
-    coercion::{Context, Operand, cast_context, fold},
+    coercion::{Context, Operand, cast_context, cast_node, fold},
     expression::call_node,
     folded,
     scope::Scope,
@@ -196,12 +196,10 @@ impl<'a> Binder<'a> {
             }
             ("nullif", 2) => return self.nullif(operands, span),
             ("now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => {
-                let now = self.now(name, span)?;
-                return Ok(Expr::literal(Value::Timestamp(now), DataType::Timestamptz).into());
+                return Ok(self.time().into());
             }
             ("current_date", 0) => {
-                let days = self.now(name, span)?.div_euclid(DAY_MICROS);
-                return Ok(Expr::literal(Value::Date(days as i32), DataType::Date).into());
+                return Ok(cast_node(self.time(), &DataType::Date).into());
             }
             ("random" | "gen_random_uuid" | "uuid_generate_v4", _) => {
                 return Err(self.refuse(
@@ -324,14 +322,10 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn now(&self, name: &str, span: Span) -> Result<i64, SqlError> {
-        self.now.ok_or_else(|| {
-            self.refuse(
-                &format!("{name} in a live query: its result would change without a change of the tables"),
-                Some("Pass the time as a parameter and subscribe again when it moves."),
-                span,
-            )
-        })
+    /// The time: of the statement, or of a live query's clock.
+    fn time(&self) -> Expr {
+        let kind = self.now.map_or(ExprKind::Now, |now| ExprKind::Literal(Value::Timestamp(now)));
+        Expr::new(kind, DataType::Timestamptz)
     }
 
     /// NULLIF(a, b): NULL where they are equal, else a.

@@ -114,6 +114,7 @@ pub(super) fn fold(expr: Expr) -> Expr {
             | ExprKind::Column(_)
             | ExprKind::Parameter(_)
             | ExprKind::Outer(_)
+            | ExprKind::Now
             | ExprKind::Subquery(_)
     );
     if leaf || !expr.operands().iter().all(constant) {

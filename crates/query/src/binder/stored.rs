@@ -66,7 +66,12 @@ pub(super) fn check_expr(
         binder.without_aggregates("CHECK", |binder| binder.expr(ast, scope))
     })?;
     binder.refuse_parameters("CHECK")?;
-    binder.condition(operand, "argument of CHECK", sqlparser::ast::Spanned::span(ast))
+    let span = sqlparser::ast::Spanned::span(ast);
+    let condition = binder.condition(operand, "argument of CHECK", span)?;
+    if condition.reads_time() {
+        return Err(binder.refuse("the time in CHECK: a row that passed would fail later", None, span));
+    }
+    Ok(condition)
 }
 
 impl Binder<'_> {

@@ -21,7 +21,9 @@ pub(super) fn condition(expr: &Expr, place: Places) -> Condition {
             let (input, slot) = place(*column);
             Box::new(move |rows| Ok(rows[input][slot].as_bool()))
         }
-        ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Subquery(_) => Box::new(|_| Err(unbound())),
+        ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Now | ExprKind::Subquery(_) => {
+            Box::new(|_| Err(unbound()))
+        }
         ExprKind::And(list) => chain(list, place, false),
         ExprKind::Or(list) => chain(list, place, true),
         ExprKind::Not(operand) => {

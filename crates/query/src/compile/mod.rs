@@ -90,7 +90,7 @@ fn code(expr: &Expr, place: Places) -> Code {
             Code::Column(input, slot)
         }
         ExprKind::Literal(value) => Code::Constant(value.clone()),
-        ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Subquery(_) => {
+        ExprKind::Parameter(_) | ExprKind::Outer(_) | ExprKind::Now | ExprKind::Subquery(_) => {
             Code::computed(|_| Err(unbound()))
         }
         ExprKind::Case(branches, otherwise) => case(branches, otherwise, place),

@@ -57,6 +57,7 @@ fn write(text: &mut String, expr: &Expr, place: Places) {
         ExprKind::Outer(place) => {
             let _ = write!(text, "outer.{place}");
         }
+        ExprKind::Now => text.push_str("now()"),
         ExprKind::Subquery(_) => text.push_str("(subquery)"),
         ExprKind::Literal(value) => {
             let _ = write!(text, "{value:?}");

@@ -1,7 +1,7 @@
 //! [`Function`]: the scalar functions and operators, and what each does to values.
 //!
 //! Invariant: arguments have the types of the signature that the binder chose, and a strict function never
-//! sees NULL. A function is pure; the time of day is a literal that the binder puts in.
+//! sees NULL. A function is pure; the time is a literal, or a column of the clock in a live query.
 
 mod arithmetic;
 mod array;

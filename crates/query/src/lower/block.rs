@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use deltaic_dataflow::{Join, JoinInput, KeyColumn, Map, NodeId, Operator, Path, Probe, Scalar};
 use deltaic_types::{TableId, limits};
 
-use super::{LowerError, Lowered, Lowering, reads_domain};
+use super::{LowerError, Lowered, Lowering, reads_domain, temporal::asks_for_time};
 use crate::{
     compile,
     expression::{Comparison, Expr, ExprKind},
@@ -40,6 +40,8 @@ pub(super) enum Position {
 
 pub(super) fn flatten(plan: &Plan, position: Position) -> Block<'_> {
     match plan {
+        // A node of its own, whatever it computes.
+        leaf if asks_for_time(leaf) => leaf_block(leaf),
         Plan::Project { input, exprs } if position == Position::Output || !exprs.iter().any(can_fail) => {
             let below = if position == Position::Output { Position::Condition } else { position };
             let mut block = flatten(input, below);
@@ -65,19 +67,21 @@ pub(super) fn flatten(plan: &Plan, position: Position) -> Block<'_> {
             block.conditions.extend(substitute(on, &block.output).conjuncts());
             block
         }
-        leaf => {
-            let types = leaf.types();
-            Block {
-                leaves: vec![leaf],
-                columns: (0..types.len()).map(|place| (0, place)).collect(),
-                conditions: Vec::new(),
-                output: types
-                    .into_iter()
-                    .enumerate()
-                    .map(|(place, data_type)| Expr::column(place, data_type))
-                    .collect(),
-            }
-        }
+        leaf => leaf_block(leaf),
+    }
+}
+
+fn leaf_block(leaf: &Plan) -> Block<'_> {
+    let types = leaf.types();
+    Block {
+        leaves: vec![leaf],
+        columns: (0..types.len()).map(|place| (0, place)).collect(),
+        conditions: Vec::new(),
+        output: types
+            .into_iter()
+            .enumerate()
+            .map(|(place, data_type)| Expr::column(place, data_type))
+            .collect(),
     }
 }
 

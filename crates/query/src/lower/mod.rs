@@ -14,6 +14,7 @@ mod aggregate;
 mod block;
 mod match_join;
 mod recursive;
+mod temporal;
 mod window;
 
 use deltaic_dataflow::{
@@ -21,6 +22,7 @@ use deltaic_dataflow::{
 };
 use deltaic_types::{EvalError, Row, TableId, Value};
 pub(crate) use recursive::recurs;
+use temporal::{asks_for_time, check_time};
 use thiserror::Error;
 
 use crate::{
@@ -58,6 +60,13 @@ pub enum LowerError {
     /// LIMIT or OFFSET cannot be evaluated.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
+    /// The time stands where its every move would be a change.
+    #[error(
+        "in a live query now() and current_date stand in comparisons, such as created > now() - interval '1 hour', in \
+         WHERE, HAVING, the select list, aggregates, or ON of an inner join: elsewhere, or on both sides, the result \
+         would change with every instant"
+    )]
+    MovingTime,
     /// Too many relations in one join.
     #[error("a query joins {inputs} relations at once, over the limit of {limit}: split it")]
     TooManyJoins {
@@ -90,6 +99,7 @@ pub fn lower(
         let node = graph.add(Operator::Input(relation));
         Domain { node, parameters, width: parameters }
     });
+    check_time(&query.plan)?;
     let mut lowering = Lowering { graph, domain, tables, feedback: None };
     let mut output = lowering.plan(&query.plan)?;
     if parameters.is_some() {
@@ -157,6 +167,7 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     fn plan(&mut self, plan: &Plan) -> Result<Lowered, LowerError> {
         match plan {
+            Plan::Filter { .. } | Plan::Project { .. } if asks_for_time(plan) => self.temporal(plan),
             Plan::Scan { .. } | Plan::Filter { .. } | Plan::Project { .. } => self.block(plan),
             Plan::Join { kind: plan::JoinKind::Inner, outer, .. } if outer.is_empty() => self.block(plan),
             Plan::Join { kind, left, right, outer, on } => self.match_join(*kind, left, right, outer, on),
