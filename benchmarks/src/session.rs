@@ -23,7 +23,11 @@ impl<S: Store> Session<S> {
 
     pub(crate) fn step(&mut self, input: Input) -> Effects {
         self.now += 1000;
-        self.engine.step(Now(self.now), input, &self.store)
+        let mut effects = self.engine.step(Now(self.now), input, &self.store);
+        if let Some(work) = effects.work.take() {
+            effects.send.extend(self.step(Input::Hydrated(Box::new(work.run()))).send);
+        }
+        effects
     }
 
     /// Runs a request; gives its outcome and the number of messages that it caused.

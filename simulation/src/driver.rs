@@ -36,6 +36,9 @@ impl<S: Store> Driver<S> {
         self.now += 1000;
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
         self.messages.append(&mut effects.send);
+        if let Some(work) = effects.work.take() {
+            self.step(Input::Hydrated(Box::new(work.run())));
+        }
         effects
     }
 

@@ -169,6 +169,8 @@ impl Case {
         // Computing anew must change nothing.
         let forced = self.generator.random.one_in(3);
         self.driver.engine.set_breaker(if forced { Breaker::ALWAYS } else { Breaker::NEVER });
+        // Nor must where a query is computed.
+        self.driver.engine.set_slice(if self.generator.random.one_in(2) { 0 } else { usize::MAX });
         // Sometimes several statements are one transaction, sometimes several requests one append.
         let count = if self.generator.random.one_in(3) { 1 + self.generator.random.below(3) } else { 1 };
         let statements: Vec<String> = (0..count).map(|_| self.generator.statement()).collect();

@@ -44,7 +44,11 @@ impl Session {
 
     fn step(&mut self, input: Input) -> Effects {
         self.now += 1_000;
-        self.engine.step(Now(self.now), input, &self.store)
+        let mut effects = self.engine.step(Now(self.now), input, &self.store);
+        if let Some(work) = effects.work.take() {
+            effects.send.extend(self.step(Input::Hydrated(Box::new(work.run()))).send);
+        }
+        effects
     }
 
     /// Runs a request to its news.

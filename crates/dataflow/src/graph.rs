@@ -415,6 +415,24 @@ impl Graph {
         Ok(())
     }
 
+    /// Takes the states of the nodes beneath `root` that have none yet from those beneath another graph's node, which
+    /// computes the same from the same relations. What has no twin there is left for [`Graph::hydrate`].
+    pub fn adopt(&mut self, root: NodeId, mut other: Self, twin: NodeId) {
+        let mut open = vec![(root, twin)];
+        while let Some((id, twin)) = open.pop() {
+            let Some(theirs) = other.nodes.remove(&twin) else { continue };
+            let ours = self.node_mut(id);
+            let (inputs, twins) = (ours.operator.inputs(), theirs.operator.inputs());
+            if ours.operator.name() != theirs.operator.name() || inputs.len() != twins.len() {
+                continue;
+            }
+            if !ours.hydrated && theirs.hydrated {
+                (ours.state, ours.errors, ours.hydrated) = (theirs.state, theirs.errors, true);
+            }
+            open.extend(inputs.into_iter().zip(twins));
+        }
+    }
+
     /// The whole collection of a node, computed from the relations and from states that are there.
     pub fn contents(&self, id: NodeId, relations: &Relations) -> Batch {
         let node = &self.nodes[&id];

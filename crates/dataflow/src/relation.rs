@@ -86,6 +86,16 @@ impl Relation {
         }
     }
 
+    /// Takes the indexes that it lacks from another relation of the same rows. O(1) an index.
+    pub fn take_indexes(&mut self, other: &Self) {
+        for (key, index) in &other.secondary {
+            if self.index(key).is_none() {
+                assert_eq!(index.len(), self.len(), "an index is taken from a relation of the same rows");
+                self.secondary.insert(key.clone(), index.clone());
+            }
+        }
+    }
+
     /// Drops the index of exactly this key, if there is one beside the primary.
     pub fn drop_index(&mut self, key: &[KeyColumn]) {
         self.secondary.remove(key);

@@ -14,7 +14,7 @@ use crate::{
     cookie::Cookie,
     error::RequestError,
     input::{ClientId, Now, RequestId, SubscriptionId},
-    views::ViewId,
+    views::{Hydration, ViewId},
 };
 
 /// What is to be done after a step, in this order.
@@ -26,6 +26,8 @@ pub struct Effects {
     pub replies: Vec<Reply>,
     /// Messages to subscribers. Those of one commit to one client stand together.
     pub send: Vec<Message>,
+    /// A query to be computed, wherever and as long as it takes; its end is an input. There is one at a time.
+    pub work: Option<Box<Hydration>>,
     /// When [`crate::Input::Wake`] is due at the latest, if nothing else happens.
     pub wake_at: Option<Now>,
 }

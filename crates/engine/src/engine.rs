@@ -21,7 +21,7 @@ use crate::{
     merge::merge,
     tables::{Tables, Writes},
     transaction::{Done, Start, Transaction},
-    views::{Advances, Lives, MemoryLimits, Place, ViewId, ViewStatus, Views},
+    views::{Advances, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, ViewId, ViewStatus, Views},
 };
 
 /// How far the clock may lie behind what was committed before admission stops: a minute.
@@ -113,6 +113,8 @@ pub struct Status {
     pub advances: Advances,
     /// What became of live queries so far.
     pub lives: Lives,
+    /// Subscriptions whose results are being computed.
+    pub waiting: usize,
 }
 
 /// An operator of a circuit, for people to read.
@@ -132,7 +134,7 @@ impl Engine {
         let mut clock = HybridLogicalClock::new(CLOCK_SKEW_MILLIS);
         clock.observe(time);
         let mut tables = Tables::load(catalog, store)?;
-        let mut views = Views::default();
+        let mut views = Views::new();
         let place = Place { store, database: identity.database, lsn, time: micros(time) };
         views.keep_named(&mut tables, &place, Now(0));
         let (rest_until, late) = (Now(0), None);
@@ -142,6 +144,12 @@ impl Engine {
     /// Sets when results are computed anew and not advanced row by row. Changes no result.
     pub fn set_breaker(&mut self, breaker: Breaker) {
         self.views.set_breaker(breaker);
+    }
+
+    /// Sets how many rows the tables of a query have at most where it is computed before the next input. A larger one
+    /// leaves as [`Effects::work`].
+    pub fn set_slice(&mut self, rows: usize) {
+        self.views.set_slice(rows);
     }
 
     /// Sets how much memory live results may take, from now on.
@@ -164,6 +172,7 @@ impl Engine {
         );
         let mut effects = match input {
             Input::Requests(requests) => self.admit(now, &requests, store),
+            Input::Hydrated(hydrated) => self.hydrated(*hydrated, store),
             Input::Appended(outcome) => self.appended(now, outcome, store),
             Input::Subscribe(subscribe) => self.subscribe(now, subscribe, store),
             Input::Unsubscribe { client, subscription } => {
@@ -210,7 +219,11 @@ impl Engine {
     /// Opens a view and tells its result. Where time has changed it since the last commit, the clock's commit comes first.
     fn subscribe(&mut self, now: Now, subscribe: Subscribe, store: &dyn Store) -> Effects {
         let place = self.place(store);
-        let opened = self.views.open(&subscribe, &mut self.tables, &place);
+        let opened = match self.views.open(&subscribe, &mut self.tables, &place) {
+            Ok(Opened::View(view)) => Ok(view),
+            Ok(Opened::Later(work)) => return Effects { work, ..Effects::default() },
+            Err(error) => Err(error),
+        };
         if opened.is_ok() {
             self.rest_until = self.rest_until.min(now);
             let append = self.tick(now);
@@ -220,6 +233,46 @@ impl Engine {
             }
         }
         Effects { send: self.views.subscribe(&subscribe, opened, &place), ..Effects::default() }
+    }
+
+    /// A large query was computed: those who waited for it have their results, and the next one begins.
+    fn hydrated(&mut self, hydrated: Hydrated, store: &dyn Store) -> Effects {
+        let place = self.place(store);
+        let woken = self.views.hydrated(hydrated, &mut self.tables, &place);
+        let mut effects = Effects::default();
+        for subscribe in &woken.waiting {
+            let opened = match &woken.outcome {
+                Ok(_) => self.views.open(subscribe, &mut self.tables, &place),
+                Err(error) => Err(error.clone()),
+            };
+            self.opened(subscribe, opened, &place, &mut effects);
+        }
+        if let Ok(Some(there)) = &woken.outcome {
+            self.views.drop_unclaimed(there, &mut self.tables);
+        }
+        for subscribe in &woken.queued {
+            let opened = self.views.open(subscribe, &mut self.tables, &place);
+            self.opened(subscribe, opened, &place, &mut effects);
+        }
+        effects
+    }
+
+    fn opened(
+        &mut self,
+        subscribe: &Subscribe,
+        opened: Result<Opened, RequestError>,
+        place: &Place<'_>,
+        effects: &mut Effects,
+    ) {
+        let view = match opened {
+            Ok(Opened::View(view)) => Ok(view),
+            Ok(Opened::Later(work)) => {
+                effects.work = effects.work.take().or(work);
+                return;
+            }
+            Err(error) => Err(error),
+        };
+        effects.send.extend(self.views.subscribe(subscribe, view, place));
     }
 
     fn place<'a>(&self, store: &'a dyn Store) -> Place<'a> {
@@ -299,7 +352,8 @@ impl Engine {
             };
             let replies = in_flight.replies.into_iter().map(refuse).collect();
             self.rest_until = Now(now.0.saturating_add(TICK_FAILED_MICROS));
-            return Effects { replies, send: self.told_late(store), ..Effects::default() };
+            let (send, work) = self.told_late(store);
+            return Effects { replies, send, work, ..Effects::default() };
         }
         let mut send = Vec::new();
         let mut is_defined = false;
@@ -312,7 +366,8 @@ impl Engine {
             self.time = prepared.time;
             self.views.move_clock(&self.tables, &mut prepared.after, micros(self.time), &mut changes);
             let (before, after) = (&self.tables, &prepared.after);
-            send.extend(self.views.advance(before, after, changes, self.identity.database, self.lsn));
+            let place = (self.identity.database, self.lsn, micros(self.time));
+            send.extend(self.views.advance(before, after, changes, place));
             is_defined |= !self.tables.has_catalog_of(&prepared.after);
             self.tables = prepared.after;
             send.extend(self.views.end_overgrown(&mut self.tables));
@@ -324,16 +379,20 @@ impl Engine {
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         self.seq = in_flight.seq;
-        send.extend(self.told_late(store));
-        Effects { replies: in_flight.replies, send, ..Effects::default() }
+        let (late, work) = self.told_late(store);
+        send.extend(late);
+        Effects { replies: in_flight.replies, send, work, ..Effects::default() }
     }
 
     /// The first message of a subscription that waited for the clock.
-    fn told_late(&mut self, store: &dyn Store) -> Vec<Message> {
-        let Some(subscribe) = self.late.take() else { return Vec::new() };
-        let place = self.place(store);
-        let opened = self.views.open(&subscribe, &mut self.tables, &place);
-        self.views.subscribe(&subscribe, opened, &place)
+    fn told_late(&mut self, store: &dyn Store) -> (Vec<Message>, Option<Box<Hydration>>) {
+        let mut effects = Effects::default();
+        if let Some(subscribe) = self.late.take() {
+            let place = self.place(store);
+            let opened = self.views.open(&subscribe, &mut self.tables, &place);
+            self.opened(&subscribe, opened, &place, &mut effects);
+        }
+        (effects.send, effects.work)
     }
 
     /// What the engine holds.
@@ -362,6 +421,7 @@ impl Engine {
             views: self.views.status(),
             advances: self.views.advances(),
             lives: self.views.lives(),
+            waiting: self.views.waiting(),
         }
     }
 

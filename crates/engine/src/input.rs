@@ -5,7 +5,7 @@ use std::sync::Arc;
 use deltaic_storage::StorageError;
 use serde_json::Value as Json;
 
-use crate::{cookie::Cookie, life::Life};
+use crate::{cookie::Cookie, life::Life, views::Hydrated};
 
 /// The time that comes with an input: microseconds since 1970-01-01T00:00:00Z. What the engine knows of
 /// time it knows from here; it may stand still and it may jump.
@@ -59,6 +59,8 @@ pub enum Input {
     Requests(Vec<Request>),
     /// The answer to [`crate::Effects::append`]. Until it is given no other input may be.
     Appended(Result<(), Arc<StorageError>>),
+    /// What [`crate::Effects::work`] came to.
+    Hydrated(Box<Hydrated>),
     /// A subscription.
     Subscribe(Subscribe),
     /// The end of a subscription.

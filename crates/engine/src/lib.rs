@@ -26,4 +26,4 @@ pub use engine::{CircuitNode, Engine, Status, TableStatus};
 pub use error::{ConstraintError, RequestError};
 pub use input::{ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
-pub use views::{Advances, Lives, MemoryLimits, ViewId, ViewStatus};
+pub use views::{Advances, Hydrated, Hydration, Lives, MemoryLimits, ViewId, ViewStatus};

@@ -112,6 +112,11 @@ impl Tables {
         Arc::ptr_eq(&self.catalog, &other.catalog)
     }
 
+    /// Whether between two states no definition lies and no column was brought into memory.
+    pub(crate) fn has_definitions_of(&self, other: &Self) -> bool {
+        self.has_catalog_of(other) && Arc::ptr_eq(&self.layouts, &other.layouts)
+    }
+
     pub(crate) fn schema(&self, id: TableId) -> &TableSchema {
         self.catalog.get(id).expect("invariant: a bound table is in the catalog")
     }

@@ -5,6 +5,8 @@
 //! change of its result after [`View::since`]; a view in state *error* gives out nothing but the error, and
 //! the net change when it recovers.
 
+mod form;
+mod hydration;
 mod named;
 
 use std::{
@@ -19,23 +21,23 @@ use deltaic_dataflow::{
 };
 use deltaic_query::{
     lower::{Circuit, lower},
-    optimise::{columns_read, optimise},
-    plan::{Plan, Query, ResultColumn, SortKey},
-    template::{check_row_counts, lift},
+    plan::ResultColumn,
 };
 use deltaic_storage::Store;
-use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
+use deltaic_types::{DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
 use rustc_hash::FxHasher;
 use serde_json::Value as Json;
 
+use form::{Form, TemplateKey};
+use hydration::Hydrating;
+pub use hydration::{Hydrated, Hydration};
+
 use crate::{
-    admission::bind_live,
     cookie::Cookie,
     effects::{Message, News, Snapshot, ViewChange},
     error::RequestError,
     input::{ClientId, Now, Subscribe, SubscriptionId},
     life::{Idle, Life},
-    read::tables_of,
     tables::Tables,
 };
 
@@ -51,9 +53,6 @@ const WITHHELD_ROWS: usize = 4096;
 /// The number of a view: given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(pub u64);
-
-/// What makes two queries one template: what they compute, and how they name it.
-type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>, Vec<ResultColumn>);
 
 #[derive(Debug)]
 struct Template {
@@ -122,7 +121,19 @@ pub(crate) struct Views {
     by_root: BTreeMap<NodeId, Vec<u64>>,
     breaker: Breaker,
     advances: Advances,
+    hydrating: Hydrating,
+    /// The rows that a query's tables have at most where it is computed at once.
+    slice_rows: usize,
     next: u64,
+}
+
+/// Where a subscription stands after it was opened.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Its result is there.
+    View(ViewId),
+    /// It waits for a hydration: this one, or one that runs.
+    Later(Option<Box<Hydration>>),
 }
 
 /// How much memory results may take.
@@ -201,6 +212,11 @@ pub struct ViewStatus {
 }
 
 impl Views {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self { slice_rows: limits::SLICE_ROWS, ..Self::default() }
+    }
+
     /// The first message of a subscription to a view that was just opened: a snapshot, or what is missing since the
     /// cookie; or why there is none.
     pub(crate) fn subscribe(
@@ -224,17 +240,22 @@ impl Views {
         }
     }
 
-    /// The view of a subscription to come.
+    /// The view of a subscription to come. A large query that is not there yet is computed beside the commits.
     pub(crate) fn open(
         &mut self,
         subscribe: &Subscribe,
         tables: &mut Tables,
         place: &Place<'_>,
-    ) -> Result<ViewId, RequestError> {
-        if self.subscriptions.contains_key(&(subscribe.client, subscribe.subscription)) {
+    ) -> Result<Opened, RequestError> {
+        let id = (subscribe.client, subscribe.subscription);
+        if self.subscriptions.contains_key(&id) || self.hydrating.has(id) {
             return Err(RequestError::SubscriptionExists);
         }
-        self.open_query(&subscribe.sql, &subscribe.parameters, tables, place)
+        let form = Form::of(&subscribe.sql, &subscribe.parameters, tables)?;
+        if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice_rows {
+            return self.begin(form, subscribe, tables, place).map(Opened::Later);
+        }
+        self.open_form(&form, &subscribe.sql, tables, place).map(Opened::View)
     }
 
     /// The view of a query, which is opened if it is not there.
@@ -245,13 +266,30 @@ impl Views {
         tables: &mut Tables,
         place: &Place<'_>,
     ) -> Result<ViewId, RequestError> {
-        let (query, types, values) = bind_live(sql, parameters, tables.catalog())?;
-        let (template, tuple) = self.template(&query, &types, &values, tables, place)?;
-        if let Some(view) = self.templates[&template].views.get(&tuple) {
+        let form = Form::of(sql, parameters, tables)?;
+        self.open_form(&form, sql, tables, place)
+    }
+
+    /// The view of a form, which is opened if it is not there.
+    fn open_form(
+        &mut self,
+        form: &Form,
+        sql: &str,
+        tables: &mut Tables,
+        place: &Place<'_>,
+    ) -> Result<ViewId, RequestError> {
+        let template = match self.by_key.get(&form.key) {
+            Some(template) => *template,
+            None => {
+                form.make_hot(tables, place)?;
+                self.install(form, None, tables, place)?
+            }
+        };
+        if let Some(view) = self.templates[&template].views.get(&form.tuple) {
             self.lives.shared += 1;
             return Ok(*view);
         }
-        let opened = self.open_view(template, tuple, &query, sql, tables, place.lsn);
+        let opened = self.open_view(template, form, sql, tables, place.lsn);
         if opened.is_err() && self.templates[&template].views.is_empty() {
             self.close_template(template, tables);
         }
@@ -274,44 +312,36 @@ impl Views {
         Ok(view)
     }
 
-    /// The template of a query, and the tuple that the query is in it.
-    fn template(
+    /// Makes the template of a form: its circuit is hydrated, or comes with its states from where it was.
+    fn install(
         &mut self,
-        query: &Query,
-        types: &[DataType],
-        values: &[Value],
+        form: &Form,
+        computed: Option<Hydration>,
         tables: &mut Tables,
         place: &Place<'_>,
-    ) -> Result<(u64, Row), RequestError> {
-        let plan = optimise(query.plan.clone());
-        check_row_counts(&plan, values)?;
-        let lifted = lift(&plan, types.len(), &|_, _| true);
-        let tuple: Row = values.iter().cloned().chain(lifted.values).collect();
-        let query = Query { plan: lifted.plan, ..query.clone() };
-        let key: TemplateKey =
-            (query.plan.clone(), query.order.clone(), types.to_vec(), query.columns.clone());
-        if let Some(id) = self.by_key.get(&key) {
-            return Ok((*id, tuple));
-        }
-        tables.make_hot(&columns_read(&query.plan), place.store, &[])?;
-        let id = self.next;
+    ) -> Result<u64, RequestError> {
+        let id = computed.as_ref().map_or(self.next, |computed| computed.number);
         let relation = RelationId::Parameters(id);
-        let parameters = (!tuple.is_empty()).then_some((relation, tuple.len()));
+        let parameters = form.parameters(id);
         let circuit =
-            lower(&query, parameters, &mut self.graph, tables).inspect_err(|_| self.graph.collect())?;
-        self.next += 1;
+            lower(&form.query, parameters, &mut self.graph, tables).inspect_err(|_| self.graph.collect())?;
+        self.next = self.next.max(id + 1);
         if self.graph.has_clock() && tables.relations.clock().is_none_or(|clock| clock < place.time.0) {
             tables.relations.set_clock(place.time.0);
         }
-        if parameters.is_some() {
-            let places: Vec<usize> = (0..tuple.len()).collect();
-            tables.relations.put(relation, Relation::new(&places));
+        if let Some((id, width)) = parameters {
+            let places: Vec<usize> = (0..width).collect();
+            let tuples = computed.is_some().then(|| form.tuple.clone());
+            tables.relations.put(id, Relation::of(&places, tuples));
         }
         self.graph.hold(circuit.root);
         for (relation, key) in self.graph.required_indexes() {
             if let Some(relation) = tables.relations.get_mut(relation) {
                 relation.ensure_index(&key);
             }
+        }
+        if let Some(computed) = computed {
+            self.graph.adopt(circuit.root, computed.graph, computed.circuit.root);
         }
         if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limits::JOINED_ROWS) {
             self.graph.release(circuit.root);
@@ -320,34 +350,36 @@ impl Views {
         }
         self.roots.insert(circuit.root);
         self.by_root.entry(circuit.root).or_default().push(id);
-        self.by_key.insert(key.clone(), id);
+        self.by_key.insert(form.key.clone(), id);
         let template = Template {
-            tables: tables_of(&key.0),
-            key,
+            tables: form.tables.clone(),
+            key: form.key.clone(),
             circuit,
             parameters: parameters.map(|(relation, _)| relation),
             views: BTreeMap::new(),
         };
         self.templates.insert(id, template);
-        Ok((id, tuple))
+        Ok(id)
     }
 
     fn open_view(
         &mut self,
         template: u64,
-        tuple: Row,
-        query: &Query,
+        Form { query, tuple, .. }: &Form,
         sql: &str,
         tables: &mut Tables,
         lsn: Lsn,
     ) -> Result<ViewId, RequestError> {
         if let Some(relation) = self.templates[&template].parameters {
-            self.add_parameters(relation, &tuple, &mut tables.relations)?;
+            // The first tuple of a template that was hydrated elsewhere came with it.
+            if parameters_of(relation, &mut tables.relations).get(tuple).is_none() {
+                self.add_parameters(relation, tuple, &mut tables.relations)?;
+            }
         }
         let view = ViewId(self.next);
         self.next += 1;
         let mut hasher = FxHasher::default();
-        (&self.templates[&template].key, &tuple).hash(&mut hasher);
+        (&self.templates[&template].key, tuple).hash(&mut hasher);
         let entry = self.templates.get_mut(&template).expect("invariant: the template was just found");
         entry.views.insert(tuple.clone(), view);
         let Circuit { root, prefix } = entry.circuit;
@@ -356,7 +388,7 @@ impl Views {
             descending: key.descending,
             nulls_first: key.nulls_first,
         });
-        let error = self.graph.error(root, &tuple).cloned();
+        let error = self.graph.error(root, tuple).cloned();
         let of_tuple = tuple.heap_bytes() - Row::empty().heap_bytes();
         let bytes = self
             .graph
@@ -369,7 +401,7 @@ impl Views {
             view,
             View {
                 template,
-                tuple,
+                tuple: tuple.clone(),
                 sql: sql.to_owned(),
                 columns: query.columns.clone(),
                 order: order.collect(),
@@ -499,9 +531,9 @@ impl Views {
         before: &Tables,
         after: &Tables,
         changes: BTreeMap<RelationId, ZSet>,
-        database: DatabaseId,
-        lsn: Lsn,
+        (database, lsn, time): (DatabaseId, Lsn, Now),
     ) -> Vec<Message> {
+        self.hydrating.miss(time, &changes);
         let (before, after) = (&before.relations, &after.relations);
         let (outputs, path) = self.graph.advance(&self.breaker, before, after, changes, &self.roots);
         match path {
@@ -620,7 +652,9 @@ impl Views {
 
     /// Ends a subscription. The view stays for a while.
     pub(crate) fn unsubscribe(&mut self, id: (ClientId, SubscriptionId), now: Now) {
-        let Some(view) = self.subscriptions.remove(&id) else { return };
+        let Some(view) = self.subscriptions.remove(&id) else {
+            return self.hydrating.forget(|waiting| (waiting.client, waiting.subscription) == id);
+        };
         let entry = self.by_id.get_mut(&view).expect("invariant: a subscription has its view");
         entry.subscribers.remove(&id);
         if entry.subscribers.is_empty() && entry.names.is_empty() {
@@ -636,6 +670,7 @@ impl Views {
         for id in ended {
             self.unsubscribe(id, now);
         }
+        self.hydrating.forget(|waiting| waiting.client == client);
     }
 
     /// Drops the views whose time is over, and of those that nobody watches the first left while they are too many
@@ -764,6 +799,16 @@ impl Views {
         self.breaker = breaker;
     }
 
+    /// Sets how many rows a query's tables have at most where it is computed at once.
+    pub(crate) fn set_slice(&mut self, rows: usize) {
+        self.slice_rows = rows;
+    }
+
+    /// How many subscriptions wait for a hydration.
+    pub(crate) fn waiting(&self) -> usize {
+        self.hydrating.waiting()
+    }
+
     /// Sets how much memory results may take, from now on.
     pub(crate) fn set_memory(&mut self, memory: MemoryLimits) {
         self.memory = memory;
@@ -811,7 +856,10 @@ impl Views {
 
     /// Whether nothing is left of any live query.
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty() && self.templates.is_empty() && self.graph.is_empty()
+        self.by_id.is_empty()
+            && self.templates.is_empty()
+            && self.graph.is_empty()
+            && self.hydrating.is_empty()
     }
 }
 

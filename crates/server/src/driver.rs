@@ -9,14 +9,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use deltaic_engine::{
-    ClientId, Effects, Engine, Input, Message, News, Now, Outcome, Request, RequestError, RequestId,
-    Subscribe, SubscriptionId, ViewId,
+    ClientId, Effects, Engine, Hydration, Input, Message, News, Now, Outcome, Request, RequestError,
+    RequestId, Subscribe, SubscriptionId, ViewId,
 };
 use deltaic_protocol::ErrorBody;
 use deltaic_storage::{OpenError, StorageError, Store};
@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use crate::{
     delivery::{Encoder, Wire, error_body},
     engine::{Command, Refused, SqlReply},
+    hydrating,
     latency::Latency,
     mailbox::Mailbox,
     metrics::Metrics,
@@ -69,6 +70,9 @@ pub(crate) struct Driver {
     commands: Receiver<Command>,
     clients: BTreeMap<ClientId, Client>,
     latencies: BTreeMap<ViewId, Latency>,
+    /// Who waits for the first news of a subscription whose query is being computed.
+    hydrating: BTreeMap<(ClientId, SubscriptionId), oneshot::Sender<Result<(), Refused>>>,
+    works: Sender<hydrating::Work>,
     metrics: Arc<Metrics>,
     wake_at: Option<Now>,
     next_request: u64,
@@ -106,6 +110,8 @@ impl Driver {
             commands,
             clients: BTreeMap::new(),
             latencies: BTreeMap::new(),
+            hydrating: BTreeMap::new(),
+            works: hydrating::start(),
             metrics,
             wake_at: None,
             next_request: 0,
@@ -233,6 +239,12 @@ impl Driver {
         Ok(())
     }
 
+    /// Has a large query computed.
+    fn compute(&self, work: Option<Box<Hydration>>, back: Sender<Command>) -> Result<(), DriverError> {
+        let Some(work) = work else { return Ok(()) };
+        self.works.send((work, back)).map_err(|_| DriverError::Panicked)
+    }
+
     /// Does what is no request. True for the end.
     fn other(&mut self, command: Command) -> Result<bool, DriverError> {
         match command {
@@ -241,12 +253,33 @@ impl Driver {
                 self.clients.insert(client, Client { wire, mailbox });
                 self.metrics.set_clients(self.clients.len());
             }
-            Command::Subscribe { subscribe, reply } => {
-                let effects = self.subscribe(subscribe)?;
-                self.subscribed(&effects, reply);
+            Command::Subscribe { subscribe, reply, back } => {
+                let id = (subscribe.client, subscribe.subscription);
+                let mut effects = self.subscribe(subscribe)?;
+                self.compute(effects.work.take(), back)?;
+                if effects.send.is_empty() {
+                    self.hydrating.insert(id, reply);
+                } else {
+                    self.subscribed(&effects.send, reply);
+                }
+            }
+            Command::Hydrated { hydrated, back } => {
+                let hydrated = hydrated.ok_or(DriverError::Panicked)?;
+                let mut effects = self.step(Input::Hydrated(hydrated));
+                self.compute(effects.work.take(), back)?;
+                for message in
+                    effects.send.chunk_by(|a, b| (a.client, a.subscription) == (b.client, b.subscription))
+                {
+                    let id = (message[0].client, message[0].subscription);
+                    match self.hydrating.remove(&id) {
+                        Some(reply) => self.subscribed(message, reply),
+                        None => self.deliver(message, &BTreeMap::new()),
+                    }
+                }
             }
             Command::Unsubscribe { client, subscription } => {
                 let subscription = SubscriptionId(subscription);
+                self.hydrating.remove(&(client, subscription));
                 self.step(Input::Unsubscribe { client, subscription });
             }
             Command::Disconnect(client) => self.disconnect(client),
@@ -283,8 +316,8 @@ impl Driver {
 
     /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own, and
     /// one that leaves an earlier subscription as it is must not look like its end.
-    fn subscribed(&mut self, effects: &Effects, reply: oneshot::Sender<Result<(), Refused>>) {
-        let refusal = effects.send.iter().find_map(|message| match &message.news {
+    fn subscribed(&mut self, news: &[Message], reply: oneshot::Sender<Result<(), Refused>>) {
+        let refusal = news.iter().find_map(|message| match &message.news {
             News::Error { error, cookie: None } => Some((message.client, error)),
             _ => None,
         });
@@ -293,12 +326,12 @@ impl Driver {
             Some((client, error)) => {
                 let is_told = !events(&client) && !matches!(**error, RequestError::SubscriptionExists);
                 if is_told {
-                    self.deliver(&effects.send, &BTreeMap::new());
+                    self.deliver(news, &BTreeMap::new());
                 }
                 Err(Refused { error: error_body(error), is_told })
             }
             None => {
-                self.deliver(&effects.send, &BTreeMap::new());
+                self.deliver(news, &BTreeMap::new());
                 Ok(())
             }
         };
@@ -308,6 +341,7 @@ impl Driver {
     fn disconnect(&mut self, client: ClientId) {
         if self.clients.remove(&client).is_some() {
             self.metrics.set_clients(self.clients.len());
+            self.hydrating.retain(|(other, _), _| *other != client);
             self.step(Input::Disconnect(client));
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::Sender,
 };
 
-use deltaic_engine::{ClientId, Outcome, RequestError, Subscribe, ViewId};
+use deltaic_engine::{ClientId, Hydrated, Outcome, RequestError, Subscribe, ViewId};
 use deltaic_protocol::{CircuitStatus, ErrorBody, SqlResponse, Status};
 use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -38,10 +38,32 @@ impl From<ErrorBody> for Refused {
 /// What the engine's thread is asked.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Sql { sql: String, parameters: Vec<Json>, reply: SqlReply, permit: Option<OwnedSemaphorePermit> },
-    Connect { client: ClientId, wire: Wire, mailbox: Arc<Mailbox> },
-    Subscribe { subscribe: Subscribe, reply: oneshot::Sender<Result<(), Refused>> },
-    Unsubscribe { client: ClientId, subscription: u64 },
+    Sql {
+        sql: String,
+        parameters: Vec<Json>,
+        reply: SqlReply,
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    Connect {
+        client: ClientId,
+        wire: Wire,
+        mailbox: Arc<Mailbox>,
+    },
+    /// `back` is the way to the engine's thread for what is computed meanwhile.
+    Subscribe {
+        subscribe: Subscribe,
+        reply: oneshot::Sender<Result<(), Refused>>,
+        back: Sender<Command>,
+    },
+    /// A large query was computed; None where it panicked.
+    Hydrated {
+        hydrated: Option<Box<Hydrated>>,
+        back: Sender<Command>,
+    },
+    Unsubscribe {
+        client: ClientId,
+        subscription: u64,
+    },
     Disconnect(ClientId),
     Status(oneshot::Sender<Result<Status, ErrorBody>>),
     Circuit(ViewId, oneshot::Sender<Option<CircuitStatus>>),
@@ -111,7 +133,8 @@ impl EngineHandle {
     /// Subscribes. The first news are in the mailbox when it returns.
     pub(crate) async fn subscribe(&self, subscribe: Subscribe) -> Result<(), Refused> {
         let (reply, outcome) = oneshot::channel();
-        self.send(Command::Subscribe { subscribe, reply })?;
+        let back = self.commands.clone();
+        self.send(Command::Subscribe { subscribe, reply, back })?;
         outcome.await.map_err(|_| stopping())?
     }
 

@@ -8,6 +8,7 @@ mod demo;
 mod driver;
 mod engine;
 mod http;
+mod hydrating;
 mod latency;
 mod live;
 mod mailbox;

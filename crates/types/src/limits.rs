@@ -86,3 +86,7 @@ pub const CONNECTIONS: usize = 10_000;
 
 /// The requests that wait for the engine; one more waits in its connection.
 pub const QUEUED_REQUESTS: usize = 1_024;
+
+/// The rows that a live query's tables have at most where it is computed between two commits. A larger one is computed
+/// beside them.
+pub const SLICE_ROWS: usize = 20_000;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    ClientId, Cookie, Effects, Engine, Input, Life, Message, News, Now, Outcome, Request, RequestError,
-    RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange,
+    ClientId, Cookie, Effects, Engine, Hydration, Input, Life, Message, News, Now, Outcome, Request,
+    RequestError, RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange,
 };
 use deltaic_storage::{Identity, MemoryStore, StorageError, Store as _};
 use deltaic_types::{DatabaseId, Row, text_format};
@@ -20,6 +20,9 @@ pub(crate) struct Db {
     pub(crate) engine: Engine,
     pub(crate) store: MemoryStore,
     pub(crate) now: i64,
+    /// Whether large queries wait in [`Db::held`] and are not computed at once.
+    pub(crate) hold: bool,
+    pub(crate) held: Option<Box<Hydration>>,
     next: u64,
     messages: Vec<Message>,
 }
@@ -52,7 +55,8 @@ impl Db {
 
     pub(crate) fn over(store: MemoryStore) -> Self {
         let engine = Engine::open(&store).unwrap();
-        Self { engine, store, now: 1_700_000_000 * SECOND, next: 0, messages: Vec::new() }
+        let now = 1_700_000_000 * SECOND;
+        Self { engine, store, now, hold: false, held: None, next: 0, messages: Vec::new() }
     }
 
     /// The same store under a new engine.
@@ -70,7 +74,20 @@ impl Db {
             effects = self.engine.step(Now(self.now), Input::Appended(Ok(())), &self.store);
         }
         self.messages.append(&mut effects.send);
+        if let Some(work) = effects.work.take() {
+            assert!(self.held.is_none(), "one large query is computed at a time");
+            self.held = Some(work);
+            if !self.hold {
+                self.hydrate();
+            }
+        }
         effects
+    }
+
+    /// Computes the large query that waits.
+    pub(crate) fn hydrate(&mut self) {
+        let work = self.held.take().expect("a large query waits");
+        self.step(Input::Hydrated(Box::new(work.run())));
     }
 
     pub(crate) fn requests<S: AsRef<str>>(&mut self, statements: &[S], parameters: &[Json]) -> Vec<Request> {
