@@ -402,7 +402,10 @@ impl Graph {
             (Operator::Recurse(spec), State::Recurse(recursion)) => {
                 Batch { rows: recursion.contents(spec), errors: node.errors.to_vec() }
             }
-            (Operator::Map(map), _) => map.apply(&self.contents(map.input, relations)),
+            (Operator::Map(map), _) => match self.lent(map.input, relations) {
+                Some((index, errors)) => map.apply_to(index.iter(), errors),
+                None => map.apply(&self.contents(map.input, relations)),
+            },
             (Operator::Arrange { .. }, State::Arrange(arrangement)) => Batch {
                 rows: arrangement.now.iter().map(|(row, weight)| (row.clone(), weight)).collect(),
                 errors: node.errors.to_vec(),
@@ -454,6 +457,20 @@ impl Graph {
                 Batch { errors: node.errors.to_vec(), ..spec.contents(index) }
             }
             _ => unreachable!("invariant: a node's state is its operator's"),
+        }
+    }
+
+    /// The rows of a node where they stand in an index, and its errors.
+    fn lent<'a>(
+        &'a self,
+        id: NodeId,
+        relations: &'a Relations,
+    ) -> Option<(&'a Index, Vec<(ErrorRow, Weight)>)> {
+        let node = &self.nodes[&id];
+        match (&node.operator, &node.state) {
+            (Operator::Input(relation), _) => Some((relations.get(*relation)?.primary(), Vec::new())),
+            (_, State::Arrange(arrangement)) => Some((&arrangement.now, node.errors.to_vec())),
+            _ => None,
         }
     }
 

@@ -80,14 +80,17 @@ impl Index {
     pub fn of(key: impl Into<Arc<[KeyColumn]>>, rows: impl IntoIterator<Item = (Row, Weight)>) -> Self {
         let key: Arc<[KeyColumn]> = key.into();
         let mut rows: Vec<(Row, Weight)> = rows.into_iter().collect();
-        rows.sort_by(|(a, _), (b, _)| compare(&key, a, b));
-        rows.dedup_by(|(next, weight), (kept, sum)| {
-            let equal = kept == next;
-            if equal {
-                *sum += *weight;
-            }
-            equal
-        });
+        // Rows often come from an index of the same order: then one walk shows that there is nothing to do.
+        if !rows.is_sorted_by(|(a, _), (b, _)| compare(&key, a, b).is_lt()) {
+            rows.sort_by(|(a, _), (b, _)| compare(&key, a, b));
+            rows.dedup_by(|(next, weight), (kept, sum)| {
+                let equal = kept == next;
+                if equal {
+                    *sum += *weight;
+                }
+                equal
+            });
+        }
         rows.retain(|(_, weight)| *weight != 0);
         Self { key, tree: CowTree::from_sorted(rows) }
     }

@@ -41,7 +41,7 @@ pub use operator::{NodeId, Operator};
 pub use order_statistic::Rank;
 pub use recurse::{Bounds, Recurse};
 pub use relation::{Relation, RelationId, Relations};
-pub use scalar::{Function, Scalar};
+pub use scalar::{Comparand, Function, Scalar};
 pub use set_operation::{SetKind, SetOperation};
 pub use statistics::{Bitwise, Dispersion};
 pub use top_k::TopK;
