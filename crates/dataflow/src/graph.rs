@@ -34,6 +34,10 @@ use crate::{
 pub struct Graph {
     nodes: BTreeMap<NodeId, Node>,
     by_operator: BTreeMap<Operator, NodeId>,
+    /// The nodes that have no state yet.
+    fresh: BTreeSet<NodeId>,
+    /// The nodes that nothing refers to yet.
+    idle: BTreeSet<NodeId>,
     next: u32,
     probes: Cell<u64>,
     /// Rows that steps read and gave out.
@@ -51,7 +55,6 @@ struct Node {
     consumers: BTreeSet<NodeId>,
     /// Consumers and holders.
     references: usize,
-    hydrated: bool,
     /// Whether it depends on the feedback of a recursion that it is inside of.
     recursive: bool,
     work: Work,
@@ -188,6 +191,7 @@ impl Graph {
             recursive |= node.recursive && !matches!(operator, Operator::Recurse(_));
             if node.consumers.insert(id) {
                 node.references += 1;
+                self.idle.remove(&input);
             }
         }
         let state = State::of(&operator);
@@ -198,12 +202,13 @@ impl Graph {
             errors: Errors::default(),
             consumers: BTreeSet::new(),
             references: 0,
-            hydrated: false,
             recursive,
             work: Work::default(),
             followed: 0,
         };
         self.nodes.insert(id, node);
+        self.fresh.insert(id);
+        self.idle.insert(id);
         id
     }
 
@@ -215,6 +220,7 @@ impl Graph {
     /// Keeps a node.
     pub fn hold(&mut self, id: NodeId) {
         self.node_mut(id).references += 1;
+        self.idle.remove(&id);
     }
 
     /// Gives up a node that was held, and with it what only it referred to.
@@ -226,11 +232,9 @@ impl Graph {
         }
     }
 
-    /// Removes nodes that nothing refers to: what is left of a circuit that was given up half-built.
+    /// Removes nodes that nothing refers to: what is left of a circuit that was given up half-built. Cost: these nodes.
     pub fn collect(&mut self) {
-        let idle: Vec<NodeId> =
-            self.nodes.iter().filter(|(_, node)| node.references == 0).map(|(id, _)| *id).collect();
-        for id in idle {
+        for id in std::mem::take(&mut self.idle) {
             self.remove(id);
         }
     }
@@ -240,6 +244,8 @@ impl Graph {
         while let Some(id) = idle.pop() {
             let Some(node) = self.nodes.remove(&id) else { continue };
             self.by_operator.remove(&node.operator);
+            self.fresh.remove(&id);
+            self.idle.remove(&id);
             for input in node.operator.inputs().into_iter().collect::<BTreeSet<_>>() {
                 let node = self.node_mut(input);
                 node.consumers.remove(&id);
@@ -261,7 +267,7 @@ impl Graph {
         self.nodes.is_empty()
     }
 
-    /// The indexes that the joins of the graph probe.
+    /// The indexes that the joins among the new nodes probe: those of the others are there. Cost: the new nodes.
     pub fn required_indexes(&self) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
         self.indexes(|join| (0..join.inputs.len()).collect())
     }
@@ -278,8 +284,8 @@ impl Graph {
                 required.insert((relation, key.to_vec()));
             }
         };
-        for node in self.nodes.values() {
-            match &node.operator {
+        for id in &self.fresh {
+            match &self.nodes[id].operator {
                 Operator::Join(join) => {
                     for probe in starts(join).into_iter().flat_map(|start| &join.paths[start].probes) {
                         need(probe.integral, &probe.index);
@@ -332,8 +338,7 @@ impl Graph {
     /// The same, if the joins visit so many rows at most. Otherwise the new nodes are of no use: remove them.
     pub fn hydrate_within(&mut self, relations: &Relations, limit: u64) -> Result<(), Exhausted> {
         self.budget.begin(limit);
-        let fresh: Vec<NodeId> =
-            self.nodes.iter().filter(|(_, node)| !node.hydrated).map(|(id, _)| *id).collect();
+        let fresh: Vec<NodeId> = self.fresh.iter().copied().collect();
         for id in fresh {
             let operator = self.nodes[&id].operator.clone();
             let contents = |graph: &Self, input| graph.contents(input, relations);
@@ -378,7 +383,7 @@ impl Graph {
             let node = self.node_mut(id);
             node.state = state;
             node.errors.add(&errors);
-            node.hydrated = true;
+            self.fresh.remove(&id);
             if exhausted {
                 return Err(Exhausted { limit });
             }
@@ -548,16 +553,13 @@ impl Graph {
         }
         if outcome.is_err() {
             // A node of a recursion may have been kept twice; the first time counts.
-            for (id, state, errors) in kept.into_iter().rev() {
+            for (id, state, errors) in std::mem::take(&mut kept).into_iter().rev() {
                 let node = self.node_mut(id);
                 (node.state, node.errors) = (state, errors);
             }
         }
-        for id in arranged {
-            if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
-                arrangement.before = None;
-            }
-        }
+        drop(kept);
+        self.settle(arranged);
         let work = self.rows + self.probes.get() - work_before;
         for id in changed {
             self.node_mut(id).followed += work;
@@ -565,6 +567,16 @@ impl Graph {
         self.budget = Budget::default();
         deltas.retain(|id, _| watched.contains(id));
         outcome.map(|()| deltas)
+    }
+
+    /// Forgets the integrals from before a step or a round.
+    fn settle(&mut self, arranged: Vec<NodeId>) {
+        for id in arranged {
+            if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
+                arrangement.before = None;
+                arrangement.now.settle();
+            }
+        }
     }
 
     /// Counts what a node has done, and gives the nodes that its output goes to.

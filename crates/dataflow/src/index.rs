@@ -116,6 +116,11 @@ impl Index {
         sum.get()
     }
 
+    /// Puts changes that were kept aside for a snapshot where they belong, if it is gone: see [`CowTree::settle`].
+    pub fn settle(&mut self) {
+        self.tree.settle();
+    }
+
     /// The row's weight; zero if it is not there.
     pub fn weight(&self, row: &Row) -> Weight {
         self.tree.get(|(element, _)| compare(&self.key, element, row)).map_or(0, |(_, weight)| *weight)

@@ -3,11 +3,14 @@
 //! Invariant: all indexes of a relation hold the same rows, each with weight one; a clone of [`Relations`] is
 //! a snapshot, so a transaction works on a clone and the circuits see both sides of a change.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use deltaic_types::{Row, TableId, Value};
 
-use crate::index::{Index, KeyColumn};
+use crate::{
+    cow_tree::CowTree,
+    index::{Index, KeyColumn},
+};
 
 /// The name of a base relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,19 +25,20 @@ pub enum RelationId {
 #[derive(Debug, Clone)]
 pub struct Relation {
     primary: Index,
-    secondary: BTreeMap<Vec<KeyColumn>, Index>,
+    /// The others, in the order of their keys.
+    secondary: Vec<Index>,
 }
 
 impl Relation {
     /// An empty relation whose rows are told apart by the columns at `key`.
     pub fn new(key: &[usize]) -> Self {
-        Self { primary: Index::new(ascending(key)), secondary: BTreeMap::new() }
+        Self { primary: Index::new(ascending(key)), secondary: Vec::new() }
     }
 
     /// A relation of rows, which have different keys.
     pub fn of(key: &[usize], rows: impl IntoIterator<Item = Row>) -> Self {
         let primary = Index::of(ascending(key), rows.into_iter().map(|row| (row, 1)));
-        Self { primary, secondary: BTreeMap::new() }
+        Self { primary, secondary: Vec::new() }
     }
 
     /// Adds a row, which must not be there. O(log n) an index.
@@ -50,9 +54,19 @@ impl Relation {
     fn add(&mut self, row: &Row, weight: i64, expected: i64) {
         let present = self.primary.add(row, weight);
         assert_eq!(present, expected, "a relation holds each row once");
-        for index in self.secondary.values_mut() {
+        for index in &mut self.secondary {
             index.add(row, weight);
         }
+    }
+
+    /// Settles its indexes: see [`CowTree::settle`].
+    fn settle(&mut self) {
+        self.primary.settle();
+        self.secondary.iter_mut().for_each(Index::settle);
+    }
+
+    fn place_of(&self, key: &[KeyColumn]) -> Result<usize, usize> {
+        self.secondary.binary_search_by(|index| index.key().cmp(key))
     }
 
     /// The row of a primary key.
@@ -65,7 +79,9 @@ impl Relation {
         if self.primary.key().starts_with(key) {
             return Some(&self.primary);
         }
-        self.secondary.get(key).or_else(|| self.secondary.values().find(|index| index.key().starts_with(key)))
+        // In the order of keys those that begin with one follow it.
+        let (Ok(place) | Err(place)) = self.place_of(key);
+        self.secondary.get(place).filter(|index| index.key().starts_with(key))
     }
 
     /// The primary index.
@@ -77,13 +93,17 @@ impl Relation {
     pub fn ensure_index(&mut self, key: &[KeyColumn]) {
         if self.index(key).is_none() {
             let rows = self.primary.iter().map(|(row, weight)| (row.clone(), weight));
-            self.secondary.insert(key.to_vec(), Index::of(key, rows));
+            let index = Index::of(key, rows);
+            let (Ok(place) | Err(place)) = self.place_of(key);
+            self.secondary.insert(place, index);
         }
     }
 
     /// Drops the index of exactly this key, if there is one beside the primary.
     pub fn drop_index(&mut self, key: &[KeyColumn]) {
-        self.secondary.remove(key);
+        if let Ok(place) = self.place_of(key) {
+            self.secondary.remove(place);
+        }
     }
 
     /// The number of rows.
@@ -98,7 +118,7 @@ impl Relation {
 
     /// The keys of the indexes, the primary first.
     pub fn keys(&self) -> impl Iterator<Item = &[KeyColumn]> {
-        std::iter::once(self.primary.key()).chain(self.secondary.keys().map(Vec::as_slice))
+        std::iter::once(self.primary.key()).chain(self.secondary.iter().map(Index::key))
     }
 
     /// Bytes in memory: the rows, and 16 bytes an entry of each index (half as much again for open nodes).
@@ -112,39 +132,79 @@ fn ascending(columns: &[usize]) -> Vec<KeyColumn> {
     columns.iter().map(|&column| KeyColumn::ascending(column)).collect()
 }
 
-/// All base relations. Cloning is a snapshot and costs a handle a relation.
+/// All base relations. Cloning is a snapshot and costs a handle, however many there are.
+///
+/// ```
+/// use deltaic_dataflow::{Relation, RelationId, Relations};
+/// use deltaic_types::{Row, TableId, Value};
+/// let table = RelationId::Table(TableId(1));
+/// let mut relations = Relations::default();
+/// relations.put(table, Relation::new(&[0]));
+/// let before = relations.clone();
+/// relations.get_mut(table).unwrap().insert(&Row::from_iter([Value::Integer(1)]));
+/// assert_eq!((before.get(table).unwrap().len(), relations.get(table).unwrap().len()), (0, 1));
+/// drop(before);
+/// relations.settle();
+/// ```
 #[derive(Debug, Clone, Default)]
-pub struct Relations(BTreeMap<RelationId, Arc<Relation>>);
+pub struct Relations {
+    by_id: CowTree<(RelationId, Arc<Relation>)>,
+    /// Those that were to be changed since all were settled; of very many not all.
+    touched: Vec<RelationId>,
+}
+
+/// The most relations of which it is remembered that they were touched.
+const TOUCHED: usize = 32;
 
 impl Relations {
-    /// Adds or replaces a relation.
+    /// Adds or replaces a relation. O(log n).
     pub fn put(&mut self, id: RelationId, relation: Relation) {
-        self.0.insert(id, Arc::new(relation));
+        let relation = Arc::new(relation);
+        let replacement = Arc::clone(&relation);
+        self.by_id.update(
+            |(other, _)| other.cmp(&id),
+            |(_, present)| {
+                *present = replacement;
+                true
+            },
+            || Some((id, relation)),
+        );
     }
 
-    /// Removes a relation.
+    /// Removes a relation. O(log n).
     pub fn remove(&mut self, id: RelationId) {
-        self.0.remove(&id);
+        self.by_id.update(|(other, _)| other.cmp(&id), |_| false, || None);
     }
 
-    /// Keeps the relations for which `keep` says yes.
-    pub fn retain(&mut self, mut keep: impl FnMut(RelationId) -> bool) {
-        self.0.retain(|id, _| keep(*id));
-    }
-
-    /// A relation.
+    /// A relation. O(log n).
     pub fn get(&self, id: RelationId) -> Option<&Relation> {
-        self.0.get(&id).map(|relation| &**relation)
+        self.by_id.get(|(other, _)| other.cmp(&id)).map(|(_, relation)| &**relation)
     }
 
-    /// A relation, to be changed; copied first if a snapshot shares it (a handle an index).
+    /// A relation, to be changed; copied first if a snapshot shares it (a handle an index). O(log n).
     pub fn get_mut(&mut self, id: RelationId) -> Option<&mut Relation> {
-        self.0.get_mut(&id).map(Arc::make_mut)
+        let (_, relation) = self.by_id.get_mut(|(other, _)| other.cmp(&id))?;
+        if self.touched.len() < TOUCHED && !self.touched.contains(&id) {
+            self.touched.push(id);
+        }
+        Some(Arc::make_mut(relation))
     }
 
     /// All relations by name.
     pub fn iter(&self) -> impl Iterator<Item = (RelationId, &Relation)> {
-        self.0.iter().map(|(id, relation)| (*id, &**relation))
+        self.by_id.iter().map(|(id, relation)| (*id, &**relation))
+    }
+
+    /// Puts what changes left aside for a snapshot where it belongs: what is called when the snapshot from before a
+    /// commit is gone. Changes nothing that can be seen; costs the changes since the last time.
+    pub fn settle(&mut self) {
+        self.by_id.settle();
+        for id in std::mem::take(&mut self.touched) {
+            let relation = self.by_id.get_mut(|(other, _)| other.cmp(&id));
+            if let Some(relation) = relation.and_then(|(_, relation)| Arc::get_mut(relation)) {
+                relation.settle();
+            }
+        }
     }
 }
 

@@ -57,6 +57,8 @@ impl TopK {
             self.window(&before, &partition, -1, &mut rows);
             self.window(state, &partition, 1, &mut rows);
         }
+        drop(before);
+        state.settle();
         Batch { rows: rows.consolidated(), errors: change.errors.clone() }
     }
 

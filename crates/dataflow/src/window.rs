@@ -129,6 +129,8 @@ impl Window {
             self.partition(&before, &values, -1, &mut output);
             self.partition(state, &values, 1, &mut output);
         }
+        drop(before);
+        state.settle();
         output.consolidated()
     }
 
