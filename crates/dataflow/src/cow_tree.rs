@@ -500,7 +500,7 @@ mod tests {
         fn what_was_put_aside_counts_at_once_and_settles_where_it_belongs(
             start in proptest::collection::btree_set(0_u16..2_000, 0..1_500),
             commits in proptest::collection::vec(
-                (proptest::collection::vec((0_u16..2_000, any::<bool>()), 0..70), any::<bool>(), 0_u16..2_000),
+                (proptest::collection::vec((0_u16..2_000, any::<bool>()), 0..300), any::<bool>(), 0_u16..2_000),
                 0..12,
             ),
         ) {

@@ -32,6 +32,9 @@ impl KeyColumn {
 
     /// The order of two values in this column.
     pub fn compare(&self, a: &Value, b: &Value) -> Ordering {
+        if let (Value::Integer(a), Value::Integer(b)) = (a, b) {
+            return if self.descending { b.cmp(a) } else { a.cmp(b) };
+        }
         match (a.is_null(), b.is_null()) {
             (false, false) if self.descending => b.cmp(a),
             (false, false) => a.cmp(b),

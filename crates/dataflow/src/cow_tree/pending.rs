@@ -10,7 +10,7 @@ use std::{cmp::Ordering, iter::Peekable, sync::Arc, vec};
 use super::{Node, WIDTH, join_neighbours, without};
 
 /// The most changes that are put aside.
-pub(super) const PENDING: usize = 32;
+pub(super) const PENDING: usize = 128;
 
 /// The bits of a path that a level takes: a place in a node, the place behind its last element included.
 const BITS: u32 = 6;
