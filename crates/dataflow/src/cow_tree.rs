@@ -103,26 +103,6 @@ impl<T: Clone> CowTree<T> {
         }
     }
 
-    /// The element that compares as equal, to be changed without changing its place. O(log n), as
-    /// [`CowTree::update`].
-    pub fn get_mut(&mut self, order: impl Fn(&T) -> Ordering) -> Option<&mut T> {
-        if Arc::strong_count(&self.root) > 1 && self.pending.len() < PENDING {
-            return pending::get_mut(&mut self.pending, &self.root, &order);
-        }
-        self.get(&order)?;
-        self.settle_shared();
-        let mut node = &mut self.root;
-        loop {
-            match Arc::make_mut(node) {
-                Node::Leaf(elements) => {
-                    let place = elements.binary_search_by(&order).ok()?;
-                    return Some(&mut elements[place]);
-                }
-                Node::Branch { children, least } => node = &mut children[child_of(least, &order)],
-            }
-        }
-    }
-
     /// Changes the element that compares as equal, or adds one.
     ///
     /// Where there is such an element `found` may change it (not its place in the order) and says whether it
@@ -523,10 +503,6 @@ mod tests {
                         (None, false) => {}
                     }
                     prop_assert_eq!(tree.get(|element| element.0.cmp(&n)).copied(), model.get_key_value(&n).map(pair));
-                    if let Some(element) = tree.get_mut(|element| element.0.cmp(&from)) {
-                        element.1 += 7;
-                        model.entry(from).and_modify(|count| *count += 7);
-                    }
                 }
                 prop_assert_eq!(tree.last().copied(), model.last_key_value().map(pair));
                 let ahead = tree.iter_from(|element| element.0.cmp(&from)).copied();

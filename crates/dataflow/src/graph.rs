@@ -452,6 +452,7 @@ impl Graph {
                 }
                 output
             }
+            (Operator::Negate { input }, _) => self.contents(*input, relations).negated(),
             (Operator::SetOperation(spec), State::Sides(sides)) => {
                 Batch { rows: sides.rows(spec.kind), errors: node.errors.to_vec() }
             }
@@ -489,7 +490,7 @@ impl Graph {
         }
     }
 
-    /// Runs one step: gives every node that the changes reach its change, and returns those of `watched`.
+    /// Runs one step of `Q^Δ = D ∘ Q ∘ I`: gives every node that the changes reach its change, and returns those of `watched`.
     ///
     /// `before` and `after` are the relations on both sides of the changes, which are consolidated.
     pub fn step(
@@ -629,6 +630,7 @@ impl Graph {
                 }
                 output
             }
+            Operator::Negate { input } => delta(*input).cloned().unwrap_or_default().negated(),
             Operator::Arrange { .. }
             | Operator::Aggregate(_)
             | Operator::Distinct { .. }

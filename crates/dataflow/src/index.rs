@@ -144,7 +144,8 @@ impl Index {
             .map(|(row, weight)| (row, *weight))
     }
 
-    /// What an earlier state of the same order lacks of this one, or has beyond it. O(n) of both.
+    /// DBSP's differentiation, `D(s) = s - z⁻¹(s)`, of two states of the same order: what the earlier one lacks of this
+    /// one, or has beyond it. O(n) of both.
     pub fn difference(&self, before: &Self) -> ZSet {
         let mut rows = ZSet::default();
         let (mut old, mut new) = (before.iter().peekable(), self.iter().peekable());

@@ -3,14 +3,11 @@
 //! Invariant: all indexes of a relation hold the same rows, each with weight one; a clone of [`Relations`] is
 //! a snapshot, so a transaction works on a clone and the circuits see both sides of a change.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use deltaic_types::{Row, TableId, Value};
 
-use crate::{
-    cow_tree::CowTree,
-    index::{Index, KeyColumn},
-};
+use crate::index::{Index, KeyColumn};
 
 /// The name of a base relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +56,7 @@ impl Relation {
         }
     }
 
-    /// Settles its indexes: see [`CowTree::settle`].
+    /// Settles its indexes: see [`Index::settle`].
     fn settle(&mut self) {
         self.primary.settle();
         self.secondary.iter_mut().for_each(Index::settle);
@@ -148,63 +145,87 @@ fn ascending(columns: &[usize]) -> Vec<KeyColumn> {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Relations {
-    by_id: CowTree<(RelationId, Arc<Relation>)>,
-    /// Those that were to be changed since all were settled; of very many not all.
-    touched: Vec<RelationId>,
+    /// Shared with snapshots.
+    settled: Arc<BTreeMap<RelationId, Arc<Relation>>>,
+    /// What changed since it was settled: None for a relation that has gone.
+    changed: BTreeMap<RelationId, Option<Arc<Relation>>>,
 }
 
-/// The most relations of which it is remembered that they were touched.
-const TOUCHED: usize = 32;
+/// The most relations that are kept beside those that are shared.
+const CHANGED: usize = 64;
 
 impl Relations {
     /// Adds or replaces a relation. O(log n).
     pub fn put(&mut self, id: RelationId, relation: Relation) {
-        let relation = Arc::new(relation);
-        let replacement = Arc::clone(&relation);
-        self.by_id.update(
-            |(other, _)| other.cmp(&id),
-            |(_, present)| {
-                *present = replacement;
-                true
-            },
-            || Some((id, relation)),
-        );
+        self.change(id, Some(Arc::new(relation)));
     }
 
     /// Removes a relation. O(log n).
     pub fn remove(&mut self, id: RelationId) {
-        self.by_id.update(|(other, _)| other.cmp(&id), |_| false, || None);
+        self.change(id, None);
+    }
+
+    /// Of very many changes without a [`Relations::settle`] between them, one in many copies all handles.
+    fn change(&mut self, id: RelationId, relation: Option<Arc<Relation>>) {
+        self.changed.insert(id, relation);
+        if self.changed.len() > CHANGED {
+            let settled = Arc::make_mut(&mut self.settled);
+            put_all(settled, std::mem::take(&mut self.changed));
+        }
     }
 
     /// A relation. O(log n).
     pub fn get(&self, id: RelationId) -> Option<&Relation> {
-        self.by_id.get(|(other, _)| other.cmp(&id)).map(|(_, relation)| &**relation)
+        match self.changed.get(&id) {
+            Some(changed) => changed.as_deref(),
+            None => self.settled.get(&id).map(|relation| &**relation),
+        }
     }
 
     /// A relation, to be changed; copied first if a snapshot shares it (a handle an index). O(log n).
     pub fn get_mut(&mut self, id: RelationId) -> Option<&mut Relation> {
-        let (_, relation) = self.by_id.get_mut(|(other, _)| other.cmp(&id))?;
-        if self.touched.len() < TOUCHED && !self.touched.contains(&id) {
-            self.touched.push(id);
+        if !self.changed.contains_key(&id) {
+            let relation = Arc::clone(self.settled.get(&id)?);
+            // Where there are too many this one is among those that are settled, and comes back alone.
+            self.change(id, Some(Arc::clone(&relation)));
+            self.changed.entry(id).or_insert(Some(relation));
         }
-        Some(Arc::make_mut(relation))
+        self.changed.get_mut(&id)?.as_mut().map(Arc::make_mut)
     }
 
     /// All relations by name.
     pub fn iter(&self) -> impl Iterator<Item = (RelationId, &Relation)> {
-        self.by_id.iter().map(|(id, relation)| (*id, &**relation))
+        let settled = self.settled.iter().filter(|(id, _)| !self.changed.contains_key(id));
+        let changed = self.changed.iter().filter_map(|(id, relation)| Some((id, relation.as_ref()?)));
+        let all: BTreeMap<RelationId, &Relation> =
+            settled.chain(changed).map(|(id, relation)| (*id, &**relation)).collect();
+        all.into_iter()
     }
 
     /// Puts what changes left aside for a snapshot where it belongs: what is called when the snapshot from before a
     /// commit is gone. Changes nothing that can be seen; costs the changes since the last time.
     pub fn settle(&mut self) {
-        self.by_id.settle();
-        for id in std::mem::take(&mut self.touched) {
-            let relation = self.by_id.get_mut(|(other, _)| other.cmp(&id));
-            if let Some(relation) = relation.and_then(|(_, relation)| Arc::get_mut(relation)) {
+        let Some(settled) = Arc::get_mut(&mut self.settled) else { return };
+        let changed = std::mem::take(&mut self.changed);
+        let ids: Vec<RelationId> = changed.keys().copied().collect();
+        put_all(settled, changed);
+        for id in ids {
+            if let Some(relation) = settled.get_mut(&id).and_then(Arc::get_mut) {
                 relation.settle();
             }
         }
+    }
+}
+
+fn put_all(
+    settled: &mut BTreeMap<RelationId, Arc<Relation>>,
+    changed: BTreeMap<RelationId, Option<Arc<Relation>>>,
+) {
+    for (id, relation) in changed {
+        match relation {
+            Some(relation) => settled.insert(id, relation),
+            None => settled.remove(&id),
+        };
     }
 }
 
@@ -233,6 +254,29 @@ mod tests {
         assert_eq!((count(&relations, "x"), count(&relations, "y")), (2, 0));
         assert_eq!((count(&before, "x"), count(&before, "y")), (1, 1));
         assert_eq!(relations.get(id).unwrap().get(&[Value::Integer(3)]), Some(&row(3, "x")));
+    }
+
+    #[test]
+    fn a_commit_touches_no_handle_of_a_relation_that_it_does_not_change() {
+        let id = RelationId::Parameters;
+        let mut relations = Relations::default();
+        for number in 0..5_000 {
+            relations.put(id(number), Relation::new(&[0]));
+        }
+        relations.settle();
+        // A handle that a snapshot copied would be counted once more.
+        let copies = |relations: &Relations| -> usize {
+            relations.settled.values().map(|relation| Arc::strong_count(relation) - 1).sum()
+        };
+        for number in 0..100 {
+            let before = relations.clone();
+            assert_eq!(copies(&relations), 0);
+            relations.get_mut(id(number * 7)).unwrap().insert(&row(1, "x"));
+            assert_eq!(copies(&relations), 0, "the one that is changed is another now");
+            drop(before);
+            relations.settle();
+        }
+        assert_eq!(relations.iter().map(|(_, relation)| relation.len()).sum::<usize>(), 100);
     }
 
     #[test]

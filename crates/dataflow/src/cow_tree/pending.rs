@@ -110,24 +110,6 @@ pub(super) fn put_aside<T: Clone>(
     grown
 }
 
-/// The element that compares as equal, for a change aside.
-pub(super) fn get_mut<'a, T: Clone>(
-    pending: &'a mut Vec<Pending<T>>,
-    root: &Node<T>,
-    order: &impl Fn(&T) -> Ordering,
-) -> Option<&'a mut T> {
-    let index = match pending.binary_search_by(|change| order(&change.element)) {
-        Ok(index) if pending[index].kind == Kind::Remove => return None,
-        Ok(index) => index,
-        Err(index) => {
-            let (element, at) = find(root, order);
-            pending.insert(index, Pending { at, kind: Kind::Replace, element: element?.clone() });
-            index
-        }
-    };
-    Some(&mut pending[index].element)
-}
-
 /// The element that compares as equal, and its place or the one where it would be.
 fn find<'a, T>(root: &'a Node<T>, order: &impl Fn(&T) -> Ordering) -> (Option<&'a T>, Path) {
     let (mut node, mut path) = (root, Path::default());
