@@ -117,8 +117,12 @@ fn main() {
     ] {
         let before = relations.clone();
         let table = relations.get_mut(ISSUES).expect("invariant: the table is there");
-        gone.iter().for_each(|row| table.remove(row));
-        come.iter().for_each(|row| table.insert(row));
+        if let Some(row) = &gone {
+            table.remove(row);
+        }
+        if let Some(row) = &come {
+            table.insert(row);
+        }
         let change: ZSet = gone.into_iter().map(|row| (row, -1)).chain(come.map(|row| (row, 1))).collect();
         let outputs = graph.step(&before, &relations, [(ISSUES, change.consolidated())], &watched);
         drop(before);

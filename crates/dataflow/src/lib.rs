@@ -21,7 +21,7 @@
 //! | distinct | [`Operator::Distinct`] | `distinct^Δ(dz) = H(z, dz)`, see [`Operator::Distinct`] |
 //! | intersect, except | [`SetOperation`] | `dz[x] = f(l'[x], r'[x]) - f(l[x], r[x])` |
 //! | aggregate | [`Aggregate`] | `dA = Σ_{g touched} A(z'_g) - A(z_g)` |
-//! | top_k | [`TopK`] | `dT = Σ_{p touched} T(z'_p) - T(z_p)` |
+//! | top k | [`TopK`] | `dT = Σ_{p touched} T(z'_p) - T(z_p)` |
 //! | window functions | [`Window`] | `dW = Σ_{p touched} W(z'_p) - W(z_p)` |
 //! | recurse (`δ₀`, a loop with `z⁻¹`, `∫`) | [`Recurse`] | the least `r = base + step(r)` |
 //!

@@ -217,7 +217,8 @@ fn settle_node<T: Clone>(
                     let (firsts, right): (Vec<T>, Vec<Arc<Node<T>>>) = siblings.into_iter().unzip();
                     let (left, rest) = least.split_at(place);
                     *least = left.iter().chain(&firsts).chain(rest).cloned().collect();
-                    children.splice(place + 1..place + 1, right);
+                    let rest = children.split_off(place + 1);
+                    children.extend(right.into_iter().chain(rest));
                 }
             }
             if shrunk {
@@ -257,7 +258,8 @@ fn split<E>(elements: &mut Vec<E>, rising: bool) -> Vec<Vec<E>> {
     if count > 1 {
         let size = if rising { WIDTH } else { elements.len().div_ceil(count) };
         while elements.len() > size {
-            let last = if elements.len() % size == 0 { size } else { elements.len() % size };
+            let rest = elements.len() % size;
+            let last = if rest == 0 { size } else { rest };
             right.push(elements.split_off(elements.len() - last));
         }
         right.reverse();
