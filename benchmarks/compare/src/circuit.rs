@@ -189,6 +189,8 @@ impl Database {
         }
         let change = ZSet::from_iter([(tuple.clone(), weight)]);
         self.graph.step(&before, &self.relations, [(relation, change)], &BTreeSet::new());
+        drop(before);
+        self.relations.settle();
     }
 
     /// The sum of a view's rows.
@@ -343,6 +345,7 @@ impl Running {
         let circuit = middle.elapsed();
         drop(outputs);
         drop(before);
+        self.database.relations.settle();
         let whole: Duration = start.elapsed();
         Sample { whole, circuit: Some(circuit) }
     }

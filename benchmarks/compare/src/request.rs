@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    ClientId, Effects, Engine, Input, Message, News, Now, Request, RequestId, Subscribe, SubscriptionId,
+    ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe, SubscriptionId,
 };
 use deltaic_protocol::{Column, encode_row};
 use deltaic_storage::{Identity, MemoryStore, Store as _};
@@ -67,7 +67,8 @@ impl Session {
 
     pub fn subscribe(&mut self, id: u64, sql: String, parameters: Vec<Json>) -> Vec<Message> {
         let (client, subscription) = (ClientId(1), SubscriptionId(id));
-        self.step(Input::Subscribe(Subscribe { client, subscription, sql, parameters, resume: None })).send
+        let life = Life::default();
+        self.step(Input::Subscribe(Subscribe { client, subscription, sql, parameters, resume: None, life })).send
     }
 
     fn unsubscribe(&mut self, id: u64) {

@@ -1,5 +1,8 @@
 //! [`Aggregate`]: one row a group, changed by exactly the groups that a change touches.
 //!
+//! DBSP's aggregation: `A(z) = Σ_g {(g, a(z_g)): 1}`, which is not linear, so its incremental form looks at the
+//! groups that a change touches before and after: `dA = Σ_{g touched} A(z'_g) - A(z_g)`.
+//!
 //! State: for each group the weight of its rows and an accumulator a function. A step applies the rows of a
 //! group together and compares the group's row before and after once, so a group that is emptied and filled
 //! in one step does not flicker. Invariant: the weight of a group is never negative; a group without rows

@@ -1,20 +1,25 @@
 //! [`CowTree`]: an ordered collection with O(1) snapshots, a B+ tree of shared nodes.
 //!
-//! A clone shares every node; a later write copies the path to the one leaf it touches, and writes in place
-//! where nothing is shared. Invariant: leaves are equally deep and never empty (the root may be), two
+//! A clone shares every node. A later write is put aside while the clone is there, and settles where it belongs
+//! when the clone is gone ([`CowTree::settle`]); only if too many are put aside are paths copied. Where nothing is
+//! shared a write is made in place. Invariant: leaves are equally deep and never empty (the root may be), two
 //! neighbours under one parent hold more than one node's worth together, and a branch repeats the least
 //! element of each child but the first.
 //!
 //! The order is given with each call as a comparison of an element with what is sought, so that an element
 //! may be a bare row and its key a choice of its columns. All calls on one tree must use one total order.
 
+mod pending;
+
 use std::{cmp::Ordering, sync::Arc};
+
+use pending::{Kind, PENDING, Path, Pending};
 
 /// The most elements of a leaf and children of a branch.
 const WIDTH: usize = 32;
 
 /// Deep enough for any tree that fits in memory: a level multiplies by at least a half of [`WIDTH`] on average.
-const DEPTH: usize = 16;
+const DEPTH: usize = 10;
 
 /// An ordered collection whose clone is a snapshot.
 ///
@@ -32,6 +37,8 @@ const DEPTH: usize = 16;
 #[derive(Debug, Clone)]
 pub struct CowTree<T> {
     root: Arc<Node<T>>,
+    /// Changes that are not in the nodes, because a clone shared them.
+    pending: Vec<Pending<T>>,
     len: usize,
 }
 
@@ -56,7 +63,7 @@ impl<T> Node<T> {
 
 impl<T> Default for CowTree<T> {
     fn default() -> Self {
-        Self { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }
+        Self { root: Arc::new(Node::Leaf(Vec::new())), pending: Vec::new(), len: 0 }
     }
 }
 
@@ -82,6 +89,9 @@ impl<T: Clone> CowTree<T> {
 
     /// The element that compares as equal. O(log n).
     pub fn get(&self, order: impl Fn(&T) -> Ordering) -> Option<&T> {
+        if let Ok(index) = self.pending.binary_search_by(|change| order(&change.element)) {
+            return self.pending[index].present();
+        }
         let mut node = &self.root;
         loop {
             match &**node {
@@ -96,13 +106,20 @@ impl<T: Clone> CowTree<T> {
     /// Changes the element that compares as equal, or adds one.
     ///
     /// Where there is such an element `found` may change it (not its place in the order) and says whether it
-    /// stays; where there is none `missing` may give one. O(log n); copies the path where it is shared.
+    /// stays; where there is none `missing` may give one. O(log n); where the tree is shared the change is put aside,
+    /// which copies the element alone, or after many of them the paths to all that were.
     pub fn update(
         &mut self,
         order: impl Fn(&T) -> Ordering,
         found: impl FnOnce(&mut T) -> bool,
         missing: impl FnOnce() -> Option<T>,
     ) {
+        if Arc::strong_count(&self.root) > 1 && self.pending.len() < PENDING {
+            let grown = pending::put_aside(&mut self.pending, &self.root, &order, found, missing);
+            self.len = self.len.checked_add_signed(grown).expect("invariant: elements are counted");
+            return;
+        }
+        self.settle_shared();
         let mut change = Change::None;
         let mut grown = 0_isize;
         descend(&mut self.root, &order, found, missing, &mut change, &mut grown);
@@ -126,6 +143,21 @@ impl<T: Clone> CowTree<T> {
         }
     }
 
+    /// Puts what was put aside where it belongs, if no clone shares the tree any more. Whoever has dropped a snapshot
+    /// calls this, so that the next change finds nothing put aside. O(1) a change and level.
+    pub fn settle(&mut self) {
+        if !self.pending.is_empty() && Arc::strong_count(&self.root) == 1 {
+            self.settle_shared();
+        }
+    }
+
+    /// The same, copying what is shared.
+    fn settle_shared(&mut self) {
+        if !self.pending.is_empty() {
+            pending::settle(&mut self.root, std::mem::take(&mut self.pending));
+        }
+    }
+
     /// All elements in order.
     pub fn iter(&self) -> Iter<'_, T> {
         self.iter_from(|_| Ordering::Greater)
@@ -133,7 +165,9 @@ impl<T: Clone> CowTree<T> {
 
     /// The elements from the first that does not compare as less.
     pub fn iter_from(&self, order: impl Fn(&T) -> Ordering) -> Iter<'_, T> {
-        let mut iter = Iter { stack: [None; DEPTH], depth: 0 };
+        let start = self.pending.partition_point(|change| order(&change.element) == Ordering::Less);
+        let pending = &self.pending[start..];
+        let mut iter = Iter { stack: [None; DEPTH], depth: 0, pending, leaf: Path::default() };
         let mut node = &*self.root;
         loop {
             match node {
@@ -152,8 +186,11 @@ impl<T: Clone> CowTree<T> {
         }
     }
 
-    /// The greatest element.
+    /// The greatest element. O(log n) and those that were put aside.
     pub fn last(&self) -> Option<&T> {
+        if !self.pending.is_empty() {
+            return pending::last(&self.root, Path::default(), &mut self.pending.as_slice());
+        }
         let mut node = &*self.root;
         loop {
             match node {
@@ -191,7 +228,7 @@ impl<T: Clone> CowTree<T> {
             level = above;
         }
         match level.pop() {
-            Some((_, root)) => Self { root, len },
+            Some((_, root)) => Self { root, pending: Vec::new(), len },
             None => Self::default(),
         }
     }
@@ -220,12 +257,13 @@ fn descend<T: Clone>(
             }
             Err(place) => {
                 if let Some(element) = missing() {
-                    elements.insert(place, element);
+                    insert(elements, place, element);
                     *grown = 1;
                     if elements.len() > WIDTH {
                         // Rising keys are common: a split at the end leaves a full leaf behind.
                         let at = if place + 1 == elements.len() { WIDTH } else { WIDTH / 2 };
                         let right = elements.split_off(at);
+                        elements.shrink_to_fit();
                         *change = Change::Split(right[0].clone(), Arc::new(Node::Leaf(right)));
                     }
                 }
@@ -266,6 +304,14 @@ fn descend<T: Clone>(
     }
 }
 
+/// Inserts without much room to spare, which would be there in every leaf.
+fn insert<T>(elements: &mut Vec<T>, place: usize, element: T) {
+    if elements.len() == elements.capacity() {
+        elements.reserve_exact(WIDTH / 8);
+    }
+    elements.insert(place, element);
+}
+
 /// The elements but the one at `place`.
 fn without<T: Clone>(elements: &[T], place: usize) -> Arc<[T]> {
     let (before, after) = elements.split_at(place);
@@ -304,10 +350,19 @@ fn join_neighbours<T: Clone>(children: &mut Vec<Arc<Node<T>>>, least: &mut Arc<[
 pub struct Iter<'a, T> {
     stack: [Option<(&'a Node<T>, usize)>; DEPTH],
     depth: usize,
+    /// The changes put aside that are ahead.
+    pending: &'a [Pending<T>],
+    /// The path to the leaf, while changes are ahead.
+    leaf: Path,
 }
 
 impl<'a, T> Iter<'a, T> {
     fn push(&mut self, node: &'a Node<T>, place: usize) {
+        if !self.pending.is_empty() && matches!(node, Node::Leaf(_)) {
+            // A branch's place is the child after the one that is walked.
+            let above = self.stack[..self.depth].iter().flatten();
+            self.leaf = above.fold(Path::default(), |path, (_, next)| path.then(next - 1));
+        }
         self.stack[self.depth] = Some((node, place));
         self.depth += 1;
     }
@@ -321,6 +376,16 @@ impl<'a, T> Iterator for Iter<'a, T> {
             let (node, place) = self.stack[self.depth - 1].as_mut()?;
             match *node {
                 Node::Leaf(elements) => {
+                    if let Some((change, rest)) = self.pending.split_first()
+                        && change.at == self.leaf.then(*place)
+                    {
+                        self.pending = rest;
+                        *place += usize::from(change.kind != Kind::Insert);
+                        match change.present() {
+                            Some(element) => return Some(element),
+                            None => continue,
+                        }
+                    }
                     if let Some(element) = elements.get(*place) {
                         *place += 1;
                         return Some(element);
@@ -343,7 +408,7 @@ impl<'a, T> Iterator for Iter<'a, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
@@ -373,6 +438,10 @@ mod tests {
         assert_eq!(tree.last(), elements.last().copied());
     }
 
+    fn pair((n, count): (&u16, &usize)) -> (u16, usize) {
+        (*n, *count)
+    }
+
     fn toggle(tree: &mut CowTree<u16>, n: u16) {
         tree.update(|element| element.cmp(&n), |_| false, || Some(n));
     }
@@ -393,6 +462,7 @@ mod tests {
                 }
                 toggle(&mut tree, *n);
                 if !model.remove(n) { model.insert(*n); }
+                prop_assert_eq!(tree.last(), model.last());
             }
             for (tree, model) in std::iter::once((tree, model)).chain(snapshot) {
                 check(&tree);
@@ -402,6 +472,57 @@ mod tests {
                 let rebuilt = CowTree::from_sorted(model.iter().copied());
                 check(&rebuilt);
                 prop_assert!(rebuilt.iter().eq(model.iter()));
+            }
+        }
+
+        /// As a commit does it: a snapshot, some changes, the snapshot dropped, now and then settled.
+        #[test]
+        fn what_was_put_aside_counts_at_once_and_settles_where_it_belongs(
+            start in proptest::collection::btree_set(0_u16..2_000, 0..1_500),
+            commits in proptest::collection::vec(
+                (proptest::collection::vec((0_u16..2_000, any::<bool>()), 0..300), any::<bool>(), 0_u16..2_000),
+                0..12,
+            ),
+        ) {
+            let element = |n: u16| (n, 0_usize);
+            let mut tree = CowTree::from_sorted(start.iter().copied().map(element));
+            let mut model: BTreeMap<u16, usize> = start.into_iter().map(element).collect();
+            let mut kept = Vec::new();
+            for (number, (changes, settles, from)) in commits.into_iter().enumerate() {
+                let before = (tree.clone(), model.clone());
+                for (n, toggles) in changes {
+                    tree.update(
+                        |element| element.0.cmp(&n),
+                        |element| { element.1 += 1; !toggles },
+                        || toggles.then_some((n, number)),
+                    );
+                    match (model.get_mut(&n), toggles) {
+                        (Some(_), true) => { model.remove(&n); }
+                        (Some(count), false) => *count += 1,
+                        (None, true) => { model.insert(n, number); }
+                        (None, false) => {}
+                    }
+                    prop_assert_eq!(tree.get(|element| element.0.cmp(&n)).copied(), model.get_key_value(&n).map(pair));
+                }
+                prop_assert_eq!(tree.last().copied(), model.last_key_value().map(pair));
+                let ahead = tree.iter_from(|element| element.0.cmp(&from)).copied();
+                prop_assert!(ahead.eq(model.range(from..).map(pair)));
+                if settles {
+                    drop(before);
+                    tree.settle();
+                    prop_assert!(tree.pending.is_empty() || !kept.is_empty());
+                } else if number % 2 == 0 {
+                    kept.push(before);
+                }
+                check(&tree);
+                prop_assert!(tree.iter().copied().eq(model.iter().map(pair)));
+            }
+            tree.settle_shared();
+            check(&tree);
+            prop_assert!(tree.iter().copied().eq(model.iter().map(pair)));
+            for (tree, model) in kept {
+                check(&tree);
+                prop_assert!(tree.iter().copied().eq(model.iter().map(pair)));
             }
         }
 

@@ -35,6 +35,10 @@ use crate::{
 pub struct Graph {
     nodes: BTreeMap<NodeId, Node>,
     by_operator: BTreeMap<Operator, NodeId>,
+    /// The nodes that have no state yet.
+    fresh: BTreeSet<NodeId>,
+    /// The nodes that nothing refers to yet.
+    idle: BTreeSet<NodeId>,
     next: u32,
     probes: Cell<u64>,
     /// Rows that steps read and gave out.
@@ -54,7 +58,6 @@ struct Node {
     consumers: BTreeSet<NodeId>,
     /// Consumers and holders.
     references: usize,
-    hydrated: bool,
     /// Whether it depends on the feedback of a recursion that it is inside of.
     recursive: bool,
     work: Work,
@@ -193,6 +196,7 @@ impl Graph {
             recursive |= node.recursive && !matches!(operator, Operator::Recurse(_));
             if node.consumers.insert(id) {
                 node.references += 1;
+                self.idle.remove(&input);
             }
         }
         let state = State::of(&operator);
@@ -206,12 +210,13 @@ impl Graph {
             errors: Errors::default(),
             consumers: BTreeSet::new(),
             references: 0,
-            hydrated: false,
             recursive,
             work: Work::default(),
             followed: 0,
         };
         self.nodes.insert(id, node);
+        self.fresh.insert(id);
+        self.idle.insert(id);
         id
     }
 
@@ -223,6 +228,7 @@ impl Graph {
     /// Keeps a node.
     pub fn hold(&mut self, id: NodeId) {
         self.node_mut(id).references += 1;
+        self.idle.remove(&id);
     }
 
     /// Gives up a node that was held, and with it what only it referred to.
@@ -234,11 +240,9 @@ impl Graph {
         }
     }
 
-    /// Removes nodes that nothing refers to: what is left of a circuit that was given up half-built.
+    /// Removes nodes that nothing refers to: what is left of a circuit that was given up half-built. Cost: these nodes.
     pub fn collect(&mut self) {
-        let idle: Vec<NodeId> =
-            self.nodes.iter().filter(|(_, node)| node.references == 0).map(|(id, _)| *id).collect();
-        for id in idle {
+        for id in std::mem::take(&mut self.idle) {
             self.remove(id);
         }
     }
@@ -249,6 +253,8 @@ impl Graph {
             let Some(node) = self.nodes.remove(&id) else { continue };
             self.temporal.remove(&id);
             self.by_operator.remove(&node.operator);
+            self.fresh.remove(&id);
+            self.idle.remove(&id);
             for input in node.operator.inputs().into_iter().collect::<BTreeSet<_>>() {
                 let node = self.node_mut(input);
                 node.consumers.remove(&id);
@@ -284,7 +290,7 @@ impl Graph {
         self.nodes.is_empty()
     }
 
-    /// The indexes that the joins of the graph probe.
+    /// The indexes that the joins among the new nodes probe: those of the others are there. Cost: the new nodes.
     pub fn required_indexes(&self) -> BTreeSet<(RelationId, Vec<KeyColumn>)> {
         self.indexes(|join| (0..join.inputs.len()).collect())
     }
@@ -301,8 +307,8 @@ impl Graph {
                 required.insert((relation, key.to_vec()));
             }
         };
-        for node in self.nodes.values() {
-            match &node.operator {
+        for id in &self.fresh {
+            match &self.nodes[id].operator {
                 Operator::Join(join) => {
                     for probe in starts(join).into_iter().flat_map(|start| &join.paths[start].probes) {
                         need(probe.integral, &probe.index);
@@ -355,8 +361,7 @@ impl Graph {
     /// The same, if the joins visit so many rows at most. Otherwise the new nodes are of no use: remove them.
     pub fn hydrate_within(&mut self, relations: &Relations, limit: u64) -> Result<(), Exhausted> {
         self.budget.begin(limit);
-        let fresh: Vec<NodeId> =
-            self.nodes.iter().filter(|(_, node)| !node.hydrated).map(|(id, _)| *id).collect();
+        let fresh: Vec<NodeId> = self.fresh.iter().copied().collect();
         for id in fresh {
             let operator = self.nodes[&id].operator.clone();
             let contents = |graph: &Self, input| graph.contents(input, relations);
@@ -406,7 +411,7 @@ impl Graph {
             let node = self.node_mut(id);
             node.state = state;
             node.errors.add(&errors);
-            node.hydrated = true;
+            self.fresh.remove(&id);
             if exhausted {
                 return Err(Exhausted { limit });
             }
@@ -421,13 +426,13 @@ impl Graph {
         let mut open = vec![(root, twin)];
         while let Some((id, twin)) = open.pop() {
             let Some(theirs) = other.nodes.remove(&twin) else { continue };
-            let ours = self.node_mut(id);
+            let ours = self.nodes.get_mut(&id).expect("invariant: a named node is there");
             let (inputs, twins) = (ours.operator.inputs(), theirs.operator.inputs());
             if ours.operator.name() != theirs.operator.name() || inputs.len() != twins.len() {
                 continue;
             }
-            if !ours.hydrated && theirs.hydrated {
-                (ours.state, ours.errors, ours.hydrated) = (theirs.state, theirs.errors, true);
+            if !other.fresh.contains(&twin) && self.fresh.remove(&id) {
+                (ours.state, ours.errors) = (theirs.state, theirs.errors);
             }
             open.extend(inputs.into_iter().zip(twins));
         }
@@ -448,7 +453,10 @@ impl Graph {
             (Operator::Recurse(spec), State::Recurse(recursion)) => {
                 Batch { rows: recursion.contents(spec), errors: node.errors.to_vec() }
             }
-            (Operator::Map(map), _) => map.apply(&self.contents(map.input, relations)),
+            (Operator::Map(map), _) => match self.lent(map.input, relations) {
+                Some((index, errors)) => map.apply_to(index.iter(), errors),
+                None => map.apply(&self.contents(map.input, relations)),
+            },
             (Operator::Arrange { .. }, State::Arrange(arrangement)) => Batch {
                 rows: arrangement.now.iter().map(|(row, weight)| (row.clone(), weight)).collect(),
                 errors: node.errors.to_vec(),
@@ -490,6 +498,7 @@ impl Graph {
                 }
                 output
             }
+            (Operator::Negate { input }, _) => self.contents(*input, relations).negated(),
             (Operator::SetOperation(spec), State::Sides(sides)) => {
                 Batch { rows: sides.rows(spec.kind), errors: node.errors.to_vec() }
             }
@@ -506,6 +515,20 @@ impl Graph {
         }
     }
 
+    /// The rows of a node where they stand in an index, and its errors.
+    fn lent<'a>(
+        &'a self,
+        id: NodeId,
+        relations: &'a Relations,
+    ) -> Option<(&'a Index, Vec<(ErrorRow, Weight)>)> {
+        let node = &self.nodes[&id];
+        match (&node.operator, &node.state) {
+            (Operator::Input(relation), _) => Some((relations.get(*relation)?.primary(), Vec::new())),
+            (_, State::Arrange(arrangement)) => Some((&arrangement.now, node.errors.to_vec())),
+            _ => None,
+        }
+    }
+
     /// The errors of a node, without its rows where they need not be computed.
     fn errors_at(&self, id: NodeId, relations: &Relations) -> Vec<(ErrorRow, Weight)> {
         let node = &self.nodes[&id];
@@ -516,7 +539,7 @@ impl Graph {
         }
     }
 
-    /// Runs one step: gives every node that the changes reach its change, and returns those of `watched`.
+    /// Runs one step of `Q^Δ = D ∘ Q ∘ I`: gives every node that the changes reach its change, and returns those of `watched`.
     ///
     /// `before` and `after` are the relations on both sides of the changes, which are consolidated.
     pub fn step(
@@ -580,16 +603,13 @@ impl Graph {
         }
         if outcome.is_err() {
             // A node of a recursion may have been kept twice; the first time counts.
-            for (id, state, errors) in kept.into_iter().rev() {
+            for (id, state, errors) in std::mem::take(&mut kept).into_iter().rev() {
                 let node = self.node_mut(id);
                 (node.state, node.errors) = (state, errors);
             }
         }
-        for id in arranged {
-            if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
-                arrangement.before = None;
-            }
-        }
+        drop(kept);
+        self.settle(arranged);
         let work = self.rows + self.probes.get() - work_before;
         for id in changed {
             self.node_mut(id).followed += work;
@@ -597,6 +617,16 @@ impl Graph {
         self.budget = Budget::default();
         deltas.retain(|id, _| watched.contains(id));
         outcome.map(|()| deltas)
+    }
+
+    /// Forgets the integrals from before a step or a round.
+    fn settle(&mut self, arranged: Vec<NodeId>) {
+        for id in arranged {
+            if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
+                arrangement.before = None;
+                arrangement.now.settle();
+            }
+        }
     }
 
     /// Counts what a node has done, and gives the nodes that its output goes to.
@@ -649,6 +679,7 @@ impl Graph {
                 }
                 output
             }
+            Operator::Negate { input } => delta(*input).cloned().unwrap_or_default().negated(),
             Operator::Arrange { .. }
             | Operator::Aggregate(_)
             | Operator::Distinct { .. }

@@ -32,6 +32,9 @@ impl KeyColumn {
 
     /// The order of two values in this column.
     pub fn compare(&self, a: &Value, b: &Value) -> Ordering {
+        if let (Value::Integer(a), Value::Integer(b)) = (a, b) {
+            return if self.descending { b.cmp(a) } else { a.cmp(b) };
+        }
         match (a.is_null(), b.is_null()) {
             (false, false) if self.descending => b.cmp(a),
             (false, false) => a.cmp(b),
@@ -80,14 +83,17 @@ impl Index {
     pub fn of(key: impl Into<Arc<[KeyColumn]>>, rows: impl IntoIterator<Item = (Row, Weight)>) -> Self {
         let key: Arc<[KeyColumn]> = key.into();
         let mut rows: Vec<(Row, Weight)> = rows.into_iter().collect();
-        rows.sort_by(|(a, _), (b, _)| compare(&key, a, b));
-        rows.dedup_by(|(next, weight), (kept, sum)| {
-            let equal = kept == next;
-            if equal {
-                *sum += *weight;
-            }
-            equal
-        });
+        // Rows often come from an index of the same order: then one walk shows that there is nothing to do.
+        if !rows.is_sorted_by(|(a, _), (b, _)| compare(&key, a, b).is_lt()) {
+            rows.sort_by(|(a, _), (b, _)| compare(&key, a, b));
+            rows.dedup_by(|(next, weight), (kept, sum)| {
+                let equal = kept == next;
+                if equal {
+                    *sum += *weight;
+                }
+                equal
+            });
+        }
         rows.retain(|(_, weight)| *weight != 0);
         Self { key, tree: CowTree::from_sorted(rows) }
     }
@@ -113,6 +119,11 @@ impl Index {
         sum.get()
     }
 
+    /// Puts changes that were kept aside for a snapshot where they belong, if it is gone: see [`CowTree::settle`].
+    pub fn settle(&mut self) {
+        self.tree.settle();
+    }
+
     /// The row's weight; zero if it is not there.
     pub fn weight(&self, row: &Row) -> Weight {
         self.tree.get(|(element, _)| compare(&self.key, element, row)).map_or(0, |(_, weight)| *weight)
@@ -133,7 +144,8 @@ impl Index {
             .map(|(row, weight)| (row, *weight))
     }
 
-    /// What an earlier state of the same order lacks of this one, or has beyond it. O(n) of both.
+    /// DBSP's differentiation, `D(s) = s - z⁻¹(s)`, of two states of the same order: what the earlier one lacks of this
+    /// one, or has beyond it. O(n) of both.
     pub fn difference(&self, before: &Self) -> ZSet {
         let mut rows = ZSet::default();
         let (mut old, mut new) = (before.iter().peekable(), self.iter().peekable());

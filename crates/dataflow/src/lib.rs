@@ -1,4 +1,31 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Names and equations
+//!
+//! A stream `s` has a value for each step; `z⁻¹` gives the value of the step before, and nothing at the first. What
+//! DBSP calls each operator, what it is here, and the equation it keeps. Primes are the state after a step, `d` is a
+//! change; `tests/laws.rs` shows the equations over random tables.
+//!
+//! | DBSP | here | equation |
+//! | --- | --- | --- |
+//! | integrate `I` | [`Operator::Arrange`], [`Relation`]'s indexes | `I(s)[t] = Σ_{i ≤ t} s[i]`, so `z' = z + dz` |
+//! | delay `z⁻¹` | the relations before a step; an arrangement's state before it | `z⁻¹(s)[t] = s[t-1]` |
+//! | differentiate `D` | [`Index::difference`] | `D(s) = s - z⁻¹(s)`; `D(I(s)) = s` |
+//! | incremental form `Q^Δ` | [`Graph::step`] | `Q^Δ = D ∘ Q ∘ I`; `(P ∘ Q)^Δ = P^Δ ∘ Q^Δ` |
+//! | delta0 `δ₀` | [`Graph::hydrate`], [`Operator::Constant`] | `δ₀(z) = (z, 0, 0, …)`, so `I(δ₀(z)) = (z, z, …)` |
+//! | lifted linear operators `↑σ`, `↑π` | [`Map`] | `Q(a + b) = Q(a) + Q(b)`, so `Q^Δ = Q` |
+//! | sum `+` | [`Operator::Union`], [`ZSet::extend`] | linear: `(a + b)^Δ = da + db` |
+//! | negate `-` | [`Operator::Negate`], [`ZSet::negated`] | linear: `(-a)^Δ = -da`; `a + -a = 0` |
+//! | join `⋈` | [`Join`] | `(a ⋈ b)^Δ = da ⋈ b + a' ⋈ db`, and a term for each input of more |
+//! | semijoin, antijoin, outer join | [`MatchJoin`] | `Q^Δ = Q(dL, R') + (Q(L, R') - Q(L, R))` |
+//! | distinct | [`Operator::Distinct`] | `distinct^Δ(dz) = H(z, dz)`, see [`Operator::Distinct`] |
+//! | intersect, except | [`SetOperation`] | `dz[x] = f(l'[x], r'[x]) - f(l[x], r[x])` |
+//! | aggregate | [`Aggregate`] | `dA = Σ_{g touched} A(z'_g) - A(z_g)` |
+//! | top k | [`TopK`] | `dT = Σ_{p touched} T(z'_p) - T(z_p)` |
+//! | window functions | [`Window`] | `dW = Σ_{p touched} W(z'_p) - W(z_p)` |
+//! | recurse (`δ₀`, a loop with `z⁻¹`, `∫`) | [`Recurse`] | the least `r = base + step(r)` |
+//!
+//! `examples/circuit.rs` builds a circuit of these by hand, without SQL.
 
 mod accumulator;
 mod aggregate;
@@ -42,7 +69,7 @@ pub use operator::{NodeId, Operator};
 pub use order_statistic::Rank;
 pub use recurse::{Bounds, Recurse};
 pub use relation::{Relation, RelationId, Relations, clock_change};
-pub use scalar::{Function, Scalar};
+pub use scalar::{Comparand, Function, Scalar};
 pub use set_operation::{SetKind, SetOperation};
 pub use statistics::{Bitwise, Dispersion};
 pub use temporal::{Temporal, TimeCondition};

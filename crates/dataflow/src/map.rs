@@ -5,12 +5,12 @@
 //! condition refuses and some condition cannot judge becomes an error. So the order of conditions never
 //! decides a result.
 
-use deltaic_types::{EvalError, Row};
+use deltaic_types::{EvalError, Row, Value};
 
 use crate::{
     operator::NodeId,
     scalar::Scalar,
-    zset::{Batch, ErrorRow},
+    zset::{Batch, ErrorRow, Weight},
 };
 
 /// A filter and a projection of one input; tuples are single rows.
@@ -28,8 +28,17 @@ pub struct Map {
 
 impl Map {
     pub(crate) fn apply(&self, batch: &Batch) -> Batch {
-        let mut output = Batch { errors: batch.errors.clone(), ..Batch::default() };
-        for (row, weight) in batch.rows.iter() {
+        self.apply_to(batch.rows.iter(), batch.errors.clone())
+    }
+
+    /// The same for rows that are lent from where they are, and the errors beside them.
+    pub(crate) fn apply_to<'a>(
+        &self,
+        rows: impl Iterator<Item = (&'a Row, Weight)>,
+        errors: Vec<(ErrorRow, Weight)>,
+    ) -> Batch {
+        let mut output = Batch { errors, ..Batch::default() };
+        for (row, weight) in rows {
             let tuple = std::slice::from_ref(row);
             let result = match check(&self.filter, tuple) {
                 Ok(true) => {
@@ -60,9 +69,14 @@ pub(crate) fn check(conditions: &[Scalar], tuple: &[Row]) -> Result<bool, EvalEr
 
 /// The row of the scalars' values.
 pub(crate) fn project(scalars: &[Scalar], tuple: &[Row]) -> Result<Row, EvalError> {
-    let mut values = Vec::with_capacity(scalars.len());
-    for scalar in scalars {
-        values.push(scalar.eval(tuple)?);
-    }
-    Ok(Row::from(values))
+    // Evaluated into the row where it will stay; a row in which one failed is thrown away.
+    let mut failure = None;
+    let row = Row::collect(scalars.iter().map(|scalar| match &failure {
+        None => scalar.eval(tuple).unwrap_or_else(|error| {
+            failure = Some(error);
+            Value::Null
+        }),
+        Some(_) => Value::Null,
+    }));
+    failure.map_or(Ok(row), Err)
 }

@@ -29,13 +29,14 @@ pub struct NodeId(pub u32);
 /// The operators.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
-    /// The rows of a base relation; its integral are the relation's own indexes.
+    /// The rows of a base relation. Its integral are the relation's own indexes, those before a step its delay.
     Input(RelationId),
-    /// Rows that never change.
+    /// Rows that never change: DBSP's `δ₀`, which comes at the first step and not again.
     Constant(Vec<Row>),
     /// Filter and projection: linear, without state.
     Map(Map),
-    /// The integral of the input, ordered by a key, for joins to probe and results to be read from.
+    /// DBSP's `I`: the integral of the input, `z' = z + dz`, ordered by a key, for joins to probe and results to be
+    /// read from. What it gives out is `dz`. O(log n) a changed row.
     Arrange {
         /// The input.
         input: NodeId,
@@ -48,15 +49,22 @@ pub enum Operator {
     MatchJoin(MatchJoin),
     /// One row a group.
     Aggregate(Aggregate),
-    /// Each row of positive weight once.
+    /// Each row of positive weight once. `distinct^Δ(dz) = H(z, dz)`, where `H(z, dz)[x]` is 1 if `z[x] ≤ 0` and
+    /// `(z + dz)[x] > 0`, -1 if it is the other way round, and else 0. O(log n) a changed row.
     Distinct {
         /// The input.
         input: NodeId,
     },
-    /// The sum of the inputs.
+    /// The sum of the inputs: `(a + b)^Δ = da + db`. O(1) a changed row.
     Union {
         /// The inputs.
         inputs: Vec<NodeId>,
+    },
+    /// The input with every weight's sign turned, `(-a)^Δ = -da`: with a sum, the difference of what contains and what is contained.
+    /// Errors stay as they are: what one of them spoils is spoilt on either side of a difference.
+    Negate {
+        /// The input.
+        input: NodeId,
     },
     /// INTERSECT or EXCEPT of two inputs.
     SetOperation(SetOperation),
@@ -80,7 +88,7 @@ impl Operator {
             Self::Input(_) | Self::Constant(_) | Self::Feedback(_) => Vec::new(),
             Self::Recurse(recurse) => vec![recurse.base, recurse.step, recurse.feedback],
             Self::Map(map) => vec![map.input],
-            Self::Arrange { input, .. } | Self::Distinct { input } => vec![*input],
+            Self::Arrange { input, .. } | Self::Distinct { input } | Self::Negate { input } => vec![*input],
             Self::Join(join) => {
                 let sources = join.inputs.iter().map(|input| input.source);
                 let probes = join.paths.iter().flat_map(|path| &path.probes);
@@ -119,6 +127,7 @@ impl Operator {
             Self::Aggregate(_) => "aggregate",
             Self::Distinct { .. } => "distinct",
             Self::Union { .. } => "union all",
+            Self::Negate { .. } => "negate",
             Self::SetOperation(operation) => match operation.kind {
                 SetKind::Intersect => "intersect",
                 SetKind::IntersectAll => "intersect all",

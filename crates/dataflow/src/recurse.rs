@@ -1,5 +1,8 @@
 //! [`Recurse`]: the least fixpoint of a linear step, kept up to date under insertion and deletion.
 //!
+//! `r = base + step(r)`: DBSP's loop, `r = I(δ₀(base) + step^Δ(z⁻¹(D(r))))` along the iterations, closed by
+//! [`crate::Operator::Feedback`] and incremental along the steps as well.
+//!
 //! A *fact* is a row of the recursive relation. Its *rank* is the first iteration that derives it: 0 from the base,
 //! k + 1 from a fact of rank k. The state is, for each fact, the weights of its derivations by rank; the relation
 //! that the step reads, the *feedback*, holds each fact at its least rank. (For bags each rank is a row of its own.)

@@ -27,19 +27,20 @@ pub enum RelationId {
 #[derive(Debug, Clone)]
 pub struct Relation {
     primary: Index,
-    secondary: BTreeMap<Vec<KeyColumn>, Index>,
+    /// The others, in the order of their keys.
+    secondary: Vec<Index>,
 }
 
 impl Relation {
     /// An empty relation whose rows are told apart by the columns at `key`.
     pub fn new(key: &[usize]) -> Self {
-        Self { primary: Index::new(ascending(key)), secondary: BTreeMap::new() }
+        Self { primary: Index::new(ascending(key)), secondary: Vec::new() }
     }
 
     /// A relation of rows, which have different keys.
     pub fn of(key: &[usize], rows: impl IntoIterator<Item = Row>) -> Self {
         let primary = Index::of(ascending(key), rows.into_iter().map(|row| (row, 1)));
-        Self { primary, secondary: BTreeMap::new() }
+        Self { primary, secondary: Vec::new() }
     }
 
     /// Adds a row, which must not be there. O(log n) an index.
@@ -55,9 +56,19 @@ impl Relation {
     fn add(&mut self, row: &Row, weight: i64, expected: i64) {
         let present = self.primary.add(row, weight);
         assert_eq!(present, expected, "a relation holds each row once");
-        for index in self.secondary.values_mut() {
+        for index in &mut self.secondary {
             index.add(row, weight);
         }
+    }
+
+    /// Settles its indexes: see [`Index::settle`].
+    fn settle(&mut self) {
+        self.primary.settle();
+        self.secondary.iter_mut().for_each(Index::settle);
+    }
+
+    fn place_of(&self, key: &[KeyColumn]) -> Result<usize, usize> {
+        self.secondary.binary_search_by(|index| index.key().cmp(key))
     }
 
     /// The row of a primary key.
@@ -70,7 +81,9 @@ impl Relation {
         if self.primary.key().starts_with(key) {
             return Some(&self.primary);
         }
-        self.secondary.get(key).or_else(|| self.secondary.values().find(|index| index.key().starts_with(key)))
+        // In the order of keys those that begin with one follow it.
+        let (Ok(place) | Err(place)) = self.place_of(key);
+        self.secondary.get(place).filter(|index| index.key().starts_with(key))
     }
 
     /// The primary index.
@@ -82,23 +95,28 @@ impl Relation {
     pub fn ensure_index(&mut self, key: &[KeyColumn]) {
         if self.index(key).is_none() {
             let rows = self.primary.iter().map(|(row, weight)| (row.clone(), weight));
-            self.secondary.insert(key.to_vec(), Index::of(key, rows));
+            let index = Index::of(key, rows);
+            let (Ok(place) | Err(place)) = self.place_of(key);
+            self.secondary.insert(place, index);
         }
     }
 
     /// Takes the indexes that it lacks from another relation of the same rows. O(1) an index.
     pub fn take_indexes(&mut self, other: &Self) {
-        for (key, index) in &other.secondary {
-            if self.index(key).is_none() {
+        for index in &other.secondary {
+            if self.index(index.key()).is_none() {
                 assert_eq!(index.len(), self.len(), "an index is taken from a relation of the same rows");
-                self.secondary.insert(key.clone(), index.clone());
+                let (Ok(place) | Err(place)) = self.place_of(index.key());
+                self.secondary.insert(place, index.clone());
             }
         }
     }
 
     /// Drops the index of exactly this key, if there is one beside the primary.
     pub fn drop_index(&mut self, key: &[KeyColumn]) {
-        self.secondary.remove(key);
+        if let Ok(place) = self.place_of(key) {
+            self.secondary.remove(place);
+        }
     }
 
     /// The number of rows.
@@ -113,7 +131,7 @@ impl Relation {
 
     /// The keys of the indexes, the primary first.
     pub fn keys(&self) -> impl Iterator<Item = &[KeyColumn]> {
-        std::iter::once(self.primary.key()).chain(self.secondary.keys().map(Vec::as_slice))
+        std::iter::once(self.primary.key()).chain(self.secondary.iter().map(Index::key))
     }
 
     /// Bytes in memory: the rows, and 16 bytes an entry of each index (half as much again for open nodes).
@@ -137,24 +155,49 @@ pub fn clock_change(before: i64, after: i64) -> ZSet {
     ZSet::from_iter([(clock_row(before), -1), (clock_row(after), 1)]).consolidated()
 }
 
-/// All base relations. Cloning is a snapshot and costs a handle a relation.
+/// All base relations. Cloning is a snapshot and costs a handle, however many there are.
+///
+/// ```
+/// use deltaic_dataflow::{Relation, RelationId, Relations};
+/// use deltaic_types::{Row, TableId, Value};
+/// let table = RelationId::Table(TableId(1));
+/// let mut relations = Relations::default();
+/// relations.put(table, Relation::new(&[0]));
+/// let before = relations.clone();
+/// relations.get_mut(table).unwrap().insert(&Row::from_iter([Value::Integer(1)]));
+/// assert_eq!((before.get(table).unwrap().len(), relations.get(table).unwrap().len()), (0, 1));
+/// drop(before);
+/// relations.settle();
+/// ```
 #[derive(Debug, Clone, Default)]
-pub struct Relations(BTreeMap<RelationId, Arc<Relation>>);
+pub struct Relations {
+    /// Shared with snapshots.
+    settled: Arc<BTreeMap<RelationId, Arc<Relation>>>,
+    /// What changed since it was settled: None for a relation that has gone.
+    changed: BTreeMap<RelationId, Option<Arc<Relation>>>,
+}
+
+/// The most relations that are kept beside those that are shared.
+const CHANGED: usize = 64;
 
 impl Relations {
-    /// Adds or replaces a relation.
+    /// Adds or replaces a relation. O(log n).
     pub fn put(&mut self, id: RelationId, relation: Relation) {
-        self.0.insert(id, Arc::new(relation));
+        self.change(id, Some(Arc::new(relation)));
     }
 
-    /// Removes a relation.
+    /// Removes a relation. O(log n).
     pub fn remove(&mut self, id: RelationId) {
-        self.0.remove(&id);
+        self.change(id, None);
     }
 
-    /// Keeps the relations for which `keep` says yes.
-    pub fn retain(&mut self, mut keep: impl FnMut(RelationId) -> bool) {
-        self.0.retain(|id, _| keep(*id));
+    /// Of very many changes without a [`Relations::settle`] between them, one in many copies all handles.
+    fn change(&mut self, id: RelationId, relation: Option<Arc<Relation>>) {
+        self.changed.insert(id, relation);
+        if self.changed.len() > CHANGED {
+            let settled = Arc::make_mut(&mut self.settled);
+            put_all(settled, std::mem::take(&mut self.changed));
+        }
     }
 
     /// Sets the clock, in microseconds since 1970.
@@ -168,19 +211,58 @@ impl Relations {
         if let Value::Timestamp(micros) = row[0] { Some(micros) } else { None }
     }
 
-    /// A relation.
+    /// A relation. O(log n).
     pub fn get(&self, id: RelationId) -> Option<&Relation> {
-        self.0.get(&id).map(|relation| &**relation)
+        match self.changed.get(&id) {
+            Some(changed) => changed.as_deref(),
+            None => self.settled.get(&id).map(|relation| &**relation),
+        }
     }
 
-    /// A relation, to be changed; copied first if a snapshot shares it (a handle an index).
+    /// A relation, to be changed; copied first if a snapshot shares it (a handle an index). O(log n).
     pub fn get_mut(&mut self, id: RelationId) -> Option<&mut Relation> {
-        self.0.get_mut(&id).map(Arc::make_mut)
+        if !self.changed.contains_key(&id) {
+            let relation = Arc::clone(self.settled.get(&id)?);
+            // Where there are too many this one is among those that are settled, and comes back alone.
+            self.change(id, Some(Arc::clone(&relation)));
+            self.changed.entry(id).or_insert(Some(relation));
+        }
+        self.changed.get_mut(&id)?.as_mut().map(Arc::make_mut)
     }
 
     /// All relations by name.
     pub fn iter(&self) -> impl Iterator<Item = (RelationId, &Relation)> {
-        self.0.iter().map(|(id, relation)| (*id, &**relation))
+        let settled = self.settled.iter().filter(|(id, _)| !self.changed.contains_key(id));
+        let changed = self.changed.iter().filter_map(|(id, relation)| Some((id, relation.as_ref()?)));
+        let all: BTreeMap<RelationId, &Relation> =
+            settled.chain(changed).map(|(id, relation)| (*id, &**relation)).collect();
+        all.into_iter()
+    }
+
+    /// Puts what changes left aside for a snapshot where it belongs: what is called when the snapshot from before a
+    /// commit is gone. Changes nothing that can be seen; costs the changes since the last time.
+    pub fn settle(&mut self) {
+        let Some(settled) = Arc::get_mut(&mut self.settled) else { return };
+        let changed = std::mem::take(&mut self.changed);
+        let ids: Vec<RelationId> = changed.keys().copied().collect();
+        put_all(settled, changed);
+        for id in ids {
+            if let Some(relation) = settled.get_mut(&id).and_then(Arc::get_mut) {
+                relation.settle();
+            }
+        }
+    }
+}
+
+fn put_all(
+    settled: &mut BTreeMap<RelationId, Arc<Relation>>,
+    changed: BTreeMap<RelationId, Option<Arc<Relation>>>,
+) {
+    for (id, relation) in changed {
+        match relation {
+            Some(relation) => settled.insert(id, relation),
+            None => settled.remove(&id),
+        };
     }
 }
 
@@ -209,6 +291,29 @@ mod tests {
         assert_eq!((count(&relations, "x"), count(&relations, "y")), (2, 0));
         assert_eq!((count(&before, "x"), count(&before, "y")), (1, 1));
         assert_eq!(relations.get(id).unwrap().get(&[Value::Integer(3)]), Some(&row(3, "x")));
+    }
+
+    #[test]
+    fn a_commit_touches_no_handle_of_a_relation_that_it_does_not_change() {
+        let id = RelationId::Parameters;
+        let mut relations = Relations::default();
+        for number in 0..5_000 {
+            relations.put(id(number), Relation::new(&[0]));
+        }
+        relations.settle();
+        // A handle that a snapshot copied would be counted once more.
+        let copies = |relations: &Relations| -> usize {
+            relations.settled.values().map(|relation| Arc::strong_count(relation) - 1).sum()
+        };
+        for number in 0..100 {
+            let before = relations.clone();
+            assert_eq!(copies(&relations), 0);
+            relations.get_mut(id(number * 7)).unwrap().insert(&row(1, "x"));
+            assert_eq!(copies(&relations), 0, "the one that is changed is another now");
+            drop(before);
+            relations.settle();
+        }
+        assert_eq!(relations.iter().map(|(_, relation)| relation.len()).sum::<usize>(), 100);
     }
 
     #[test]

@@ -32,7 +32,53 @@ pub struct Scalar {
 enum Kind {
     Column { input: usize, column: usize },
     Constant(Value),
+    Comparison(Comparison),
     Function(Arc<Function>),
+}
+
+/// What a column is compared with.
+#[derive(Debug, Clone)]
+pub enum Comparand {
+    /// The value at a column of the tuple's row at an input.
+    Column {
+        /// The input.
+        input: usize,
+        /// The column.
+        column: usize,
+    },
+    /// A value.
+    Constant(Value),
+}
+
+/// A column compared: flat, so that a condition of a filter costs neither a call nor a value.
+#[derive(Clone)]
+struct Comparison {
+    input: usize,
+    column: usize,
+    other: Comparand,
+    /// Whether less, equal and greater are TRUE.
+    truths: [bool; 3],
+}
+
+impl Comparison {
+    /// The truth; unknown where either side is NULL.
+    fn truth(&self, rows: &[Row]) -> Option<bool> {
+        let left = &rows[self.input][self.column];
+        let right = match &self.other {
+            Comparand::Column { input, column } => &rows[*input][*column],
+            Comparand::Constant(value) => value,
+        };
+        let order = match (left, right) {
+            (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
+            (Value::Null, _) | (_, Value::Null) => return None,
+            (a, b) => a.cmp(b),
+        };
+        Some(match order {
+            Ordering::Less => self.truths[0],
+            Ordering::Equal => self.truths[1],
+            Ordering::Greater => self.truths[2],
+        })
+    }
 }
 
 impl Scalar {
@@ -44,6 +90,27 @@ impl Scalar {
     /// A value that depends on nothing.
     pub fn constant(value: Value) -> Self {
         Self { name: format!("{value:?}").into(), kind: Kind::Constant(value) }
+    }
+
+    /// Whether a column stands to another value as `test` wants: TRUE or FALSE, or NULL where either is NULL.
+    ///
+    /// ```
+    /// use std::cmp::Ordering;
+    /// use deltaic_dataflow::{Comparand, Scalar};
+    /// use deltaic_types::{Row, Value};
+    /// let constant = Comparand::Constant(Value::Integer(3));
+    /// let small = Scalar::comparison("#0.0 < 3", (0, 0), Ordering::is_lt, constant);
+    /// assert_eq!(small.eval(&[Row::from_iter([Value::Integer(2)])]).unwrap(), Value::Boolean(true));
+    /// assert_eq!(small.eval(&[Row::from_iter([Value::Null])]).unwrap(), Value::Null);
+    /// ```
+    pub fn comparison(
+        name: impl Into<Arc<str>>,
+        (input, column): (usize, usize),
+        test: impl Fn(Ordering) -> bool,
+        other: Comparand,
+    ) -> Self {
+        let truths = [Ordering::Less, Ordering::Equal, Ordering::Greater].map(test);
+        Self { name: name.into(), kind: Kind::Comparison(Comparison { input, column, other, truths }) }
     }
 
     /// A function under a name that says all of it.
@@ -74,13 +141,17 @@ impl Scalar {
         match &self.kind {
             Kind::Column { input, column } => Ok(rows[*input][*column].clone()),
             Kind::Constant(value) => Ok(value.clone()),
+            Kind::Comparison(comparison) => Ok(comparison.truth(rows).map_or(Value::Null, Value::Boolean)),
             Kind::Function(function) => function(rows),
         }
     }
 
     /// Whether the tuple satisfies the scalar as a condition: TRUE, and neither FALSE nor NULL.
     pub fn holds(&self, rows: &[Row]) -> Result<bool, EvalError> {
-        Ok(matches!(self.eval(rows)?, Value::Boolean(true)))
+        match &self.kind {
+            Kind::Comparison(comparison) => Ok(comparison.truth(rows) == Some(true)),
+            _ => Ok(matches!(self.eval(rows)?, Value::Boolean(true))),
+        }
     }
 }
 

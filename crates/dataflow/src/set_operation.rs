@@ -1,5 +1,7 @@
 //! [`SetOperation`]: INTERSECT and EXCEPT of two inputs, with and without ALL, by the weights of each row.
 //!
+//! `dz[x] = f(l'[x], r'[x]) - f(l[x], r[x])`, where [`SetKind`] says `f`.
+//!
 //! State: for each row its weight on both sides. A row's weight in the result is a function of these two, so a
 //! step compares that function before and after for the rows that changed. Not linear in either input. Invariant:
 //! no weight is negative; a row that neither side has takes up nothing.

@@ -1,5 +1,7 @@
 //! [`TopK`]: the first rows of each partition in an order that the whole row completes.
 //!
+//! `dT = Σ_{p touched} T(z'_p) - T(z_p)`, where `T` takes the rows of a window from a partition `z_p`.
+//!
 //! State: the input's integral, ordered by partition and then by the order. A step compares the window of
 //! each touched partition before and after, both read from snapshots, so it costs the window and not the
 //! partition. Ties are broken by the row's contents: a window is a function of the rows alone.
@@ -57,6 +59,8 @@ impl TopK {
             self.window(&before, &partition, -1, &mut rows);
             self.window(state, &partition, 1, &mut rows);
         }
+        drop(before);
+        state.settle();
         Batch { rows: rows.consolidated(), errors: change.errors.clone() }
     }
 

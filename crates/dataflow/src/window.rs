@@ -1,5 +1,7 @@
 //! [`Window`]: each row with what window functions give for its place in its partition.
 //!
+//! `dW = Σ_{p touched} W(z'_p) - W(z_p)`, where `W` gives the rows of a partition `z_p` their values.
+//!
 //! State: the input's integral, ordered by the template's parameters, the partition and the order. Invariant:
 //! what a partition gives out is a function of its rows alone; an order that does not decide is completed by
 //! the whole row, and equal rows take places of their own. A step evaluates each touched partition before and
@@ -129,6 +131,8 @@ impl Window {
             self.partition(&before, &values, -1, &mut output);
             self.partition(state, &values, 1, &mut output);
         }
+        drop(before);
+        state.settle();
         output.consolidated()
     }
 

@@ -132,6 +132,12 @@ impl Batch {
         self.errors.extend(other.errors);
     }
 
+    /// The rows negated; errors stay as they are.
+    #[must_use]
+    pub(crate) fn negated(self) -> Self {
+        Self { rows: self.rows.negated(), errors: self.errors }
+    }
+
     /// Adds a row, or the error in its place.
     pub fn push(&mut self, result: Result<Row, ErrorRow>, weight: Weight) {
         match result {

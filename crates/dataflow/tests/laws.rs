@@ -46,7 +46,7 @@ fn change(from: &Table, to: &Table) -> ZSet {
 }
 
 /// The operators under test, by the names of the field.
-const OPERATORS: [&str; 19] = [
+const OPERATORS: [&str; 20] = [
     "filter",
     "project",
     "join",
@@ -59,6 +59,7 @@ const OPERATORS: [&str; 19] = [
     "aggregate",
     "distinct",
     "union",
+    "difference",
     "top k",
     "top k of each",
     "intersect",
@@ -194,6 +195,12 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
             Operator::Distinct { input }
         }
         "union" => Operator::Union { inputs: vec![left, right, left] },
+        // What the filter keeps, taken from all rows.
+        "difference" => {
+            let kept = graph.add(map(vec![positive()], None));
+            let negated = graph.add(Operator::Negate { input: kept });
+            Operator::Union { inputs: vec![left, negated] }
+        }
         "top k" => Operator::TopK(TopK {
             input: left,
             partition: Vec::new(),
@@ -346,10 +353,34 @@ proptest! {
         }
     }
 
+    /// `(z - σ(z)) + σ(z) = z`: what is negated takes away what it is, and no more.
+    #[test]
+    fn a_row_and_its_negation_are_nothing(a in table(), b in table()) {
+        let parts = result("difference", &a, &b).into_iter().chain(result("filter", &a, &b));
+        let whole = sum(change(&Table::new(), &a).into_iter());
+        prop_assert_eq!(sum(parts), whole);
+    }
+
+    /// A new circuit names the indexes of its own joins and of no others, however many there are.
+    #[test]
+    fn only_new_nodes_want_indexes(a in table(), b in table()) {
+        let mut graph = Graph::default();
+        let mut all = relations(&a, &b);
+        let mut named = Vec::new();
+        for operator in ["join", "filter", "left join", "join"] {
+            circuit(&mut graph, operator);
+            named.push(graph.required_indexes().len());
+            all = with_indexes(&graph, all);
+            graph.hydrate(&all);
+            prop_assert!(graph.required_indexes().is_empty());
+        }
+        prop_assert_eq!(named, vec![2, 0, 2, 0]);
+    }
+
     /// `Q(a + b) = Q(a) + Q(b)` for filters, projections and sums; their incremental form is themselves.
     #[test]
     fn linear_operators_are_linear((a, b) in apart(), other in table()) {
-        for operator in ["filter", "project"] {
+        for operator in ["filter", "project", "difference"] {
             let parts = result(operator, &a, &other).into_iter().chain(result(operator, &b, &other));
             prop_assert_eq!(sum(parts), result(operator, &together(&a, &b), &other), "{}", operator);
             let (.., from_nothing) = step(operator, (&Table::new(), &other), (&b, &other));

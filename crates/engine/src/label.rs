@@ -123,7 +123,7 @@ impl<'a> Labels<'a> {
                 let keys = self.expressions(&aggregate.key, &[aggregate.input]);
                 keys.into_iter().chain(self.calls(aggregate)).collect()
             }
-            Operator::Arrange { input, .. } | Operator::Distinct { input } => {
+            Operator::Arrange { input, .. } | Operator::Distinct { input } | Operator::Negate { input } => {
                 self.columns_of(*input).to_vec()
             }
             Operator::Union { inputs } => {

@@ -113,6 +113,8 @@ pub(crate) struct Views {
     memory: MemoryLimits,
     /// The bytes of all results.
     bytes: usize,
+    /// The parameters that went, tuples or whole relations, while there may be snapshots of commits that have them still.
+    gone: Vec<(RelationId, Option<Row>)>,
     /// Views that a commit made too large.
     overgrown: Vec<ViewId>,
     lives: Lives,
@@ -674,7 +676,8 @@ impl Views {
     }
 
     /// Drops the views whose time is over, and of those that nobody watches the first left while they are too many
-    /// or too large.
+    /// or too large. No commit is in flight, so there is no snapshot of the tables any more: what was kept for the sake
+    /// of snapshots goes.
     pub(crate) fn expire(&mut self, now: Now, tables: &mut Tables) {
         while let Some(view) = self.idle.over(now) {
             self.lives.expired += 1;
@@ -688,6 +691,8 @@ impl Views {
             let Some(view) = self.idle.first_left() else { break };
             self.evict(view, tables);
         }
+        self.gone.clear();
+        tables.relations.settle();
     }
 
     fn evict(&mut self, view: ViewId, tables: &mut Tables) {
@@ -734,6 +739,7 @@ impl Views {
             self.close_template(view.template, tables);
         } else if let Some(relation) = parameters {
             self.remove_parameters(relation, &view.tuple, &mut tables.relations);
+            self.gone.push((relation, Some(view.tuple)));
         }
     }
 
@@ -759,6 +765,7 @@ impl Views {
         self.graph.release(root);
         if let Some(relation) = template.parameters {
             tables.relations.remove(relation);
+            self.gone.push((relation, None));
         }
     }
 
@@ -786,12 +793,17 @@ impl Views {
         messages
     }
 
-    /// Drops the parameter relations of templates that have gone since a snapshot was taken.
+    /// Drops the parameters that have gone since a snapshot was taken. Cost: those that have.
     pub(crate) fn retain_parameters(&self, tables: &mut Tables) {
-        tables.relations.retain(|relation| match relation {
-            RelationId::Table(_) | RelationId::Clock => true,
-            RelationId::Parameters(template) => self.templates.contains_key(&template),
-        });
+        for (id, tuple) in &self.gone {
+            let Some(tuple) = tuple else {
+                tables.relations.remove(*id);
+                continue;
+            };
+            if tables.relations.get(*id).is_some_and(|relation| relation.get(tuple).is_some()) {
+                parameters_of(*id, &mut tables.relations).remove(tuple);
+            }
+        }
     }
 
     /// Sets when results are computed anew and not advanced row by row.

@@ -27,6 +27,11 @@ impl Row {
         Self::from(Vec::new())
     }
 
+    /// A row of values whose number is known: made at once, where [`FromIterator`] needs a list first.
+    pub fn collect(values: impl ExactSizeIterator<Item = Value>) -> Self {
+        Self(ThinArc::from_header_and_iter((), values))
+    }
+
     /// Whether both are the same version in memory. Equal rows may well be two versions.
     pub fn is_same(&self, other: &Self) -> bool {
         std::ptr::eq(self.0.slice.as_ptr(), other.0.slice.as_ptr()) && self.len() == other.len()
@@ -35,7 +40,7 @@ impl Row {
     /// The values at `columns`, as a row of their own.
     #[must_use]
     pub fn project(&self, columns: &[usize]) -> Self {
-        Self(ThinArc::from_header_and_iter((), columns.iter().map(|&column| self[column].clone())))
+        Self::collect(columns.iter().map(|&column| self[column].clone()))
     }
 
     /// Bytes this version holds in memory, its values' own included.
@@ -61,7 +66,7 @@ impl FromIterator<Value> for Row {
 
 impl From<Vec<Value>> for Row {
     fn from(values: Vec<Value>) -> Self {
-        Self(ThinArc::from_header_and_iter((), values.into_iter()))
+        Self::collect(values.into_iter())
     }
 }
 

@@ -93,13 +93,14 @@ impl Graph {
             let fresh = State::of(&node.operator);
             let state = std::mem::replace(&mut node.state, fresh);
             kept.insert(*id, (state, std::mem::take(&mut node.errors)));
-            node.hydrated = false;
+            self.fresh.insert(*id);
         }
         let outcome = self.hydrate_within(after, limit);
         if let Err(exhausted) = outcome {
             for (id, (state, errors)) in kept {
                 let node = self.node_mut(id);
-                (node.state, node.errors, node.hydrated) = (state, errors, true);
+                (node.state, node.errors) = (state, errors);
+                self.fresh.remove(&id);
             }
             return Err(exhausted);
         }

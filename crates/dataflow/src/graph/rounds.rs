@@ -94,11 +94,7 @@ impl Graph {
                 deltas.insert(id, output);
             }
         }
-        for id in arranged {
-            if let State::Arrange(arrangement) = &mut self.node_mut(id).state {
-                arrangement.before = None;
-            }
-        }
+        self.settle(arranged);
         deltas.remove(&spec.step).unwrap_or_default()
     }
 }

@@ -150,10 +150,8 @@ impl Views {
         form.make_hot(tables, place)?;
         let number = self.next;
         let mut relations = Relations::default();
-        for (id, relation) in tables.relations.iter() {
-            if matches!(id, RelationId::Table(table) if form.tables.contains(&table)) {
-                relations.put(id, relation.clone());
-            }
+        for table in &form.tables {
+            relations.put(RelationId::Table(*table), tables.relation(*table).clone());
         }
         let parameters = form.parameters(number);
         if let Some((id, width)) = parameters {

@@ -102,6 +102,29 @@ fn memory_takes_what_was_left_first_and_what_is_permanent_last() {
 }
 
 #[test]
+fn a_result_that_ends_amid_a_batch_does_not_come_back_with_the_commits_behind_it() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY, k int)");
+    let query = "SELECT id FROM t WHERE k = $1";
+    for key in [1, 2] {
+        db.subscribe_with(key, query, &[key.into()]);
+    }
+    db.engine.set_memory(MemoryLimits { view: 600, ..MemoryLimits::default() });
+    let values: Vec<String> = (0..100).map(|id| format!("({id}, 1)")).collect();
+    let many = format!("INSERT INTO t VALUES {}", values.join(", "));
+    let (commits, _) =
+        db.batch(&[&many, "INSERT INTO t VALUES (200, 1), (201, 2)", "DELETE FROM t WHERE id < 99"]);
+    assert_eq!(commits, 3);
+    assert_eq!(db.engine.status().lives.refused, 1);
+    db.messages();
+    // The tuple is free again, and the one beside it is live.
+    db.ok("DELETE FROM t WHERE id = 99");
+    let got = db.subscribe_with(3, query, &[1.into()]);
+    assert_eq!(got[0].text(), "[200]");
+    db.ok("INSERT INTO t VALUES (300, 1), (301, 2)");
+    assert_eq!(db.news(), ["2: +301", "3: +300"]);
+}
+
+#[test]
 fn a_result_over_the_limit_is_refused_and_one_that_grows_over_it_ends() {
     let mut db = db();
     db.engine.set_memory(MemoryLimits { view: 600, ..MemoryLimits::default() });

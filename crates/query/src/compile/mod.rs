@@ -10,14 +10,14 @@ mod name;
 
 use std::borrow::Cow;
 
-use deltaic_dataflow::Scalar;
+use deltaic_dataflow::{Comparand, Scalar};
 use deltaic_types::{DataType, EvalError, Row, Value};
 
 pub(crate) use cast::cast;
 use condition::{Condition, condition};
 
 use crate::{
-    expression::{Expr, ExprKind},
+    expression::{Comparison, Expr, ExprKind},
     functions::{Argument, Function, Pattern},
 };
 
@@ -36,13 +36,40 @@ pub fn compile(expr: &Expr, place: &dyn Fn(usize) -> (usize, usize)) -> Scalar {
         }
         ExprKind::Literal(value) => Scalar::constant(value.clone()),
         _ if expr.data_type == DataType::Boolean => {
+            let name = name::name(expr, place);
+            if let ExprKind::Compare(op, a, b) = &expr.kind
+                && let Some(comparison) = comparison(*op, a, b, &name, place)
+            {
+                return comparison;
+            }
             let condition = condition(expr, place);
-            Scalar::function(name::name(expr, place), move |rows| Ok(boolean(condition(rows)?)))
+            Scalar::function(name, move |rows| Ok(boolean(condition(rows)?)))
         }
         _ => {
             let code = code(expr, place);
             Scalar::function(name::name(expr, place), move |rows| code.get(rows).map(Cow::into_owned))
         }
+    }
+}
+
+/// A comparison of a column with a constant or another column does without a closure; it means the same.
+fn comparison(op: Comparison, a: &Expr, b: &Expr, name: &str, place: Places) -> Option<Scalar> {
+    let comparand = |expr: &Expr| match &expr.kind {
+        ExprKind::Column(column) => {
+            let (input, column) = place(*column);
+            Some(Comparand::Column { input, column })
+        }
+        ExprKind::Literal(value) => Some(Comparand::Constant(value.clone())),
+        _ => None,
+    };
+    match (comparand(a)?, comparand(b)?) {
+        (Comparand::Column { input, column }, other) => {
+            Some(Scalar::comparison(name, (input, column), |order| op.holds(order), other))
+        }
+        (other, Comparand::Column { input, column }) => {
+            Some(Scalar::comparison(name, (input, column), |order| op.holds(order.reverse()), other))
+        }
+        _ => None,
     }
 }
 
