@@ -19,7 +19,7 @@ use deltaic_query::{
     lower::{Circuit, lower},
     optimise::{columns_read, optimise},
     plan::{Plan, Query, ResultColumn, SortKey},
-    template::{check_row_counts, lift},
+    template::{Lifted, check_row_counts, lift, lift_equalities},
 };
 use deltaic_storage::Store;
 use deltaic_types::{DataType, DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
@@ -45,6 +45,10 @@ const RING_ROWS: usize = 4096;
 /// From so many rows on, what was withheld is added up before more comes.
 const WITHHELD_ROWS: usize = 4096;
 
+/// So many queries of a form that has no parameters have circuits of their own, which are computed in one pass and
+/// keep no parameters in their rows; one more shares the form's with all that follow.
+const OWN_CIRCUITS: usize = 4;
+
 /// The number of a view: given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(pub u64);
@@ -60,6 +64,17 @@ struct Template {
     /// The relation of its live tuples; None for a template without parameters.
     parameters: Option<RelationId>,
     views: BTreeMap<Row, ViewId>,
+    /// What it would share with others, where it has a circuit of its own.
+    form: Option<TemplateKey>,
+}
+
+/// What a query is computed by: a template's plan, and its tuple there.
+struct Chosen {
+    key: TemplateKey,
+    tuple: Row,
+    form: Option<TemplateKey>,
+    /// Names the query, by whichever circuit it is computed.
+    minor: u64,
 }
 
 /// The result of a template for a parameter tuple.
@@ -102,6 +117,8 @@ pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
     by_key: BTreeMap<TemplateKey, u64>,
+    /// How many circuits of their own the queries of a form have.
+    own: BTreeMap<TemplateKey, usize>,
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     idle: Idle,
@@ -223,12 +240,12 @@ impl Views {
             return Err(RequestError::SubscriptionExists);
         }
         let (query, types, values) = bind_live(&subscribe.sql, &subscribe.parameters, tables.catalog())?;
-        let (template, tuple) = self.template(&query, &types, &values, tables, place)?;
+        let (template, tuple, minor) = self.template(&query, &types, &values, tables, place)?;
         if let Some(view) = self.templates[&template].views.get(&tuple) {
             self.lives.shared += 1;
             return Ok(*view);
         }
-        let opened = self.open_view(template, tuple, &query, subscribe, tables, place.lsn);
+        let opened = self.open_view(template, (tuple, minor), &query, subscribe, tables, place.lsn);
         if opened.is_err() && self.templates[&template].views.is_empty() {
             self.close_template(template, tables);
         }
@@ -251,7 +268,28 @@ impl Views {
         Ok(view)
     }
 
-    /// The template of a query, and the tuple that the query is in it.
+    /// The plan of a query's template, whether it is there or not.
+    fn choose(&self, query: &Query, types: &[DataType], values: &[Value]) -> Result<Chosen, RequestError> {
+        let plan = optimise(query.plan.clone());
+        check_row_counts(&plan, values)?;
+        let Lifted { plan: lifted, values: more } = lift(&plan, types.len(), &|_, _| true);
+        let key = |plan: Plan| (plan, query.order.clone(), types.to_vec(), query.columns.clone());
+        let tuple: Row = values.iter().chain(&more).cloned().collect();
+        let form = key(lifted);
+        let mut hasher = FxHasher::default();
+        (&form, &tuple).hash(&mut hasher);
+        let minor = hasher.finish();
+        if types.is_empty() && !more.is_empty() && lift_equalities(&plan).values.is_empty() {
+            let key = key(plan);
+            let few = self.own.get(&form).is_none_or(|count| *count < OWN_CIRCUITS);
+            if self.by_key.contains_key(&key) || (few && !self.by_key.contains_key(&form)) {
+                return Ok(Chosen { key, tuple: Row::empty(), form: Some(form), minor });
+            }
+        }
+        Ok(Chosen { key: form, tuple, form: None, minor })
+    }
+
+    /// The template of a query, the tuple that the query is in it, and the number that names the query in cookies.
     fn template(
         &mut self,
         query: &Query,
@@ -259,17 +297,12 @@ impl Views {
         values: &[Value],
         tables: &mut Tables,
         place: &Place<'_>,
-    ) -> Result<(u64, Row), RequestError> {
-        let plan = optimise(query.plan.clone());
-        check_row_counts(&plan, values)?;
-        let lifted = lift(&plan, types.len(), &|_, _| true);
-        let tuple: Row = values.iter().cloned().chain(lifted.values).collect();
-        let query = Query { plan: lifted.plan, ..query.clone() };
-        let key: TemplateKey =
-            (query.plan.clone(), query.order.clone(), types.to_vec(), query.columns.clone());
+    ) -> Result<(u64, Row, u64), RequestError> {
+        let Chosen { key, tuple, form, minor } = self.choose(query, types, values)?;
         if let Some(id) = self.by_key.get(&key) {
-            return Ok((*id, tuple));
+            return Ok((*id, tuple, minor));
         }
+        let query = Query { plan: key.0.clone(), ..query.clone() };
         tables.make_hot(&columns_read(&query.plan), place.store, &[])?;
         let id = self.next;
         let relation = RelationId::Parameters(id);
@@ -295,21 +328,25 @@ impl Views {
         self.roots.insert(circuit.root);
         self.by_root.entry(circuit.root).or_default().push(id);
         self.by_key.insert(key.clone(), id);
+        if let Some(form) = &form {
+            *self.own.entry(form.clone()).or_default() += 1;
+        }
         let template = Template {
             tables: tables_of(&key.0),
             key,
             circuit,
             parameters: parameters.map(|(relation, _)| relation),
             views: BTreeMap::new(),
+            form,
         };
         self.templates.insert(id, template);
-        Ok((id, tuple))
+        Ok((id, tuple, minor))
     }
 
     fn open_view(
         &mut self,
         template: u64,
-        tuple: Row,
+        (tuple, minor): (Row, u64),
         query: &Query,
         subscribe: &Subscribe,
         tables: &mut Tables,
@@ -320,8 +357,6 @@ impl Views {
         }
         let view = ViewId(self.next);
         self.next += 1;
-        let mut hasher = FxHasher::default();
-        (&self.templates[&template].key, &tuple).hash(&mut hasher);
         let entry = self.templates.get_mut(&template).expect("invariant: the template was just found");
         entry.views.insert(tuple.clone(), view);
         let Circuit { root, prefix } = entry.circuit;
@@ -347,7 +382,7 @@ impl Views {
                 sql: subscribe.sql.clone(),
                 columns: query.columns.clone(),
                 order: order.collect(),
-                minor: hasher.finish(),
+                minor,
                 subscribers: BTreeMap::new(),
                 ring: VecDeque::new(),
                 ring_rows: 0,
@@ -660,6 +695,13 @@ impl Views {
     fn close_template(&mut self, id: u64, tables: &mut Tables) {
         let template = self.templates.remove(&id).expect("invariant: a template is closed once");
         self.by_key.remove(&template.key);
+        if let Some(form) = template.form {
+            if let Some(count) = self.own.get_mut(&form).filter(|count| **count > 1) {
+                *count -= 1;
+            } else {
+                self.own.remove(&form);
+            }
+        }
         let root = template.circuit.root;
         let sharers = self.by_root.get_mut(&root).expect("invariant: a root has its templates");
         sharers.retain(|other| *other != id);

@@ -8,12 +8,16 @@ use deltaic_types::DataType;
 
 use crate::{
     expression::{Expr, ExprKind},
+    functions::{Function, Pattern},
     plan::{JoinKind, Plan},
 };
 
 /// Whether the expression may give an error instead of a value.
 pub(crate) fn can_fail(expr: &Expr) -> bool {
     let here = match &expr.kind {
+        ExprKind::Call(function @ (Function::Like | Function::ILike), args) => {
+            constant_pattern(*function, args).is_none_or(|pattern| pattern.can_fail())
+        }
         ExprKind::Call(function, _) => !function.is_total(),
         ExprKind::Cast(inner) => {
             let has_text = expr.data_type == DataType::Text && inner.data_type.is_number();
@@ -23,6 +27,16 @@ pub(crate) fn can_fail(expr: &Expr) -> bool {
         _ => false,
     };
     here || expr.operands().into_iter().any(can_fail)
+}
+
+/// The pattern of a LIKE in which it is constant and can be read.
+pub(crate) fn constant_pattern(function: Function, args: &[Expr]) -> Option<Pattern> {
+    let constant = |expr: &'_ Expr| match &expr.kind {
+        ExprKind::Literal(value) if !value.is_null() => Some(value.clone()),
+        _ => None,
+    };
+    let constants: Vec<_> = args.get(1..)?.iter().map(constant).collect::<Option<_>>()?;
+    Pattern::read(function, &constants.iter().collect::<Vec<_>>()).ok()
 }
 
 /// Whether computing the plan may give an error beside its rows.

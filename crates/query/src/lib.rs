@@ -8,6 +8,7 @@ mod factor;
 mod fallible;
 pub mod functions;
 mod lexical;
+mod lift;
 pub mod lower;
 pub mod optimise;
 mod parser;

@@ -22,6 +22,7 @@ mod live;
 mod recursion;
 mod resume;
 mod row_id;
+mod search;
 mod spoiled;
 mod traps;
 mod work;

@@ -10,6 +10,7 @@
 //! node's groups, windows and matches never mix two rows of the domain, and the root of a template with parameters
 //! is dependent.
 
+mod access;
 mod aggregate;
 mod block;
 mod match_join;
@@ -258,6 +259,7 @@ impl Lowering<'_> {
                 index: Vec::new(),
                 key: Vec::new(),
                 exact: 0,
+                search: None,
                 conditions: Vec::new(),
             }],
         };
