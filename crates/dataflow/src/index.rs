@@ -237,6 +237,11 @@ impl Index {
         self.tree.is_empty()
     }
 
+    /// The last row.
+    pub(crate) fn last(&self) -> Option<&Row> {
+        self.tree.last().map(|(row, _)| row)
+    }
+
     /// The rows from the first that does not compare as less.
     pub(crate) fn from(&self, order: impl Fn(&Row) -> Ordering) -> Rows<'_> {
         Rows(self.tree.iter_from(|(row, _)| order(row)))

@@ -12,6 +12,7 @@ use deltaic_types::{DataType, TableId, limits};
 use super::{
     Domain, LowerError, Lowered, Lowering,
     access::{By, Searched},
+    estimate::Estimates,
     reads_domain,
 };
 use crate::{
@@ -227,7 +228,9 @@ impl Lowering<'_> {
             .zip(filters)
             .map(|(leaf, filter)| JoinInput { source: leaf.node, filter })
             .collect();
-        let paths = (0..shape.leaves.len()).map(|start| self.path(shape, &conditions, start)).collect();
+        let estimates = Estimates::of(&shape.leaves, self.tables);
+        let paths =
+            (0..shape.leaves.len()).map(|start| self.path(shape, &conditions, start, &estimates)).collect();
         let join = Join {
             inputs,
             paths,
@@ -238,7 +241,7 @@ impl Lowering<'_> {
         self.graph.add(Operator::Join(join))
     }
 
-    fn path(&mut self, shape: &Shape, conditions: &[Expr], start: usize) -> Path {
+    fn path(&mut self, shape: &Shape, conditions: &[Expr], start: usize, estimates: &Estimates) -> Path {
         let mut bound = BTreeSet::from([start]);
         let mut open: Vec<usize> = (0..conditions.len()).collect();
         let decided = |bound: &BTreeSet<usize>, open: &mut Vec<usize>| -> Vec<usize> {
@@ -255,11 +258,14 @@ impl Lowering<'_> {
                 let with: BTreeSet<usize> = bound.iter().copied().chain([leaf]).collect();
                 open.iter().filter(|place| shape.leaves_of(&conditions[**place]).is_subset(&with)).count()
             };
+            let alone = bound.len() + 1 == shape.leaves.len();
             let (leaf, access) = candidates
                 .map(|leaf| (leaf, self.access(shape, conditions, &open, &bound, leaf)))
                 .max_by_key(|(leaf, access)| {
+                    let known = || estimates.found(self.tables, shape.leaves[*leaf], access);
+                    let found = if alone { None } else { known() };
                     let served = (access.unique, access.key.len(), access.search.is_some());
-                    (served, decides(*leaf), usize::MAX - leaf)
+                    (u32::MAX - found.unwrap_or(u32::MAX), served, decides(*leaf), usize::MAX - leaf)
                 })
                 .expect("invariant: a leaf is left to bind");
             bound.insert(leaf);
