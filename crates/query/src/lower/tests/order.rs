@@ -16,6 +16,9 @@ use crate::{
     template::lift,
 };
 
+/// A table's name, its rows, and the second column of each.
+type Shape<'a> = (&'a str, i64, &'a dyn Fn(i64) -> i64);
+
 /// Tables whose second column has an index.
 struct Stored {
     catalog: Catalog,
@@ -46,7 +49,7 @@ impl Stored {
     /// Of `wide` 500 rows share a key, or many more; of `thin` one has it; a `hub` names a key of each.
     fn new() -> Self {
         let mut stored = Self { catalog: Catalog::default(), relations: Relations::default() };
-        let keys: [(&str, i64, &dyn Fn(i64) -> i64); 3] =
+        let keys: [Shape<'_>; 3] =
             [("hub", 50, &|id| id % 4), ("wide", 2_000, &|id| id % 4), ("thin", 2_000, &|id| id)];
         for (name, rows, key) in keys {
             let sql = format!("CREATE TABLE {name} (id int PRIMARY KEY, k int, j int)");
