@@ -11,7 +11,6 @@ mod named;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    hash::{Hash, Hasher},
     sync::Arc,
 };
 
@@ -25,7 +24,6 @@ use deltaic_query::{
 };
 use deltaic_storage::Store;
 use deltaic_types::{DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
-use rustc_hash::FxHasher;
 use serde_json::Value as Json;
 
 use form::{Form, TemplateKey};
@@ -50,6 +48,10 @@ const RING_ROWS: usize = 4096;
 /// From so many rows on, what was withheld is added up before more comes.
 const WITHHELD_ROWS: usize = 4096;
 
+/// So many queries of a form that has no parameters have circuits of their own, which are computed in one pass and
+/// keep no parameters in their rows; one more shares the form's with all that follow.
+const OWN_CIRCUITS: usize = 4;
+
 /// The number of a view: given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(pub u64);
@@ -62,6 +64,8 @@ struct Template {
     /// The relation of its live tuples; None for a template without parameters.
     parameters: Option<RelationId>,
     views: BTreeMap<Row, ViewId>,
+    /// The template that it would share with others, where it has a circuit of its own.
+    shared: Option<TemplateKey>,
 }
 
 /// The result of a template for a parameter tuple.
@@ -106,6 +110,8 @@ pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
     by_key: BTreeMap<TemplateKey, u64>,
+    /// How many circuits of their own the queries of a form have.
+    own: BTreeMap<TemplateKey, usize>,
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     named: BTreeMap<String, ViewId>,
@@ -253,7 +259,7 @@ impl Views {
         if self.subscriptions.contains_key(&id) || self.hydrating.has(id) {
             return Err(RequestError::SubscriptionExists);
         }
-        let form = Form::of(&subscribe.sql, &subscribe.parameters, tables)?;
+        let form = self.form(&subscribe.sql, &subscribe.parameters, tables)?;
         if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice_rows {
             return self.begin(form, subscribe, tables, place).map(Opened::Later);
         }
@@ -268,8 +274,17 @@ impl Views {
         tables: &mut Tables,
         place: &Place<'_>,
     ) -> Result<ViewId, RequestError> {
-        let form = Form::of(sql, parameters, tables)?;
+        let form = self.form(sql, parameters, tables)?;
         self.open_form(&form, sql, tables, place)
+    }
+
+    /// A query as it is going to be computed: by a circuit of its own while few of its form are.
+    fn form(&self, sql: &str, parameters: &[Json], tables: &Tables) -> Result<Form, RequestError> {
+        let is_own = |own: &TemplateKey, shared: &TemplateKey| {
+            let few = self.own.get(shared).is_none_or(|count| *count < OWN_CIRCUITS);
+            self.by_key.contains_key(own) || (few && !self.by_key.contains_key(shared))
+        };
+        Form::of(sql, parameters, tables, &is_own)
     }
 
     /// The view of a form, which is opened if it is not there.
@@ -353,12 +368,16 @@ impl Views {
         self.roots.insert(circuit.root);
         self.by_root.entry(circuit.root).or_default().push(id);
         self.by_key.insert(form.key.clone(), id);
+        if let Some(shared) = &form.shared {
+            *self.own.entry(shared.clone()).or_default() += 1;
+        }
         let template = Template {
             tables: form.tables.clone(),
             key: form.key.clone(),
             circuit,
             parameters: parameters.map(|(relation, _)| relation),
             views: BTreeMap::new(),
+            shared: form.shared.clone(),
         };
         self.templates.insert(id, template);
         Ok(id)
@@ -367,7 +386,7 @@ impl Views {
     fn open_view(
         &mut self,
         template: u64,
-        Form { query, tuple, .. }: &Form,
+        Form { query, tuple, minor, .. }: &Form,
         sql: &str,
         tables: &mut Tables,
         lsn: Lsn,
@@ -380,8 +399,6 @@ impl Views {
         }
         let view = ViewId(self.next);
         self.next += 1;
-        let mut hasher = FxHasher::default();
-        (&self.templates[&template].key, tuple).hash(&mut hasher);
         let entry = self.templates.get_mut(&template).expect("invariant: the template was just found");
         entry.views.insert(tuple.clone(), view);
         let Circuit { root, prefix } = entry.circuit;
@@ -407,7 +424,7 @@ impl Views {
                 sql: sql.to_owned(),
                 columns: query.columns.clone(),
                 order: order.collect(),
-                minor: hasher.finish(),
+                minor: *minor,
                 subscribers: BTreeMap::new(),
                 names: BTreeSet::new(),
                 ring: VecDeque::new(),
@@ -755,6 +772,13 @@ impl Views {
     fn close_template(&mut self, id: u64, tables: &mut Tables) {
         let template = self.templates.remove(&id).expect("invariant: a template is closed once");
         self.by_key.remove(&template.key);
+        if let Some(form) = template.shared {
+            if let Some(count) = self.own.get_mut(&form).filter(|count| **count > 1) {
+                *count -= 1;
+            } else {
+                self.own.remove(&form);
+            }
+        }
         let root = template.circuit.root;
         let sharers = self.by_root.get_mut(&root).expect("invariant: a root has its templates");
         sharers.retain(|other| *other != id);

@@ -23,6 +23,7 @@ mod live_view;
 mod recursion;
 mod resume;
 mod row_id;
+mod search;
 mod slice;
 mod spoiled;
 mod temporal;
