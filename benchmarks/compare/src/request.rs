@@ -68,7 +68,8 @@ impl Session {
     pub fn subscribe(&mut self, id: u64, sql: String, parameters: Vec<Json>) -> Vec<Message> {
         let (client, subscription) = (ClientId(1), SubscriptionId(id));
         let life = Life::default();
-        self.step(Input::Subscribe(Subscribe { client, subscription, sql, parameters, resume: None, life })).send
+        self.step(Input::Subscribe(Subscribe { client, subscription, sql, parameters, resume: None, life }))
+            .send
     }
 
     fn unsubscribe(&mut self, id: u64) {
