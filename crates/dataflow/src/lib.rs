@@ -79,7 +79,7 @@ pub use scalar::{Comparand, Function, Scalar};
 pub use search::{Limit, Search};
 pub use set_operation::{SetKind, SetOperation};
 pub use statistics::{Bitwise, Dispersion};
-pub use temporal::{Temporal, TimeCondition};
+pub use temporal::{Course, Temporal, TimeCondition};
 pub use top_k::TopK;
 pub use unnest::Unnest;
 pub use window::{Positional, Window, WindowCall, WindowFunction};

@@ -48,10 +48,6 @@ const RING_ROWS: usize = 4096;
 /// From so many rows on, what was withheld is added up before more comes.
 const WITHHELD_ROWS: usize = 4096;
 
-/// So many queries of a form that has no parameters have circuits of their own, which are computed in one pass and
-/// keep no parameters in their rows; one more shares the form's with all that follow.
-const OWN_CIRCUITS: usize = 4;
-
 /// The number of a view: given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(pub u64);
@@ -110,8 +106,8 @@ pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
     by_key: BTreeMap<TemplateKey, u64>,
-    /// How many circuits of their own the queries of a form have.
-    own: BTreeMap<TemplateKey, usize>,
+    /// The forms of which a query has a circuit of its own.
+    own: BTreeSet<TemplateKey>,
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     named: BTreeMap<String, ViewId>,
@@ -278,11 +274,12 @@ impl Views {
         self.open_form(&form, sql, tables, place)
     }
 
-    /// A query as it is going to be computed: by a circuit of its own while few of its form are.
+    /// A query as it is going to be computed. The first one of a form that has no parameters has a circuit of its own,
+    /// which is computed in one pass and keeps no parameters in its rows; all that follow share the form's.
     fn form(&self, sql: &str, parameters: &[Json], tables: &Tables) -> Result<Form, RequestError> {
         let is_own = |own: &TemplateKey, shared: &TemplateKey| {
-            let few = self.own.get(shared).is_none_or(|count| *count < OWN_CIRCUITS);
-            self.by_key.contains_key(own) || (few && !self.by_key.contains_key(shared))
+            let is_first = !self.own.contains(shared) && !self.by_key.contains_key(shared);
+            is_first || self.by_key.contains_key(own)
         };
         Form::of(sql, parameters, tables, &is_own)
     }
@@ -369,7 +366,7 @@ impl Views {
         self.by_root.entry(circuit.root).or_default().push(id);
         self.by_key.insert(form.key.clone(), id);
         if let Some(shared) = &form.shared {
-            *self.own.entry(shared.clone()).or_default() += 1;
+            self.own.insert(shared.clone());
         }
         let template = Template {
             tables: form.tables.clone(),
@@ -772,12 +769,8 @@ impl Views {
     fn close_template(&mut self, id: u64, tables: &mut Tables) {
         let template = self.templates.remove(&id).expect("invariant: a template is closed once");
         self.by_key.remove(&template.key);
-        if let Some(form) = template.shared {
-            if let Some(count) = self.own.get_mut(&form).filter(|count| **count > 1) {
-                *count -= 1;
-            } else {
-                self.own.remove(&form);
-            }
+        if let Some(shared) = template.shared {
+            self.own.remove(&shared);
         }
         let root = template.circuit.root;
         let sharers = self.by_root.get_mut(&root).expect("invariant: a root has its templates");

@@ -223,3 +223,17 @@ fn queries_that_differ_in_constants_share_a_circuit() {
     db.subscribe_with(3, "SELECT id FROM t WHERE v IN (2, NULL, 1) AND id > $1", &[0.into()]);
     assert_eq!(db.engine.status().views.len(), 2);
 }
+
+#[test]
+fn a_lateral_tables_condition_may_read_parameters() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int, d int)");
+    db.ok("INSERT INTO t VALUES (1, 4, 'x', NULL, 4), (2, 5, 'y', NULL, 4), (3, 4, 'z', 0, 5)");
+    // The columns that the join reads stand behind others in memory, where no column of its result stands.
+    db.ok("SELECT b, c FROM t");
+    let sql = "SELECT x.id, l.e FROM t x \
+               JOIN LATERAL (SELECT y.id AS e FROM t y WHERE y.a = x.d ORDER BY 1 LIMIT 1) l ON 2 BETWEEN $1 AND $2";
+    assert_eq!(crate::common::one(&db.subscribe_with(1, sql, &[2.into(), 3.into()])), "[1|1, 2|1, 3|2]");
+    assert_eq!(crate::common::one(&db.subscribe_with(2, sql, &[0.into(), 1.into()])), "[]");
+    db.ok("UPDATE t SET a = 4 WHERE id = 2");
+    assert_eq!(db.news(), ["1: -3|2"]);
+}
