@@ -644,8 +644,12 @@ mod tests {
             for _ in 0..5 {
                 let query = generator.query();
                 for number in 1..=query.parameters.len() {
-                    let read = query.sql.split(&format!("${number}")).skip(1);
-                    let mut read = read.filter(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
+                    let name = format!("${number}");
+                    let mut read = query
+                        .sql
+                        .split(&name)
+                        .skip(1)
+                        .filter(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
                     assert!(read.next().is_some(), "seed {seed}: ${number} in {}", query.sql);
                 }
             }
