@@ -96,7 +96,8 @@ impl Case {
 
     /// The case as SQL, to be pasted; what no SQL says stands in comments.
     pub fn script(&self) -> String {
-        self.steps.iter().map(|step| format!("{step}\n")).collect()
+        let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
+        steps.join("\n")
     }
 }
 

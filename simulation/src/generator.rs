@@ -53,7 +53,7 @@ impl QueryCase {
     /// `, $1 = 3, $2 = null`; nothing without parameters.
     pub fn values(&self) -> String {
         let values = self.parameters.iter().enumerate();
-        values.map(|(place, value)| format!(", ${} = {value}", place + 1)).collect()
+        values.map(|(place, value)| format!(", ${} = {value}", place + 1)).collect::<Vec<_>>().concat()
     }
 }
 

@@ -11,6 +11,8 @@ pub mod naive;
 pub mod postgres;
 pub mod quiet;
 pub mod random;
+pub mod reduce;
 pub mod run;
+pub mod shrink;
 pub mod tpch;
 pub mod world;
