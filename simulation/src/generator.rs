@@ -483,7 +483,8 @@ impl Generator {
                 self.scalar(kind, columns, depth)
             ),
             (_, 1) => format!(
-                "coalesce({}, {})",
+                "{}({}, {})",
+                self.random.pick(&["coalesce", "coalesce", "nullif", "greatest", "least"]).to_owned(),
                 self.scalar(kind, columns, depth),
                 self.scalar(kind, columns, depth)
             ),
@@ -501,7 +502,10 @@ impl Generator {
                 let op = *self.random.pick(&["+", "-", "*"]);
                 format!("({} {op} {})", self.scalar(kind, columns, depth), self.scalar(kind, columns, depth))
             }
-            (Kind::Text, 2) => format!("upper({})", self.scalar(kind, columns, depth)),
+            (Kind::Text, 2) => {
+                let name = *self.random.pick(&["upper", "lower"]);
+                format!("{name}({})", self.scalar(kind, columns, depth))
+            }
             (Kind::Text, _) => {
                 format!("({} || {})", self.scalar(kind, columns, depth), self.scalar(kind, columns, depth))
             }

@@ -137,8 +137,8 @@ fn call(function: &mut Function, shapes: &Shapes, columns: &[Column]) -> Option<
         "percent_rank" | "cume_dist" | "percentile_cont" => Some(Kind::Double),
         "upper" | "lower" | "string_agg" => Some(Kind::Text),
         "bool_and" | "bool_or" | "every" => Some(Kind::Bool),
-        "abs" | "coalesce" | "min" | "max" | "lag" | "lead" | "first_value" | "last_value" | "nth_value"
-        | "bit_and" | "bit_or" | "bit_xor" => first(),
+        "abs" | "coalesce" | "nullif" | "greatest" | "least" | "min" | "max" | "lag" | "lead"
+        | "first_value" | "last_value" | "nth_value" | "bit_and" | "bit_or" | "bit_xor" => first(),
         "sum" => match first()? {
             Kind::Int => Some(Kind::Big),
             Kind::Big | Kind::Decimal => Some(Kind::Decimal),
