@@ -259,9 +259,15 @@ impl<'j, 'a> Run<'j, 'a> {
                 }
                 Ok(Agreement::Rows)
             }
-            // Live and fresh must agree on errors in any case.
-            (Some(_), Ok(_), Err(_)) | (None, Err(Failure::Evaluation(_)), Ok(_)) if live.query.nested => {
-                Ok(Agreement::Undecided)
+            // Live and fresh must agree in any case.
+            (Some(_), Ok(_), Err(_)) if live.query.nested => Ok(Agreement::Undecided),
+            (None, Err(Failure::Evaluation(_)), Ok(fresh)) if live.query.nested => {
+                let rows = live.result.values();
+                if rows == fresh {
+                    return Ok(Agreement::Undecided);
+                }
+                let told = format!("  from a new engine\n{}\n  came\n{}", listed(&fresh), listed(&rows));
+                Err(failed(Kind::Rows(Oracle::Fresh), "", told))
             }
             (error, expected, fresh) => {
                 let fresh = fresh.map_err(|error| error.to_string());
