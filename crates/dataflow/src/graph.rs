@@ -7,6 +7,7 @@
 //! Invariant: after a step every stateful node holds the integral of its input over the relations as they are
 //! after the change; a node hydrated later holds the same as if it had been there from the start.
 
+mod held;
 mod recompute;
 mod rounds;
 
@@ -16,6 +17,7 @@ use std::{
 };
 
 use deltaic_types::Row;
+use held::Held;
 
 use crate::{
     aggregate::Groups,
@@ -53,6 +55,8 @@ pub struct Graph {
     budget: Budget,
     /// The nodes that the clock moves.
     temporal: BTreeSet<NodeId>,
+    /// The bytes of all states.
+    held: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +72,7 @@ struct Node {
     /// Whether it depends on the feedback of a recursion that it is inside of.
     recursive: bool,
     work: Work,
+    held: Held,
     /// Of an input: the work of all steps that its changes took part in.
     followed: u64,
 }
@@ -228,6 +233,7 @@ impl Graph {
             references: 0,
             recursive,
             work: Work::default(),
+            held: Held::default(),
             followed: 0,
         };
         self.nodes.insert(id, node);
@@ -267,6 +273,7 @@ impl Graph {
         let mut idle = vec![id];
         while let Some(id) = idle.pop() {
             let Some(node) = self.nodes.remove(&id) else { continue };
+            self.forget(&node);
             self.temporal.remove(&id);
             self.by_operator.remove(&node.operator);
             self.fresh.remove(&id);
@@ -453,6 +460,7 @@ impl Graph {
             let node = self.node_mut(id);
             node.state = state;
             node.errors.add(&errors);
+            self.measure(id);
             self.fresh.remove(&id);
             if exhausted {
                 return Err(Exhausted { limit });
@@ -475,6 +483,7 @@ impl Graph {
             }
             if !other.fresh.contains(&twin) && self.fresh.remove(&id) {
                 (ours.state, ours.errors) = (theirs.state, theirs.errors);
+                self.measure(id);
             }
             open.extend(inputs.into_iter().zip(twins));
         }
@@ -649,6 +658,7 @@ impl Graph {
             for (id, state, errors) in std::mem::take(&mut kept).into_iter().rev() {
                 let node = self.node_mut(id);
                 (node.state, node.errors) = (state, errors);
+                self.measure(id);
             }
         }
         drop(kept);
@@ -710,6 +720,7 @@ impl Graph {
                 let node = self.node_mut(id);
                 node.state = State::Recurse(recursion);
                 node.errors.add(&output.errors);
+                self.measure(id);
                 return (output, rows_in);
             }
             Operator::Map(map) => delta(map.input).map(|batch| map.apply(batch)).unwrap_or_default(),
@@ -785,6 +796,7 @@ impl Graph {
             _ => unreachable!("invariant: a node's state is its operator's"),
         };
         node.errors.add(&output.errors);
+        self.measure(id);
         output
     }
 
@@ -846,25 +858,6 @@ impl Operator {
         match self {
             Self::Join(join) => join.inputs.iter().map(|input| length(&input.source)).sum(),
             _ => self.inputs().iter().map(length).sum(),
-        }
-    }
-}
-
-impl Node {
-    /// Entries and bytes of the state.
-    fn size(&self) -> (usize, usize) {
-        let of_index = |index: &Index| {
-            let rows: usize = index.iter().map(|(row, _)| row.heap_bytes() + 12).sum();
-            (index.len(), rows)
-        };
-        match &self.state {
-            State::None => (0, 0),
-            State::Arrange(arrangement) => of_index(&arrangement.now),
-            State::Aggregate(groups) => (groups.len(), groups.heap_bytes()),
-            State::Sides(sides) => (sides.len(), sides.heap_bytes()),
-            State::Distinct(index) | State::TopK(index) | State::Window(index) => of_index(index),
-            State::Recurse(recursion) => recursion.size(),
-            State::Temporal(upcoming) => upcoming.size(),
         }
     }
 }

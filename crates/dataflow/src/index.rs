@@ -88,6 +88,9 @@ pub struct Within {
     pub upper: Bound<Value>,
 }
 
+/// The bytes that an entry takes up beside its row: its handle, half as much again for open nodes.
+pub const ENTRY_BYTES: usize = 12;
+
 /// From one new row for so many old ones on, an index is written anew.
 const REWRITE: usize = 4;
 

@@ -66,7 +66,7 @@ pub use cow_tree::{CowTree, Iter};
 pub use exact_sum::ExactSum;
 pub use frame::{Bound, Frame, Units};
 pub use graph::{Description, Graph, Work};
-pub use index::{Index, KeyColumn, Rows, Within};
+pub use index::{ENTRY_BYTES, Index, KeyColumn, Rows, Within};
 pub use join::{Join, JoinInput, Path, Probe};
 pub use map::Map;
 pub use match_join::{MatchJoin, MatchKind};

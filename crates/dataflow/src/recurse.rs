@@ -119,6 +119,11 @@ impl Recursion {
             .collect()
     }
 
+    /// Entries. O(1).
+    pub(crate) fn len(&self) -> usize {
+        self.derivations.len()
+    }
+
     /// Entries and bytes.
     pub(crate) fn size(&self) -> (usize, usize) {
         let rows: usize = self.derivations.iter().map(|derivation| derivation.fact.heap_bytes() + 40).sum();

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use deltaic_types::{Row, TableId, Value};
 
 use crate::{
-    index::{Index, KeyColumn},
+    index::{ENTRY_BYTES, Index, KeyColumn},
     zset::ZSet,
 };
 
@@ -137,7 +137,7 @@ impl Relation {
     /// Bytes in memory: the rows, and 8 bytes an entry of each index (half as much again for open nodes).
     pub fn heap_bytes(&self) -> usize {
         let rows: usize = self.primary.iter().map(|(row, _)| row.heap_bytes()).sum();
-        rows + self.len() * 12 * (1 + self.secondary.len())
+        rows + self.len() * ENTRY_BYTES * (1 + self.secondary.len())
     }
 }
 

@@ -84,6 +84,11 @@ impl Upcoming {
         self.0.iter().next().map(|(time, ..)| *time)
     }
 
+    /// Rows. O(1).
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Rows and bytes.
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.0.len(), self.0.iter().map(|(_, row, _)| row.heap_bytes() + 32).sum())

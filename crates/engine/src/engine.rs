@@ -115,6 +115,8 @@ pub struct Status {
     pub lives: Lives,
     /// Subscriptions whose results are being computed.
     pub waiting: usize,
+    /// The bytes of all results and of what the circuits keep to compute them, within a factor of two.
+    pub held_bytes: usize,
 }
 
 /// An operator of a circuit, for people to read.
@@ -422,6 +424,7 @@ impl Engine {
             advances: self.views.advances(),
             lives: self.views.lives(),
             waiting: self.views.waiting(),
+            held_bytes: self.views.held_bytes(),
         }
     }
 

@@ -185,9 +185,10 @@ pub enum RequestError {
         /// The most that is allowed.
         limit: usize,
     },
-    /// All live results together are larger than they may be.
+    /// All live results, and what is kept to compute them, are larger than they may be.
     #[error(
-        "the live results of all queries take {limit} bytes, which is all they may: end some, or select less"
+        "the live queries hold {limit} bytes, results and what is kept to compute them, which is all they may: end some, \
+         or write one that joins and groups less"
     )]
     ViewsTooLarge {
         /// The most that is allowed.

@@ -16,7 +16,9 @@ use std::{
     sync::Arc,
 };
 
-use deltaic_dataflow::{Breaker, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, ZSet};
+use deltaic_dataflow::{
+    Breaker, ENTRY_BYTES, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, ZSet,
+};
 use deltaic_query::lower::{Circuit, lower};
 use deltaic_storage::Store;
 use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
@@ -26,7 +28,7 @@ use form::{Form, TemplateKey};
 use hydration::Hydrating;
 pub use hydration::{Hydrated, Hydration};
 pub use status::{Advances, Lives, ViewStatus};
-use view::{ENTRY_BYTES, Subscriber, View, without_result};
+use view::{Subscriber, View, without_result};
 
 use crate::{
     cookie::Cookie,
@@ -98,7 +100,8 @@ pub(crate) enum Opened {
 pub struct MemoryLimits {
     /// The bytes of one result: beyond it a query is refused, or ended.
     pub view: usize,
-    /// The bytes of all results: beyond it those that nobody watches go, then new ones are refused.
+    /// The bytes of all results and of the states behind them: beyond it those that nobody watches go, then new ones are
+    /// refused.
     pub views: usize,
     /// The bytes of the results that nobody watches: beyond it those that were left first go.
     pub idle: usize,
@@ -219,7 +222,7 @@ impl Views {
             self.close(view, tables);
             return Err(RequestError::ViewTooLarge { bytes, limit: self.memory.view });
         }
-        while self.bytes > self.memory.views {
+        while self.held_bytes() > self.memory.views {
             let Some(left) = self.idle.first_left() else {
                 self.lives.refused += 1;
                 self.close(view, tables);
@@ -460,13 +463,18 @@ impl Views {
         }
         while self.idle.len() > limits::IDLE_VIEWS
             || self.idle.bytes() > self.memory.idle
-            || self.bytes > self.memory.views
+            || self.held_bytes() > self.memory.views
         {
             let Some(view) = self.idle.first_left() else { break };
             self.evict(view, tables);
         }
         self.gone.clear();
         tables.relations.settle();
+    }
+
+    /// The bytes of all results and of what the circuits keep to compute them.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes.max(self.graph.held_bytes())
     }
 
     fn evict(&mut self, view: ViewId, tables: &mut Tables) {

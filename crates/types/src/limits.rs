@@ -62,7 +62,7 @@ pub const RECURSION_ROWS: i64 = 1_000_000;
 /// The bytes of one live result: it is held in memory, and sent whole to who asks for it.
 pub const VIEW_BYTES: usize = 256 << 20;
 
-/// The bytes of all live results of an engine.
+/// The bytes of all live results of an engine, and of what it keeps to compute them.
 pub const VIEWS_BYTES: usize = 2 << 30;
 
 /// The bytes of the live results that nobody watches.

@@ -100,6 +100,7 @@ impl Graph {
             for (id, (state, errors)) in kept {
                 let node = self.node_mut(id);
                 (node.state, node.errors) = (state, errors);
+                self.measure(id);
                 self.fresh.remove(&id);
             }
             return Err(exhausted);

@@ -5,13 +5,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use deltaic_dataflow::{Advance, Batch, RelationId, Weight, ZSet, clock_change};
+use deltaic_dataflow::{Advance, Batch, ENTRY_BYTES, RelationId, Weight, ZSet, clock_change};
 use deltaic_types::{DatabaseId, EvalError, Lsn, Row};
 
-use super::{
-    ViewId, Views,
-    view::{ENTRY_BYTES, without_result},
-};
+use super::{ViewId, Views, view::without_result};
 use crate::{
     cookie::Cookie,
     effects::{Message, News, ViewChange},

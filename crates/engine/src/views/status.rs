@@ -1,9 +1,9 @@
 //! What is told of the live queries: [`ViewStatus`], and the counts [`Lives`] and [`Advances`].
 
-use deltaic_dataflow::Description;
+use deltaic_dataflow::{Description, ENTRY_BYTES};
 use deltaic_types::Value;
 
-use super::{ViewId, Views, view::ENTRY_BYTES};
+use super::{ViewId, Views};
 use crate::life::Life;
 
 /// What became of views.

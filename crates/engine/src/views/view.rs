@@ -19,9 +19,6 @@ use crate::{
     life::Life,
 };
 
-/// The bytes that an entry takes up beside its row.
-pub(super) const ENTRY_BYTES: usize = 12;
-
 /// The most changed rows that a view keeps for clients that come back.
 const RING_ROWS: usize = 4096;
 

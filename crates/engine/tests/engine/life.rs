@@ -157,6 +157,33 @@ fn all_results_together_have_a_limit() {
 }
 
 #[test]
+fn what_is_kept_to_compute_a_small_result_counts() {
+    let mut db = db();
+    let rows: Vec<String> = (10..110).map(|id| format!("({id}, {id})")).collect();
+    db.ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    db.engine.set_memory(MemoryLimits { views: 200_000, ..MemoryLimits::default() });
+    assert_eq!(subscribe(&mut db, 1, "SELECT count(*) FROM t", Life::Navigation), "[102]");
+    let pairs = "SELECT count(*) FROM (SELECT DISTINCT x.id, y.id FROM t x, t y) AS pair (x, y)";
+    assert_eq!(subscribe(&mut db, 2, pairs, Life::Navigation), "error 53200");
+    assert_eq!((views(&db), db.engine.status().lives.refused), (1, 1));
+    assert!(db.engine.status().held_bytes < 20_000, "nothing is left of it");
+    // One that fitted and grows makes others go that nobody watches, and keeps new ones out.
+    db.ok("DELETE FROM t WHERE id > 20");
+    assert_eq!(db.news(), ["1: -102 +13"]);
+    assert_eq!(subscribe(&mut db, 2, pairs, Life::Navigation), "[169]");
+    assert_eq!(subscribe(&mut db, 3, "SELECT max(a) FROM t", Life::Permanent), "[20]");
+    db.unsubscribe(3);
+    db.ok("INSERT INTO t SELECT id + 1000, a FROM t; INSERT INTO t SELECT id + 2000, a FROM t");
+    db.ok("INSERT INTO t SELECT id + 4000, a FROM t; INSERT INTO t SELECT id + 8000, a FROM t");
+    assert_eq!(db.news(), ["1: -13 +52", "2: -169 +2704", "1: -52 +208", "2: -2704 +43264"]);
+    assert_eq!((views(&db), db.engine.status().lives.evicted), (2, 1));
+    assert_eq!(subscribe(&mut db, 4, "SELECT min(a) FROM t", Life::Navigation), "error 53200");
+    db.ok("DELETE FROM t");
+    assert_eq!(db.news(), ["1: -208 +0", "2: -43264 +0"]);
+    assert_eq!(subscribe(&mut db, 4, "SELECT min(a) FROM t", Life::Navigation), "[NULL]");
+}
+
+#[test]
 fn a_large_change_is_not_worked_off_row_by_row() {
     let mut db = Db::with("CREATE TABLE big (id int PRIMARY KEY, a int)");
     let rows: Vec<String> = (0..2_000).map(|id| format!("({id}, {})", id % 7)).collect();
