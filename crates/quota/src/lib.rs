@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+pub mod conformance;
+
+mod accumulator;
+mod budgets;
+mod dirty;
+mod guarantee;
+mod handle;
+mod ids;
+mod ledger;
+mod metrics;
+mod permit;
+mod policy;
+mod sync;
+mod tokens;
+mod window;
+
+pub use accumulator::{Accumulator, Available, LostWrite, Settings};
+pub use budgets::{Answer, Budgets, Effects, Input, Lost, PolicyId, RequestId};
+pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
+pub use handle::{Handle, consume_all};
+pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
+pub use ledger::{
+    Baseline, Batch, Claim, Entry, Fault, FaultyLedger, Lease, Ledger, LedgerError, LimitWord, Loaded,
+    MemoryLedger, Opened, Reply, Row, Then,
+};
+pub use metrics::Metrics;
+pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
+pub use policy::{Flush, Limit, Policy, WhenAway};
+pub use window::{Place, Window};
