@@ -16,12 +16,14 @@
 mod batch;
 mod fault;
 mod memory;
+mod rows;
 
 use thiserror::Error;
 
 pub use batch::{Batch, Claim, Entry, LimitWord, Then};
 pub use fault::{Fault, FaultyLedger};
 pub use memory::MemoryLedger;
+pub use rows::{AccountRow, KeyRow, NodeRow, Rows};
 
 use crate::{Account, Epoch, NodeId, Seq, Time, Units, WindowId};
 

@@ -22,8 +22,8 @@ pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
 pub use handle::{Handle, consume_all};
 pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 pub use ledger::{
-    Baseline, Batch, Claim, Entry, Fault, FaultyLedger, Lease, Ledger, LedgerError, LimitWord, Loaded,
-    MemoryLedger, Opened, Reply, Row, Then,
+    AccountRow, Baseline, Batch, Claim, Entry, Fault, FaultyLedger, KeyRow, Lease, Ledger, LedgerError,
+    LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows, Then,
 };
 pub use metrics::Metrics;
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
