@@ -1,6 +1,6 @@
-//! Where a [`RedbStore`] lies: a file, or the data directory that holds it.
+//! Where a [`RedbStore`] and a [`RedbLedger`](crate::RedbLedger) lie: a file, or the data directory that holds it.
 //!
-//! Invariant: a file under its own name is a complete store. It is made beside, under another name, and renamed
+//! Invariant: a file under its own name is complete. It is made beside, under another name, and renamed
 //! when its first commit is durable, so that a crash while it is made leaves nothing that looks like a store.
 
 use std::ffi::OsString;
@@ -17,38 +17,18 @@ use crate::{Identity, OpenError, RedbStore, StorageError};
 /// The name of the store's file in a data directory.
 pub const STORE_FILE: &str = "deltaic.redb";
 
+/// The name of the ledger's file in a data directory.
+pub const LEDGER_FILE: &str = "budgets.redb";
+
 impl RedbStore {
     /// A new store in a new file. Its directory must be there.
     pub fn create(path: impl AsRef<Path>, identity: Identity) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        if path.try_exists().map_err(|error| refused(path, error))? {
-            return Err(OpenError::AlreadyExists);
-        }
-        let mut beside = OsString::from(path);
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&beside, error)),
-            _ => {}
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&beside)
-            .map_err(|error| refused(&beside, error))?;
-        let store = Self::create_with_backend(file_backend(file)?, identity)?;
-        fs::rename(&beside, path).map_err(|error| refused(path, error))?;
-        sync_directory(path)?;
-        Ok(store)
+        create(path.as_ref(), |backend| Self::create_with_backend(backend, identity))
     }
 
     /// Opens the store in a file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(|error| refused(path, error))?;
-        Self::open_with_backend(file_backend(file)?)
+        open(path.as_ref(), |backend| Self::open_with_backend(backend))
     }
 
     /// Opens the store in a file for looking at it: the file is read and never written, and what this process writes
@@ -62,13 +42,56 @@ impl RedbStore {
     /// Opens the store of a data directory. Where there is none it is made, with `identity`, and the directory
     /// with it; the header says whose store it is.
     pub fn open_or_create(directory: impl AsRef<Path>, identity: Identity) -> Result<Self, OpenError> {
-        let directory = directory.as_ref();
-        fs::create_dir_all(directory).map_err(|error| refused(directory, error))?;
-        let path = directory.join(STORE_FILE);
-        match Self::open(&path) {
-            Err(OpenError::NotFound { .. }) => Self::create(&path, identity),
-            other => other,
-        }
+        open_or_create(
+            directory.as_ref(),
+            STORE_FILE,
+            |backend| Self::open_with_backend(backend),
+            |backend| Self::create_with_backend(backend, identity),
+        )
+    }
+}
+
+/// Makes a file of ours: beside its place first, then under its name.
+fn create<T>(path: &Path, make: impl FnOnce(FileBackend) -> Result<T, OpenError>) -> Result<T, OpenError> {
+    if path.try_exists().map_err(|error| refused(path, error))? {
+        return Err(OpenError::AlreadyExists);
+    }
+    let mut beside = OsString::from(path);
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&beside, error)),
+        _ => {}
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&beside)
+        .map_err(|error| refused(&beside, error))?;
+    let made = make(file_backend(file)?)?;
+    fs::rename(&beside, path).map_err(|error| refused(path, error))?;
+    sync_directory(path)?;
+    Ok(made)
+}
+
+fn open<T>(path: &Path, take: impl FnOnce(FileBackend) -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| refused(path, error))?;
+    take(file_backend(file)?)
+}
+
+/// Opens a file of a data directory, or makes it.
+pub(crate) fn open_or_create<T>(
+    directory: &Path,
+    name: &str,
+    take: impl FnOnce(FileBackend) -> Result<T, OpenError>,
+    make: impl FnOnce(FileBackend) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    fs::create_dir_all(directory).map_err(|error| refused(directory, error))?;
+    let path = directory.join(name);
+    match open(&path, take) {
+        Err(OpenError::NotFound { .. }) => create(&path, make),
+        other => other,
     }
 }
 

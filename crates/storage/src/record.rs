@@ -26,18 +26,22 @@ pub(crate) enum Kind {
     State = 5,
     Catalog = 6,
     Size = 7,
+    BudgetNode = 8,
+    BudgetKey = 9,
+    BudgetAccount = 10,
+    BudgetLease = 11,
 }
 
 const CATALOG: u8 = 1;
 const PUT: u8 = 2;
 const DELETE: u8 = 3;
 
-fn start(kind: Kind) -> Vec<u8> {
+pub(crate) fn start(kind: Kind) -> Vec<u8> {
     vec![0, 0, 0, 0, kind as u8]
 }
 
 /// Closes a record that belongs at `place`: its checksum goes to the front.
-fn seal(mut record: Vec<u8>, place: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(mut record: Vec<u8>, place: &[u8]) -> Vec<u8> {
     let crc = crc32c::crc32c_append(crc32c::crc32c(place), &record[4..]);
     record[..4].copy_from_slice(&crc.to_le_bytes());
     record
@@ -51,7 +55,7 @@ pub(crate) fn verify<'a>(record: &'a [u8], place: &[u8]) -> Result<&'a [u8], Dam
 }
 
 /// The payload of a record that stands at `place`.
-fn open<'a>(record: &'a [u8], kind: Kind, place: &[u8]) -> Result<Reader<'a>, Damage> {
+pub(crate) fn open<'a>(record: &'a [u8], kind: Kind, place: &[u8]) -> Result<Reader<'a>, Damage> {
     let covered = verify(record, place)?;
     match covered.split_first() {
         Some((&found, payload)) if found == kind as u8 => Ok(Reader::new(payload)),

@@ -7,4 +7,5 @@ mod conformance;
 mod crash;
 mod damage;
 mod directory;
+mod ledger;
 mod world;

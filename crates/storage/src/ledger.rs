@@ -1,0 +1,321 @@
+//! [`RedbLedger`]: the ledger of budgets in a file of its own.
+//!
+//! Invariant: a call is one redb transaction, so that the rows that a batch changes change together or not at all, and
+//! what was answered is synced. The rules are those of [`Rows`], applied to the rows that a call concerns; a row that they
+//! do not change is not written. What was read is verified by our own checksums.
+//!
+//! ```
+//! use deltaic_quota::{Ledger, NodeId};
+//! use deltaic_storage::RedbLedger;
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = directory.path();
+//! let mut ledger = RedbLedger::open_or_create(directory).unwrap();
+//! assert_eq!(ledger.open(NodeId(1)).unwrap().epoch.0, 1);
+//! ```
+
+mod row;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use deltaic_quota::{Account, Batch, Key, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows};
+use redb::{ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
+
+use crate::pages::{Contents, Pages, Stop, contents};
+use crate::{Damage, OpenError, StorageError, record};
+use row::{account_of, account_place, held_place, key_place, lease_of, lease_place};
+
+/// The format that this program writes, and the newest it reads.
+const FORMAT_VERSION: u32 = 1;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const NODES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("nodes");
+const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
+const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accounts");
+const LEASES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");
+/// The leases again, by node.
+const HELD: TableDefinition<'_, &[u8], ()> = TableDefinition::new("held");
+
+const FORMAT: &str = "format";
+const LEDGER: &str = "ledger";
+
+/// A ledger in a redb file.
+#[derive(Debug)]
+pub struct RedbLedger {
+    pages: Pages,
+}
+
+impl RedbLedger {
+    /// A new ledger in an empty backend.
+    pub fn create_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        match contents(&backend)? {
+            Contents::Empty => {}
+            Contents::Redb => return Err(OpenError::AlreadyExists),
+            Contents::Foreign => return Err(OpenError::Foreign),
+        }
+        let pages = Pages::open(Box::new(backend))?;
+        pages.run(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut meta = transaction.open_table(META)?;
+                meta.insert(FORMAT, &record::write_format(FORMAT_VERSION)[..])?;
+                // A store has a catalog where this stands, so that neither is taken for the other.
+                meta.insert(LEDGER, &[][..])?;
+                Tables::of(&transaction)?;
+            }
+            Ok(transaction.commit()?)
+        })?;
+        Ok(Self { pages })
+    }
+
+    /// Opens the ledger in a backend.
+    pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        if contents(&backend)? != Contents::Redb {
+            return Err(OpenError::Foreign);
+        }
+        let pages = Pages::open(Box::new(backend))?;
+        let format = pages.run(|database| {
+            let transaction = database.begin_read()?;
+            let meta = match transaction.open_table(META) {
+                Ok(meta) => meta,
+                Err(redb::TableError::Storage(error)) => return Err(error.into()),
+                Err(_) => return Ok(None),
+            };
+            if meta.get(LEDGER)?.is_none() {
+                return Ok(None);
+            }
+            Ok(meta.get(FORMAT)?.and_then(|format| record::read_format(format.value())))
+        })?;
+        let found = format.ok_or(OpenError::Foreign)?;
+        if found > FORMAT_VERSION {
+            return Err(OpenError::Newer { found, supported: FORMAT_VERSION });
+        }
+        Ok(Self { pages })
+    }
+
+    /// Opens the ledger of a data directory; where there is none it is made, and the directory with it.
+    pub fn open_or_create(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        crate::directory::open_or_create(
+            directory.as_ref(),
+            crate::directory::LEDGER_FILE,
+            |backend| Self::open_with_backend(backend),
+            |backend| Self::create_with_backend(backend),
+        )
+    }
+
+    /// One transaction: takes the rows that a change concerns, changes them, and writes those that differ.
+    fn change<T>(
+        &mut self,
+        take: impl FnOnce(&Tables<'_>, &mut Rows) -> Result<(), Stop>,
+        change: impl FnOnce(&mut Rows) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut before = Rows::default();
+        let transaction = self.pages.run(|database| {
+            let transaction = database.begin_write()?;
+            take(&Tables::of(&transaction)?, &mut before)?;
+            Ok(transaction)
+        });
+        let transaction = transaction.map_err(|error| refused(&error))?;
+        // Outside: a rule that does not hold is no damage of the file.
+        let mut after = before.clone();
+        let outcome = change(&mut after);
+        let is_changed = outcome.is_ok() && before != after;
+        let written = self.pages.run(|_| {
+            if !is_changed {
+                return transaction.abort().map_err(Into::into);
+            }
+            Tables::of(&transaction)?.write(&before, &after)?;
+            Ok(transaction.commit()?)
+        });
+        match written {
+            Ok(()) => outcome,
+            Err(error) => Err(unknown(&error)),
+        }
+    }
+}
+
+impl Ledger for RedbLedger {
+    fn open(&mut self, node: NodeId) -> Result<Opened, LedgerError> {
+        self.change(|tables, rows| tables.take_leases_of(node, rows), |rows| Ok(rows.open(node)))
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError> {
+        let keys: BTreeSet<&Key> = batch.entries.iter().map(|entry| &entry.account.key).collect();
+        self.change(
+            |tables, rows| {
+                tables.take_node(batch.node, rows)?;
+                keys.into_iter().try_for_each(|key| tables.take_key(key, rows))
+            },
+            |rows| rows.apply(batch),
+        )
+    }
+
+    fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
+        self.change(|tables, rows| tables.take_key(&account.key, rows), |rows| Ok(rows.load(account)))
+    }
+
+    fn image(&mut self) -> Result<Vec<u8>, LedgerError> {
+        self.change(|tables, rows| tables.take_all(rows), |rows| Ok(rows.image()))
+    }
+}
+
+/// Why nothing was written.
+fn refused(error: &StorageError) -> LedgerError {
+    let why = match error {
+        StorageError::Corrupted { .. } => "the file is damaged",
+        StorageError::DiskFull { .. } => "the disk is full",
+        StorageError::Closed => "an earlier error closed the file",
+        _ => "the disk failed",
+    };
+    LedgerError::Refused { why }
+}
+
+/// What a failed commit leaves open.
+fn unknown(error: &StorageError) -> LedgerError {
+    match error {
+        StorageError::SyncFailed { .. } | StorageError::Io { .. } => LedgerError::Away,
+        error => refused(error),
+    }
+}
+
+/// The tables of one write transaction.
+struct Tables<'t> {
+    nodes: Table<'t, u64, &'static [u8]>,
+    keys: Table<'t, &'static [u8], &'static [u8]>,
+    accounts: Table<'t, &'static [u8], &'static [u8]>,
+    leases: Table<'t, &'static [u8], &'static [u8]>,
+    held: Table<'t, &'static [u8], ()>,
+}
+
+impl<'t> Tables<'t> {
+    fn of(transaction: &'t WriteTransaction) -> Result<Self, Stop> {
+        Ok(Self {
+            nodes: transaction.open_table(NODES)?,
+            keys: transaction.open_table(KEYS)?,
+            accounts: transaction.open_table(ACCOUNTS)?,
+            leases: transaction.open_table(LEASES)?,
+            held: transaction.open_table(HELD)?,
+        })
+    }
+
+    fn take_node(&self, node: NodeId, rows: &mut Rows) -> Result<(), Stop> {
+        if let Some(found) = self.nodes.get(node.0)? {
+            rows.nodes.insert(node, row::read_node(found.value(), node).map_err(Stop::damage("nodes"))?);
+        }
+        Ok(())
+    }
+
+    /// A key with its accounts, their leases, and the nodes that hold them.
+    fn take_key(&self, key: &Key, rows: &mut Rows) -> Result<(), Stop> {
+        let place = key_place(key);
+        if let Some(found) = self.keys.get(&place[..])? {
+            rows.keys
+                .insert(key.clone(), row::read_key(found.value(), &place).map_err(Stop::damage("keys"))?);
+        }
+        for entry in self.accounts.range(&place[..]..)? {
+            let (at, found) = entry?;
+            if !at.value().starts_with(&place) {
+                break;
+            }
+            self.put_account(at.value(), found.value(), rows)?;
+        }
+        for entry in self.leases.range(&place[..]..)? {
+            let (at, found) = entry?;
+            if !at.value().starts_with(&place) {
+                break;
+            }
+            put_lease(at.value(), found.value(), rows)?;
+        }
+        Ok(())
+    }
+
+    /// A node with its leases, and all there is of their keys.
+    fn take_leases_of(&self, node: NodeId, rows: &mut Rows) -> Result<(), Stop> {
+        self.take_node(node, rows)?;
+        let from = node.0.to_be_bytes();
+        let mut keys = BTreeSet::new();
+        for entry in self.held.range(&from[..]..)? {
+            let (at, _) = entry?;
+            let Some(lease) = at.value().strip_prefix(&from) else { break };
+            let (account, _) = lease_of(lease).map_err(Stop::damage("held"))?;
+            keys.insert(account.key);
+        }
+        keys.iter().try_for_each(|key| self.take_key(key, rows))
+    }
+
+    fn take_all(&self, rows: &mut Rows) -> Result<(), Stop> {
+        for entry in self.nodes.iter()? {
+            let (node, found) = entry?;
+            let node = NodeId(node.value());
+            rows.nodes.insert(node, row::read_node(found.value(), node).map_err(Stop::damage("nodes"))?);
+        }
+        for entry in self.keys.iter()? {
+            let (at, _) = entry?;
+            let key = row::key_of(at.value()).map_err(Stop::damage("keys"))?;
+            self.take_key(&key, rows)?;
+        }
+        Ok(())
+    }
+
+    fn put_account(&self, place: &[u8], found: &[u8], rows: &mut Rows) -> Result<(), Stop> {
+        let account = account_of(place).map_err(Stop::damage("accounts"))?;
+        let read = row::read_account(found, place).map_err(Stop::damage("accounts"))?;
+        if let Some((holder, _)) = read.holder {
+            self.take_node(holder, rows)?;
+        }
+        rows.accounts.insert(account, read);
+        Ok(())
+    }
+
+    /// Writes the rows that differ.
+    fn write(&mut self, before: &Rows, after: &Rows) -> Result<(), Stop> {
+        for (node, row) in &after.nodes {
+            if before.nodes.get(node) != Some(row) {
+                self.nodes.insert(node.0, &row::write_node(row, *node)[..])?;
+            }
+        }
+        for (key, row) in &after.keys {
+            if before.keys.get(key) != Some(row) {
+                let place = key_place(key);
+                self.keys.insert(&place[..], &row::write_key(row, &place)[..])?;
+            }
+        }
+        for (account, row) in &after.accounts {
+            if before.accounts.get(account) != Some(row) {
+                let place = account_place(account);
+                self.accounts.insert(&place[..], &row::write_account(row, &place)[..])?;
+            }
+        }
+        for account in before.accounts.keys().filter(|account| !after.accounts.contains_key(account)) {
+            gone(self.accounts.remove(&account_place(account)[..])?.is_some(), "accounts")?;
+        }
+        for ((account, node), lease) in &after.leases {
+            let old = before.leases.get(&(account.clone(), *node));
+            if old != Some(lease) {
+                let place = lease_place(account, *node);
+                self.leases.insert(&place[..], &row::write_lease(lease, &place)[..])?;
+                if old.is_none() {
+                    self.held.insert(&held_place(*node, &place)[..], ())?;
+                }
+            }
+        }
+        for (account, node) in before.leases.keys().filter(|lease| !after.leases.contains_key(lease)) {
+            let place = lease_place(account, *node);
+            gone(self.leases.remove(&place[..])?.is_some(), "leases")?;
+            gone(self.held.remove(&held_place(*node, &place)[..])?.is_some(), "held")?;
+        }
+        Ok(())
+    }
+}
+
+fn put_lease(place: &[u8], found: &[u8], rows: &mut Rows) -> Result<(), Stop> {
+    let (account, node) = lease_of(place).map_err(Stop::damage("leases"))?;
+    let lease = row::read_lease(found, place).map_err(Stop::damage("leases"))?;
+    rows.leases.insert((account, node), lease);
+    Ok(())
+}
+
+/// What was read a moment ago is there to be removed.
+fn gone(was_there: bool, part: &'static str) -> Result<(), Stop> {
+    if was_there { Ok(()) } else { Err(Stop::damage(part)(Damage::Missing)) }
+}
