@@ -118,6 +118,11 @@ fn windows_recursion_and_aggregates_in_subqueries() {
     library(include_str!("../answers/puzzles.answers"));
 }
 
+#[test]
+fn arrays_of_subqueries() {
+    library(include_str!("../answers/arrays.answers"));
+}
+
 /// The rows of a CSV file that has no quotes, as INSERTs; those alone whose first field is asked for.
 fn inserts(table: &str, csv: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
     let (columns, lines) = csv.split_once('\n').unwrap();

@@ -6,6 +6,7 @@
 mod common;
 
 mod answers;
+mod array;
 mod batch;
 mod cascade;
 mod cold;

@@ -144,6 +144,9 @@ impl<'a> Binder<'a> {
             {
                 &list.args
             }
+            FunctionArguments::Subquery(query) if name == "array" => {
+                return self.array_subquery(query, scope);
+            }
             _ => return Err(self.refuse("DISTINCT, ORDER BY and subqueries in arguments", None, span)),
         };
         let mut operands = Vec::new();
