@@ -77,8 +77,8 @@ fn walk(plan: &Plan, base: usize, wanted: &dyn Fn(TableId, usize) -> bool, value
             limit: limit.clone(),
             offset: offset.clone(),
         },
-        Plan::Recursive { base, step, all } => {
-            Plan::Recursive { base: inside(base), step: step.clone(), all: *all }
+        Plan::Recursive { base, step, all, ranked } => {
+            Plan::Recursive { base: inside(base), step: step.clone(), all: *all, ranked: *ranked }
         }
         Plan::Scan { .. }
         | Plan::Values { .. }
@@ -180,8 +180,8 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
     let each = |exprs: &[Expr]| exprs.iter().map(change).collect::<Vec<_>>();
     match plan {
         Plan::Scan { .. } | Plan::Recurring { .. } => plan.clone(),
-        Plan::Recursive { base, step, all } => {
-            Plan::Recursive { base: inside(base), step: inside(step), all: *all }
+        Plan::Recursive { base, step, all, ranked } => {
+            Plan::Recursive { base: inside(base), step: inside(step), all: *all, ranked: *ranked }
         }
         Plan::Values { rows, types } => {
             Plan::Values { rows: rows.iter().map(|row| each(row)).collect(), types: types.clone() }

@@ -28,4 +28,5 @@ mod slice;
 mod spoiled;
 mod temporal;
 mod traps;
+mod traverse;
 mod work;

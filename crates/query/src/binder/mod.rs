@@ -21,6 +21,7 @@ mod scope;
 mod select;
 mod stored;
 mod subquery;
+mod traverse;
 mod types;
 mod window;
 

@@ -128,8 +128,12 @@ impl<'a> Binder<'a> {
         if let Err((fault, instead)) = linear(&step) {
             return Err(self.invalid_recursion(name, fault, instead, reference));
         }
-        let plan =
-            Plan::Recursive { base: Box::new(with_types(base.plan, &types)), step: Box::new(step), all };
+        let plan = Plan::Recursive {
+            base: Box::new(with_types(base.plan, &types)),
+            step: Box::new(step),
+            all,
+            ranked: false,
+        };
         Ok(Some(Query { plan, columns, order: Vec::new() }))
     }
 
