@@ -21,6 +21,7 @@ mod large;
 mod life;
 mod live;
 mod live_view;
+mod mutual;
 mod recursion;
 mod resume;
 mod row_id;

@@ -14,6 +14,7 @@ mod explain;
 mod expression;
 mod from;
 mod live_view;
+mod mutual;
 mod operator;
 mod query;
 mod recursive;
@@ -25,7 +26,7 @@ mod traverse;
 mod types;
 mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_types::{Catalog, DataType, TableId, TableSchema, limits};
 use sqlparser::{
@@ -95,6 +96,8 @@ struct Binder<'a> {
     no_subqueries: Option<&'static str>,
     /// The common tables of WITH RECURSIVE that are being bound, the innermost last.
     open: Vec<recursive::Open>,
+    /// Tables of one WITH RECURSIVE that were found to read each other, and are to be bound together.
+    mutual: Option<BTreeSet<usize>>,
     depth: usize,
     inlined: usize,
     reads: live_view::Reads,
@@ -116,6 +119,7 @@ impl<'a> Binder<'a> {
             from_base: 0,
             no_subqueries: None,
             open: Vec::new(),
+            mutual: None,
             depth: 0,
             inlined: 0,
             reads: live_view::Reads::default(),
