@@ -5,6 +5,7 @@
 mod engine;
 mod flights;
 mod live;
+mod planner;
 mod session;
 
 use std::{
@@ -42,9 +43,10 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["engine"] => engine::run(),
         ["live"] => live::run(),
+        ["planner"] => planner::run(),
         ["flights", directory] => flights::run(std::path::Path::new(directory)),
         _ => {
-            println!("usage: deltaic-benchmarks engine | live | flights DIRECTORY");
+            println!("usage: deltaic-benchmarks engine | live | planner | flights DIRECTORY");
             return ExitCode::FAILURE;
         }
     }

@@ -152,9 +152,15 @@ impl Case {
 
     fn subscribe(&mut self) -> Result<(), String> {
         // Now and then one that was there before, or is there.
-        let again = !self.asked.is_empty() && self.generator.random.one_in(5);
-        let query =
+        let again = !self.asked.is_empty() && self.generator.random.one_in(3);
+        let mut query =
             if again { self.generator.random.pick(&self.asked).clone() } else { self.generator.query() };
+        if again && self.generator.random.one_in(2) {
+            // Another tuple of its template.
+            for value in query.parameters.iter_mut().filter(|value| value.is_i64() || value.is_u64()) {
+                *value = serde_json::Value::from(self.generator.random.below(5));
+            }
+        }
         self.asked.push(query.clone());
         self.next += 1;
         let id = self.next;

@@ -503,6 +503,9 @@ impl Generator {
             };
         }
         let kind = *self.random.pick(&KINDS);
+        if self.random.one_in(4) {
+            return self.search(columns, depth);
+        }
         let before = self.parameters.len();
         let operand = self.scalar(kind, columns, depth.min(1));
         match self.random.below(9) {
@@ -527,6 +530,52 @@ impl Generator {
             _ => {
                 let op = *self.random.pick(&["=", "<>", "<", "<=", ">", ">="]);
                 format!("{operand} {op} {}", self.scalar(kind, columns, depth.min(1)))
+            }
+        }
+    }
+
+    /// A condition by which a row finds those who ask for it: a bound, an interval, a list or a prefix, of a column or
+    /// of what is computed from columns, and may fail.
+    fn search(&mut self, columns: &Columns, depth: usize) -> String {
+        let kind = *self.random.pick(&[Kind::Int, Kind::Int, Kind::Int, Kind::Big, Kind::Double, Kind::Text]);
+        let operand = match self.column_of(kind, columns) {
+            Some(column) if !self.random.one_in(4) => column,
+            _ => self.scalar(kind, columns, depth.min(1)),
+        };
+        match self.random.below(6) {
+            0 | 1 => {
+                let op = *self.random.pick(&["<", "<=", ">", ">="]);
+                let value = self.constant_or_parameter(kind);
+                if self.random.one_in(3) {
+                    format!("{value} {op} {operand}")
+                } else {
+                    format!("{operand} {op} {value}")
+                }
+            }
+            2 => {
+                let (low, high) = (self.constant_or_parameter(kind), self.constant_or_parameter(kind));
+                format!("{operand} BETWEEN {low} AND {high}")
+            }
+            3 => {
+                let count = 1 + self.random.below(3);
+                let list: Vec<String> = (0..count).map(|_| self.constant_or_parameter(kind)).collect();
+                format!("{operand} IN ({})", list.join(", "))
+            }
+            _ if kind == Kind::Text => {
+                format!(
+                    "{operand} LIKE '{}'",
+                    self.random.pick(&["a%", "ab%", "%", "a", "", "A%", "\\a%", "é%"])
+                )
+            }
+            _ => {
+                let (a, b) = (self.constant_or_parameter(kind), self.constant_or_parameter(Kind::Int));
+                let other = self.column_of(Kind::Int, columns);
+                let other = other.map_or(String::new(), |other| format!(" AND {other} <= {b}"));
+                // Where there is no other column its parameter is read by nobody.
+                if other.is_empty() && b.starts_with('$') {
+                    self.parameters.pop();
+                }
+                format!("{operand} > {a}{other}")
             }
         }
     }

@@ -35,6 +35,7 @@ fn join(a: (NodeId, usize), b: (NodeId, usize), project: Vec<Scalar>) -> Operato
             index: vec![KeyColumn::ascending(to.1)],
             key: vec![Scalar::column(from, own)],
             exact: 0,
+            search: None,
             conditions: Vec::new(),
         }],
     };

@@ -21,7 +21,7 @@ use crate::{
     aggregate::Groups,
     budget::{Budget, Exhausted},
     index::{Index, KeyColumn},
-    join::{Join, JoinInput},
+    join::{Join, JoinInput, Probe},
     operator::{NodeId, Operator},
     recurse::Recursion,
     relation::{Relation, RelationId, Relations},
@@ -29,6 +29,12 @@ use crate::{
     temporal::Upcoming,
     zset::{Batch, ErrorRow, Errors, Weight, ZSet},
 };
+
+/// What a probe costs, in visited rows.
+const PROBE: usize = 4;
+
+/// The rows that an input of unknown size is taken to have.
+const UNKNOWN: usize = 1 << 20;
 
 /// The circuits of one engine.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +47,7 @@ pub struct Graph {
     idle: BTreeSet<NodeId>,
     next: u32,
     probes: Cell<u64>,
+    visited: Cell<u64>,
     /// Rows that steps read and gave out.
     rows: u64,
     budget: Budget,
@@ -85,6 +92,9 @@ impl State {
             Operator::Arrange { key, .. } => {
                 Self::Arrange(Arrangement { now: Index::new(key.as_slice()), before: None })
             }
+            Operator::Corner { edges, .. } => {
+                Self::Arrange(Arrangement { now: Index::new([]).with_corner(*edges), before: None })
+            }
             Operator::Aggregate(_) => Self::Aggregate(Groups::default()),
             Operator::Distinct { .. } => Self::Distinct(Index::new([])),
             Operator::SetOperation(_) => Self::Sides(Sides::default()),
@@ -116,6 +126,8 @@ pub struct Work {
     pub rows_out: u64,
     /// Index probes it made.
     pub probes: u64,
+    /// Rows that these found, whatever became of them.
+    pub visited: u64,
 }
 
 /// Which side of the running step an integral is read on.
@@ -155,6 +167,10 @@ impl<'a> Integrals<'a> {
     /// Takes a row of the budget; false ends the join, whose output nobody will use.
     pub(crate) fn spend(&self) -> bool {
         self.graph.budget.spend()
+    }
+
+    pub(crate) fn count_visits(&self, rows: u64) {
+        self.graph.visited.set(self.graph.visited.get() + rows);
     }
 
     pub(crate) fn count_probe(&self) {
@@ -285,6 +301,11 @@ impl Graph {
         self.probes.get()
     }
 
+    /// The rows that these probes found.
+    pub fn visited(&self) -> u64 {
+        self.visited.get()
+    }
+
     /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
@@ -325,7 +346,8 @@ impl Graph {
     }
 
     /// The input from which a join is computed from nothing: the smallest whose size is known. Where some input is not
-    /// found by an index but read for each row of the others, what an input's own conditions leave of it counts.
+    /// found by an index but read for each row of the others, the rows visited on the way decide, and what an input's
+    /// own conditions leave of it counts. A search is taken to find few rows: those of a template's live tuples.
     fn start_of(&self, join: &Join, relations: &Relations) -> usize {
         // Inside a recursion only the feedback's rounds compute anything: from nothing it is empty.
         if let Some(place) = join.inputs.iter().position(|input| self.nodes[&input.source].recursive) {
@@ -346,9 +368,24 @@ impl Graph {
             let sizes = join.inputs.iter().map(size);
             sizes.enumerate().min_by_key(|(_, size)| *size).map_or(0, |(place, _)| place)
         };
+        let reads_all = |probe: &Probe| probe.index.is_empty() && probe.search.is_none();
         let start = least(&size);
-        let reads_all = join.paths[start].probes.iter().any(|probe| probe.index.is_empty());
-        if reads_all { least(&admitted) } else { start }
+        if !join.paths[start].probes.iter().any(reads_all) {
+            return start;
+        }
+        let first = least(&admitted);
+        let rows: Vec<usize> = join.inputs.iter().map(|input| admitted(input).min(UNKNOWN)).collect();
+        let visits = |place: usize| {
+            let (mut visits, mut bound) = (0_usize, rows[place]);
+            for probe in &join.paths[place].probes {
+                let found = if reads_all(probe) { rows[probe.input] } else { 1 };
+                visits = visits.saturating_add(bound.saturating_mul(PROBE.saturating_add(found)));
+                bound = bound.saturating_mul(found);
+            }
+            (visits.saturating_add(rows[place]), place != first)
+        };
+        let known = (0..rows.len()).filter(|place| size(&join.inputs[*place]) < usize::MAX);
+        known.min_by_key(|place| visits(*place)).unwrap_or(first)
     }
 
     /// Gives the new nodes their state from the relations as they are. Cost: the contents of their inputs.
@@ -370,6 +407,11 @@ impl Graph {
                 (Operator::Arrange { input, key }, State::Arrange(arrangement)) => {
                     let batch = contents(self, *input);
                     arrangement.now = Index::of(key.as_slice(), batch.rows);
+                    batch.errors
+                }
+                (Operator::Corner { input, edges }, State::Arrange(arrangement)) => {
+                    let batch = contents(self, *input);
+                    arrangement.now = Index::of([], batch.rows).with_corner(*edges);
                     batch.errors
                 }
                 (Operator::Aggregate(spec), State::Aggregate(groups)) => {
@@ -457,7 +499,8 @@ impl Graph {
                 Some((index, errors)) => map.apply_to(index.iter(), errors),
                 None => map.apply(&self.contents(map.input, relations)),
             },
-            (Operator::Arrange { .. }, State::Arrange(arrangement)) => Batch {
+            (Operator::Unnest(unnest), _) => unnest.apply(&self.contents(unnest.input, relations)),
+            (Operator::Arrange { .. } | Operator::Corner { .. }, State::Arrange(arrangement)) => Batch {
                 rows: arrangement.now.iter().map(|(row, weight)| (row.clone(), weight)).collect(),
                 errors: node.errors.to_vec(),
             },
@@ -651,7 +694,7 @@ impl Graph {
         let rows_in = node.operator.read(deltas);
         let delta = |input: NodeId| deltas.get(&input);
         let integrals = Integrals { graph: self, before, after };
-        let probes = self.probes.get();
+        let (probes, visited) = (self.probes.get(), self.visited.get());
         let output = match &node.operator {
             Operator::Input(_) | Operator::Constant(_) | Operator::Feedback(_) => Batch::default(),
             Operator::Recurse(spec) => {
@@ -670,6 +713,9 @@ impl Graph {
                 return (output, rows_in);
             }
             Operator::Map(map) => delta(map.input).map(|batch| map.apply(batch)).unwrap_or_default(),
+            Operator::Unnest(unnest) => {
+                delta(unnest.input).map(|batch| unnest.apply(batch)).unwrap_or_default()
+            }
             Operator::Join(join) => join.step(delta, &integrals),
             Operator::MatchJoin(join) => join.step(delta, &integrals),
             Operator::Union { inputs } => {
@@ -681,6 +727,7 @@ impl Graph {
             }
             Operator::Negate { input } => delta(*input).cloned().unwrap_or_default().negated(),
             Operator::Arrange { .. }
+            | Operator::Corner { .. }
             | Operator::Aggregate(_)
             | Operator::Distinct { .. }
             | Operator::SetOperation(_)
@@ -691,8 +738,10 @@ impl Graph {
                 return (self.run_stateful(id, deltas, clock, arranged), rows_in);
             }
         };
-        let made = self.probes.get() - probes;
-        self.node_mut(id).work.probes += made;
+        let (made, found) = (self.probes.get() - probes, self.visited.get() - visited);
+        let work = &mut self.node_mut(id).work;
+        work.probes += made;
+        work.visited += found;
         (output.consolidated(), rows_in)
     }
 
@@ -707,16 +756,16 @@ impl Graph {
         let empty = Batch::default();
         let delta = |input: &NodeId| deltas.get(input).unwrap_or(&empty);
         let output = match (&node.operator, &mut node.state) {
-            (Operator::Arrange { input, .. }, State::Arrange(arrangement)) => {
+            (
+                Operator::Arrange { input, .. } | Operator::Corner { input, .. },
+                State::Arrange(arrangement),
+            ) => {
                 if !node.consumers.is_empty() {
                     arrangement.before = Some(arrangement.now.clone());
                     arranged.push(id);
                 }
                 let batch = delta(input).clone();
-                for (row, weight) in batch.rows.iter() {
-                    let now = arrangement.now.add(row, weight);
-                    assert!(now >= 0, "a row is not retracted more often than it came");
-                }
+                arrangement.now.extend(&batch.rows);
                 batch
             }
             (Operator::Aggregate(spec), State::Aggregate(groups)) => {

@@ -4,11 +4,12 @@
 //! the key's columns and then by their whole contents, so the order is total. A clone is a snapshot (O(1));
 //! a row is held by handle and its key is read from it, so an index costs 16 bytes an entry.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, ops::Bound, sync::Arc};
 
 use deltaic_types::{Row, Value};
 
 use crate::{
+    corner::{Corner, Edges},
     cow_tree::{self, CowTree},
     zset::{Weight, ZSet},
 };
@@ -71,12 +72,29 @@ impl KeyColumn {
 pub struct Index {
     key: Arc<[KeyColumn]>,
     tree: CowTree<(Row, Weight)>,
+    /// The same rows by two columns, where that is asked for.
+    corner: Option<Corner>,
 }
+
+/// The bounds of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// What the column is above.
+    pub lower: Bound<Value>,
+    /// What it is below.
+    pub upper: Bound<Value>,
+}
+
+/// From one new row for so many old ones on, an index is written anew.
+const REWRITE: usize = 4;
+
+/// So few new rows are added one by one in any case.
+const FEW: usize = 32;
 
 impl Index {
     /// An empty index with a key.
     pub fn new(key: impl Into<Arc<[KeyColumn]>>) -> Self {
-        Self { key: key.into(), tree: CowTree::default() }
+        Self { key: key.into(), tree: CowTree::default(), corner: None }
     }
 
     /// An index of the rows of a Z-set.
@@ -95,7 +113,59 @@ impl Index {
             });
         }
         rows.retain(|(_, weight)| *weight != 0);
-        Self { key, tree: CowTree::from_sorted(rows) }
+        Self { key, tree: CowTree::from_sorted(rows), corner: None }
+    }
+
+    /// The index with its rows by two columns beside it. O(n log n).
+    #[must_use]
+    pub fn with_corner(mut self, edges: Edges) -> Self {
+        let mut corner = Corner::new(edges);
+        for (row, weight) in self.tree.iter() {
+            corner.set(row, *weight);
+        }
+        self.corner = Some(corner);
+        self
+    }
+
+    /// The rows that are beyond the bounds of the corner's columns. O((1 + found) log n).
+    pub(crate) fn corner(&self, first: &Bound<Value>, second: &Bound<Value>) -> Vec<(&Row, Weight)> {
+        let corner = self.corner.as_ref().expect("invariant: a corner is asked of an index that has one");
+        corner.find(first, second)
+    }
+
+    /// Adds many weights, none of which takes a row below zero. O(m log n); where that is more than to write the
+    /// index anew, O(n + m log m).
+    pub fn extend(&mut self, rows: &ZSet) {
+        if self.corner.is_none() && rows.len() >= FEW && rows.len() >= self.len() / REWRITE {
+            let new = Self::of(Arc::clone(&self.key), rows.iter().map(|(row, weight)| (row.clone(), weight)));
+            self.tree = if self.is_empty() { new.tree } else { CowTree::from_sorted(self.merged(&new)) };
+            return;
+        }
+        for (row, weight) in rows.iter() {
+            let now = self.add(row, weight);
+            assert!(now >= 0, "a row is not retracted more often than it came");
+        }
+    }
+
+    /// The rows of both indexes, which have one order, in it.
+    fn merged(&self, other: &Self) -> Vec<(Row, Weight)> {
+        let mut rows = Vec::with_capacity(self.len() + other.len());
+        let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
+        loop {
+            let order = match (ours.peek(), theirs.peek()) {
+                (None, None) => return rows,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((a, _)), Some((b, _))) => compare(&self.key, a, b),
+            };
+            let our = if order.is_le() { ours.next() } else { None };
+            let their = if order.is_ge() { theirs.next() } else { None };
+            let sum = our.map_or(0, |(_, weight)| weight) + their.map_or(0, |(_, weight)| weight);
+            assert!(sum >= 0, "a row is not retracted more often than it came");
+            if let (Some((row, _)), true) = (our.or(their), sum != 0) {
+                rows.push((row.clone(), sum));
+            }
+        }
     }
 
     /// The key's columns.
@@ -116,6 +186,9 @@ impl Index {
             },
             || (weight != 0).then(|| (row.clone(), weight)),
         );
+        if let Some(corner) = &mut self.corner {
+            corner.set(row, sum.get());
+        }
         sum.get()
     }
 
@@ -137,11 +210,7 @@ impl Index {
     ) -> impl Iterator<Item = (&'a Row, Weight)> + use<'a, 'b> {
         assert!(values.len() <= self.key.len(), "a probe has at most the key's columns");
         let start = self.tree.iter_from(|(element, _)| self.compare_prefix(element, values));
-        start
-            .take_while(move |(row, _)| {
-                self.key.iter().zip(values).all(|(key, value)| row[key.column] == *value)
-            })
-            .map(|(row, weight)| (row, *weight))
+        start.take_while(move |(row, _)| self.has_prefix(row, values)).map(|(row, weight)| (row, *weight))
     }
 
     /// DBSP's differentiation, `D(s) = s - z⁻¹(s)`, of two states of the same order: what the earlier one lacks of this
@@ -180,7 +249,22 @@ impl Index {
         self.tree.is_empty()
     }
 
-    fn compare_prefix(&self, row: &Row, values: &[Value]) -> Ordering {
+    /// The last row.
+    pub(crate) fn last(&self) -> Option<&Row> {
+        self.tree.last().map(|(row, _)| row)
+    }
+
+    /// The rows from the first that does not compare as less.
+    pub(crate) fn from(&self, order: impl Fn(&Row) -> Ordering) -> Rows<'_> {
+        Rows(self.tree.iter_from(|(row, _)| order(row)))
+    }
+
+    /// Whether the row's first key columns equal the values.
+    pub(crate) fn has_prefix(&self, row: &Row, values: &[Value]) -> bool {
+        self.key.iter().zip(values).all(|(key, value)| row[key.column] == *value)
+    }
+
+    pub(crate) fn compare_prefix(&self, row: &Row, values: &[Value]) -> Ordering {
         for (key, value) in self.key.iter().zip(values) {
             let order = key.compare(&row[key.column], value);
             if order != Ordering::Equal {
@@ -230,6 +314,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn many_rows_added_at_once_are_as_if_added_one_by_one(
+            present in proptest::collection::btree_map(row(), 1_i64..3, 0..200),
+            added in proptest::collection::btree_map(row(), -1_i64..3, 0..100),
+        ) {
+            let key = [KeyColumn { column: 2, descending: true, nulls_first: false }];
+            let mut at_once = Index::of(key, present.clone());
+            let before = at_once.clone();
+            let mut one_by_one = at_once.clone();
+            let fits = |(row, weight): &(Row, Weight)| *weight > 0 || present.contains_key(row);
+            let added: ZSet = added.into_iter().filter(fits).collect();
+            at_once.extend(&added);
+            for (row, weight) in added.iter() {
+                one_by_one.add(row, weight);
+            }
+            prop_assert!(at_once.iter().eq(one_by_one.iter()));
+            prop_assert_eq!(before.len(), present.len());
+        }
+
         #[test]
         fn a_probe_finds_what_a_scan_finds(
             changes in proptest::collection::vec((row(), -2_i64..3), 0..200),

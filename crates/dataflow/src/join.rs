@@ -15,6 +15,7 @@ use crate::{
     map::project,
     operator::NodeId,
     scalar::Scalar,
+    search::{Found, Search},
     zset::{Batch, ErrorRow, Weight},
 };
 
@@ -72,6 +73,8 @@ pub struct Probe {
     /// For how many of the first key columns NULL finds NULL (a template's parameters); in the others, as in
     /// SQL's `=`, it finds nothing.
     pub exact: usize,
+    /// How rows are found by the column of the index behind the key, or by the corner that the integral is.
+    pub search: Option<Search>,
     /// The conditions that can be decided from here on.
     pub conditions: Vec<usize>,
 }
@@ -82,6 +85,8 @@ struct Walk<'a> {
     start: usize,
     integrals: &'a Integrals<'a>,
     tuple: Vec<Row>,
+    /// Whether the next probe is the first of its term: a pass over one input is not what a budget guards against.
+    first: bool,
     output: &'a mut Batch,
 }
 
@@ -105,7 +110,8 @@ impl Join {
     pub(crate) fn term(&self, start: usize, change: &Batch, integrals: &Integrals<'_>, output: &mut Batch) {
         output.errors.extend(change.errors.iter().cloned());
         let nothing = Row::empty();
-        let mut walk = Walk { join: self, start, integrals, tuple: vec![nothing; self.inputs.len()], output };
+        let tuple = vec![nothing; self.inputs.len()];
+        let mut walk = Walk { join: self, start, integrals, tuple, first: true, output };
         for (row, weight) in change.rows.iter() {
             if self.inputs[start].admits(row) {
                 walk.tuple[start] = row.clone();
@@ -146,18 +152,39 @@ impl Walk<'_> {
         };
         let Some(key) = key_of(&probe.key, probe.exact, &self.tuple) else { return };
         let side = if probe.input < self.start { Side::After } else { Side::Before };
-        let input = &self.join.inputs[probe.input];
         let index = self.integrals.index(probe.integral, &probe.index, side);
         self.integrals.count_probe();
-        for (row, row_weight) in index.probe(&key) {
-            if !self.integrals.spend() {
+        let found = probe.search.as_ref().map_or(Found::All, |search| search.find(index, &key, &self.tuple));
+        match found {
+            Found::All => self.visit(depth, index.probe(&key), weight, failure.as_ref()),
+            Found::Rows(rows) => self.visit(depth, rows, weight, failure.as_ref()),
+        }
+    }
+
+    /// Binds the input of a probe to each of the rows that it found.
+    fn visit<'r>(
+        &mut self,
+        depth: usize,
+        rows: impl IntoIterator<Item = (&'r Row, Weight)>,
+        weight: Weight,
+        failure: Option<&(usize, EvalError)>,
+    ) {
+        let join = self.join;
+        let probe = &join.paths[self.start].probes[depth];
+        let input = &join.inputs[probe.input];
+        let free = std::mem::replace(&mut self.first, false);
+        let mut visited = 0;
+        for (row, row_weight) in rows {
+            visited += 1;
+            if !free && !self.integrals.spend() {
                 return;
             }
             if input.admits(row) {
                 self.tuple[probe.input] = row.clone();
-                self.bound(depth + 1, &probe.conditions, weight * row_weight, failure.as_ref());
+                self.bound(depth + 1, &probe.conditions, weight * row_weight, failure);
             }
         }
+        self.integrals.count_visits(visited);
     }
 
     fn emit(&mut self, result: Result<Row, EvalError>, weight: Weight) {

@@ -9,6 +9,7 @@ use deltaic_types::Row;
 
 use crate::{
     aggregate::Aggregate,
+    corner::Edges,
     index::KeyColumn,
     join::Join,
     map::Map,
@@ -18,6 +19,7 @@ use crate::{
     set_operation::{SetKind, SetOperation},
     temporal::Temporal,
     top_k::TopK,
+    unnest::Unnest,
     window::Window,
 };
 
@@ -43,6 +45,15 @@ pub enum Operator {
         /// The order.
         key: Vec<KeyColumn>,
     },
+    /// The integral of the input, for joins that look for rows beyond a bound in two columns.
+    Corner {
+        /// The input.
+        input: NodeId,
+        /// The columns.
+        edges: Edges,
+    },
+    /// Each row once for every value of a list: linear, without state.
+    Unnest(Unnest),
     /// The inner join of two or more inputs: multilinear, without state of its own.
     Join(Join),
     /// A join that asks of each left row which right rows match it, without state of its own.
@@ -88,7 +99,11 @@ impl Operator {
             Self::Input(_) | Self::Constant(_) | Self::Feedback(_) => Vec::new(),
             Self::Recurse(recurse) => vec![recurse.base, recurse.step, recurse.feedback],
             Self::Map(map) => vec![map.input],
-            Self::Arrange { input, .. } | Self::Distinct { input } | Self::Negate { input } => vec![*input],
+            Self::Arrange { input, .. }
+            | Self::Corner { input, .. }
+            | Self::Distinct { input }
+            | Self::Negate { input } => vec![*input],
+            Self::Unnest(unnest) => vec![unnest.input],
             Self::Join(join) => {
                 let sources = join.inputs.iter().map(|input| input.source);
                 let probes = join.paths.iter().flat_map(|path| &path.probes);
@@ -115,6 +130,8 @@ impl Operator {
             Self::Map(map) if map.filter.is_empty() => "project",
             Self::Map(_) => "filter and project",
             Self::Arrange { .. } => "arrange",
+            Self::Corner { .. } => "arrange by two bounds",
+            Self::Unnest(_) => "unnest",
             Self::Join(_) => "join",
             Self::MatchJoin(join) => match join.kind {
                 MatchKind::Inner => "join",

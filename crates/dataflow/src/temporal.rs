@@ -5,9 +5,9 @@
 //! changed rows and the rows whose time has come, not the rows that there are. Invariant: the state is a function of
 //! the input's integral and of the clock, and all its times are later than the clock's.
 //!
-//! When a condition changes is found by asking it: a *steady* one changes at most once from any time on and is
-//! bisected. One that adds months to the time may go back at the end of a month by up to three days and
-//! is steady within each day; there the days are searched in which it can change.
+//! When a condition changes is found by asking it: one that only rises, or only falls, changes at most once and is
+//! bisected, unless it has done so already. One that adds months to the time may go back at the end of a month by up to
+//! three days and changes at most once within each day; there the days are searched in which it can.
 
 use std::cmp::Ordering;
 
@@ -47,8 +47,19 @@ pub struct Temporal {
 pub struct TimeCondition {
     /// The condition.
     pub condition: Scalar,
-    /// Whether it changes at most once from any time on; if not, it does within each day (UTC).
-    pub steady: bool,
+    /// How it changes.
+    pub course: Course,
+}
+
+/// How a condition changes as time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Course {
+    /// From not TRUE to TRUE, and never back.
+    Rises,
+    /// From TRUE to not TRUE, and never back.
+    Falls,
+    /// At most once within each day (UTC), and in the long run at most once.
+    Restless,
 }
 
 /// Rows by the time at which they change next.
@@ -150,7 +161,16 @@ impl TimeCondition {
             self.condition.eval(&tuple)
         };
         let first = ask(from);
-        if self.steady {
+        let is_true = first == Ok(Value::Boolean(true));
+        if self.course != Course::Restless {
+            // What is NULL or fails does so for the row's sake, at any time.
+            let may_change = match self.course {
+                Course::Falls => is_true,
+                _ => first == Ok(Value::Boolean(false)),
+            };
+            if !may_change {
+                return None;
+            }
             return ahead(&mut ask, &first, from).map(|(low, high)| bisect(&mut ask, &first, low, high));
         }
         if let Some(time) = by_days(&mut ask, &first, from, from.saturating_add(RESTLESS_DAYS * DAY_MICROS)) {
@@ -218,12 +238,20 @@ mod tests {
         if let Value::Timestamp(micros) = value { *micros } else { panic!("a timestamp, not {value:?}") }
     }
 
-    /// `row[0] > now - age`, which rises never and falls once.
+    /// `row[0] <= now`, which rises once.
+    fn has_come() -> TimeCondition {
+        let condition = Scalar::function("#0.0 <= now", |rows| {
+            Ok(Value::Boolean(micros(&rows[0][0]) <= micros(&rows[1][0])))
+        });
+        TimeCondition { condition, course: Course::Rises }
+    }
+
+    /// `row[0] > now - age`, which falls once.
     fn younger_than(age: i64) -> TimeCondition {
         let condition = Scalar::function(format!("#0.0 > now - {age}"), move |rows| {
             Ok(Value::Boolean(micros(&rows[0][0]) > micros(&rows[1][0]) - age))
         });
-        TimeCondition { condition, steady: true }
+        TimeCondition { condition, course: Course::Falls }
     }
 
     /// True on odd days until a limit: it changes at most once a day, and for good in the end.
@@ -232,7 +260,7 @@ mod tests {
             let now = micros(&rows[1][0]);
             Ok(Value::Boolean(now < until && now.div_euclid(DAY_MICROS) % 2 == 1))
         });
-        TimeCondition { condition, steady: false }
+        TimeCondition { condition, course: Course::Restless }
     }
 
     fn row(time: i64) -> Row {
@@ -245,6 +273,8 @@ mod tests {
         assert_eq!(condition.next_change(&row(1_000), 0), Some(1_500));
         assert_eq!(condition.next_change(&row(1_000), 1_499), Some(1_500));
         assert_eq!(condition.next_change(&row(1_000), 1_500), None);
+        assert_eq!(has_come().next_change(&row(1_000), 999), Some(1_000));
+        assert_eq!(has_come().next_change(&row(1_000), 1_000), None);
         let condition = odd_days(3 * DAY_MICROS + 7);
         assert_eq!(condition.next_change(&row(0), 5), Some(DAY_MICROS));
         assert_eq!(condition.next_change(&row(0), DAY_MICROS), Some(2 * DAY_MICROS));
@@ -261,7 +291,7 @@ mod tests {
                 1..12,
             ),
         ) {
-            let conditions = vec![younger_than(DAY_MICROS / 3), odd_days(5 * DAY_MICROS)];
+            let conditions = vec![younger_than(DAY_MICROS / 3), has_come(), odd_days(5 * DAY_MICROS)];
             let temporal = Temporal { input: INPUT, clock: CLOCK, conditions, prefix: 0 };
             let (mut state, mut sum) = (Upcoming::default(), Batch::default());
             let (mut rows, mut now) = (ZSet::default(), 0);

@@ -118,6 +118,7 @@ fn circuit(graph: &mut Graph, operator: &str) -> NodeId {
                     index: key.clone(),
                     key: vec![Scalar::column(1 - other, 1)],
                     exact: 0,
+                    search: None,
                     conditions: Vec::new(),
                 }],
             };

@@ -149,6 +149,7 @@ impl Case {
             index: key(column),
             key: vec![value],
             exact: 0,
+            search: None,
             conditions: Vec::new(),
         };
         let path = |probes| Path { conditions: Vec::new(), probes };

@@ -10,7 +10,8 @@ use std::{
 };
 
 use deltaic_dataflow::{
-    Aggregate, Description, KeyColumn, NodeId, Operator, RelationId, Scalar, TopK, WindowCall,
+    Aggregate, Description, Edge, Edges, KeyColumn, Limit, NodeId, Operator, Probe, RelationId, Scalar,
+    Search, TopK, Unnest, WindowCall,
 };
 
 use deltaic_types::Value;
@@ -26,6 +27,8 @@ pub(crate) struct Labels<'a> {
     columns: BTreeMap<NodeId, Vec<String>>,
     /// The operators that give out parameters.
     parameters: BTreeSet<NodeId>,
+    /// The columns of the arrangements by two bounds.
+    edges: BTreeMap<NodeId, Edges>,
     /// The base of each feedback's recursion, and how many parameters its rows begin with.
     bases: BTreeMap<Arc<str>, (NodeId, usize)>,
 }
@@ -53,14 +56,19 @@ impl<'a> Labels<'a> {
             }
         }
         let (columns, parameters) = (BTreeMap::new(), BTreeSet::new());
-        let mut labels = Self { tables, ambiguous, columns, parameters, bases };
+        let edges = nodes.iter().filter_map(|node| match node.operator {
+            Operator::Corner { edges, .. } => Some((node.id, edges)),
+            _ => None,
+        });
+        let edges = edges.collect();
+        let mut labels = Self { tables, ambiguous, columns, parameters, edges, bases };
         for node in nodes {
             let gives_parameters = match &node.operator {
                 Operator::Input(RelationId::Parameters(_)) => true,
                 Operator::Map(map) => map.project.is_none() && labels.parameters.contains(&map.input),
-                Operator::Arrange { input, .. } | Operator::Distinct { input } => {
-                    labels.parameters.contains(input)
-                }
+                Operator::Arrange { input, .. }
+                | Operator::Corner { input, .. }
+                | Operator::Distinct { input } => labels.parameters.contains(input),
                 _ => false,
             };
             if gives_parameters {
@@ -123,8 +131,14 @@ impl<'a> Labels<'a> {
                 let keys = self.expressions(&aggregate.key, &[aggregate.input]);
                 keys.into_iter().chain(self.calls(aggregate)).collect()
             }
-            Operator::Arrange { input, .. } | Operator::Distinct { input } | Operator::Negate { input } => {
-                self.columns_of(*input).to_vec()
+            Operator::Arrange { input, .. }
+            | Operator::Corner { input, .. }
+            | Operator::Distinct { input }
+            | Operator::Negate { input } => self.columns_of(*input).to_vec(),
+            // Behind the parameters, of which there are as many as the query has, stands the value of the list.
+            Operator::Unnest(unnest) => {
+                let name = |place| self.name(unnest.input, place).unwrap_or_default();
+                (0..unnest.width).map(name).chain([self.list(unnest)]).collect()
             }
             Operator::Union { inputs } => {
                 inputs.first().map_or(Vec::new(), |first| self.columns_of(*first).to_vec())
@@ -168,6 +182,13 @@ impl<'a> Labels<'a> {
                     let _ = write!(text, " -> {}", project.join(", "));
                 }
             }
+            Operator::Unnest(unnest) => {
+                let _ = write!(text, " {}", self.list(unnest));
+            }
+            Operator::Corner { input, edges } => {
+                let columns = [edges.first.column, edges.second.column].map(KeyColumn::ascending);
+                let _ = write!(text, " ({})", self.order(&columns, *input));
+            }
             Operator::Arrange { input, key } if !key.is_empty() => {
                 let _ = write!(text, " by ({})", self.order(key, *input));
             }
@@ -179,6 +200,15 @@ impl<'a> Labels<'a> {
                     self.expressions(&join.conditions, &inputs).into_iter().chain(own).collect();
                 if !conditions.is_empty() {
                     let _ = write!(text, " on {}", conditions.join(" and "));
+                }
+                let searches: BTreeSet<String> = join
+                    .paths
+                    .iter()
+                    .flat_map(|path| &path.probes)
+                    .filter_map(|probe| self.search(probe, &inputs))
+                    .collect();
+                for search in searches {
+                    let _ = write!(text, ", searching {search}");
                 }
             }
             Operator::MatchJoin(join) => {
@@ -226,6 +256,37 @@ impl<'a> Labels<'a> {
         text
     }
 
+    /// What a probe looks for behind its key.
+    fn search(&self, probe: &Probe, inputs: &[NodeId]) -> Option<String> {
+        let node = inputs[probe.input];
+        let column = |place: usize| self.name(node, place).unwrap_or_else(|| format!("#{place}"));
+        let behind = || probe.index.last().map_or_else(String::new, |key| column(key.column));
+        let bound = |column: &str, op: &str, limit: &Limit| {
+            let equal = if limit.inclusive { "=" } else { "" };
+            format!("{column} {op}{equal} {}", self.expression(&limit.value, inputs))
+        };
+        Some(match probe.search.as_ref()? {
+            Search::Between { lower, upper } => {
+                let lower = lower.iter().map(|limit| bound(&behind(), ">", limit));
+                let upper = upper.iter().map(|limit| bound(&behind(), "<", limit));
+                lower.chain(upper).collect::<Vec<_>>().join(" and ")
+            }
+            Search::Prefixes(text) => {
+                format!("{} for prefixes of {}", behind(), self.expression(text, inputs))
+            }
+            Search::Extensions(text) => {
+                format!("{} for what begins with {}", behind(), self.expression(text, inputs))
+            }
+            Search::Corner { first, second } => {
+                let edges = self.edges.get(&probe.integral)?;
+                let side = |edge: Edge, limit| {
+                    bound(&column(edge.column), if edge.above { ">" } else { "<" }, limit)
+                };
+                format!("{} and {}", side(edges.first, first), side(edges.second, second))
+            }
+        })
+    }
+
     fn window(&self, top_k: &TopK) -> String {
         let mut text = String::new();
         for (bound, word) in [(&top_k.limit, " "), (&top_k.offset, " after ")] {
@@ -244,6 +305,12 @@ impl<'a> Labels<'a> {
             let _ = write!(text, " by ({})", self.order(&top_k.order, top_k.input));
         }
         text
+    }
+
+    /// A value of the lists that an operator takes apart.
+    fn list(&self, unnest: &Unnest) -> String {
+        let lists = self.expressions(&unnest.values, &[unnest.input]).join(", ");
+        if unnest.arrays { format!("any({lists})") } else { format!("any of ({lists})") }
     }
 
     fn calls(&self, aggregate: &Aggregate) -> Vec<String> {

@@ -8,7 +8,7 @@ use deltaic_query::{
     lower::{Circuit, lower},
     optimise::{columns_read, optimise},
     plan::{Plan, Query},
-    template::lift,
+    template::lift_columns,
 };
 use deltaic_types::{Row, Value, limits};
 
@@ -49,7 +49,7 @@ pub(crate) fn install(query: &Query, transaction: &mut Transaction<'_>) -> Resul
     transaction.make_hot(&columns_read(&query.plan))?;
     // A constant that an index finds is a parameter with one tuple, so the index is probed and not scanned.
     let tables = &transaction.tables;
-    let lifted = lift(&query.plan, 0, &|table, column| {
+    let lifted = lift_columns(&query.plan, &|table, column| {
         let schema = tables.schema(table);
         let indexed = schema.unique_keys().map(|(_, columns)| columns);
         let declared = schema.indexes.iter().map(|index| &index.columns[..]);

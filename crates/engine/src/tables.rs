@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations};
+use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations, Sample};
 use deltaic_query::lower;
 use deltaic_storage::{StorageError, Store, StoredRow};
 use deltaic_types::{Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value};
@@ -308,6 +308,15 @@ impl lower::Tables for Tables {
     fn keys(&self, table: TableId) -> Vec<Vec<usize>> {
         let layout = &self.layouts[&table];
         indexed(self.schema(table)).iter().map(|columns| layout.slots_of(columns)).collect()
+    }
+
+    fn rows(&self, table: TableId) -> Option<usize> {
+        Some(self.relation(table).len())
+    }
+
+    fn sample(&self, table: TableId, columns: &[usize]) -> Option<Sample> {
+        let key: Vec<KeyColumn> = columns.iter().copied().map(KeyColumn::ascending).collect();
+        self.relation(table).index(&key).map(|index| index.sample(columns.len()))
     }
 }
 

@@ -11,7 +11,6 @@ mod named;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    hash::{Hash, Hasher},
     sync::Arc,
 };
 
@@ -25,7 +24,6 @@ use deltaic_query::{
 };
 use deltaic_storage::Store;
 use deltaic_types::{DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
-use rustc_hash::FxHasher;
 use serde_json::Value as Json;
 
 use form::{Form, TemplateKey};
@@ -62,6 +60,8 @@ struct Template {
     /// The relation of its live tuples; None for a template without parameters.
     parameters: Option<RelationId>,
     views: BTreeMap<Row, ViewId>,
+    /// The template that it would share with others, where it has a circuit of its own.
+    shared: Option<TemplateKey>,
 }
 
 /// The result of a template for a parameter tuple.
@@ -106,6 +106,8 @@ pub(crate) struct Views {
     graph: Graph,
     templates: BTreeMap<u64, Template>,
     by_key: BTreeMap<TemplateKey, u64>,
+    /// The forms of which a query has a circuit of its own.
+    own: BTreeSet<TemplateKey>,
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     named: BTreeMap<String, ViewId>,
@@ -253,7 +255,7 @@ impl Views {
         if self.subscriptions.contains_key(&id) || self.hydrating.has(id) {
             return Err(RequestError::SubscriptionExists);
         }
-        let form = Form::of(&subscribe.sql, &subscribe.parameters, tables)?;
+        let form = self.form(&subscribe.sql, &subscribe.parameters, tables)?;
         if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice_rows {
             return self.begin(form, subscribe, tables, place).map(Opened::Later);
         }
@@ -268,8 +270,18 @@ impl Views {
         tables: &mut Tables,
         place: &Place<'_>,
     ) -> Result<ViewId, RequestError> {
-        let form = Form::of(sql, parameters, tables)?;
+        let form = self.form(sql, parameters, tables)?;
         self.open_form(&form, sql, tables, place)
+    }
+
+    /// A query as it is going to be computed. The first one of a form that has no parameters has a circuit of its own,
+    /// which is computed in one pass and keeps no parameters in its rows; all that follow share the form's.
+    fn form(&self, sql: &str, parameters: &[Json], tables: &Tables) -> Result<Form, RequestError> {
+        let is_own = |own: &TemplateKey, shared: &TemplateKey| {
+            let is_first = !self.own.contains(shared) && !self.by_key.contains_key(shared);
+            is_first || self.by_key.contains_key(own)
+        };
+        Form::of(sql, parameters, tables, &is_own)
     }
 
     /// The view of a form, which is opened if it is not there.
@@ -353,12 +365,16 @@ impl Views {
         self.roots.insert(circuit.root);
         self.by_root.entry(circuit.root).or_default().push(id);
         self.by_key.insert(form.key.clone(), id);
+        if let Some(shared) = &form.shared {
+            self.own.insert(shared.clone());
+        }
         let template = Template {
             tables: form.tables.clone(),
             key: form.key.clone(),
             circuit,
             parameters: parameters.map(|(relation, _)| relation),
             views: BTreeMap::new(),
+            shared: form.shared.clone(),
         };
         self.templates.insert(id, template);
         Ok(id)
@@ -367,7 +383,7 @@ impl Views {
     fn open_view(
         &mut self,
         template: u64,
-        Form { query, tuple, .. }: &Form,
+        Form { query, tuple, minor, .. }: &Form,
         sql: &str,
         tables: &mut Tables,
         lsn: Lsn,
@@ -380,8 +396,6 @@ impl Views {
         }
         let view = ViewId(self.next);
         self.next += 1;
-        let mut hasher = FxHasher::default();
-        (&self.templates[&template].key, tuple).hash(&mut hasher);
         let entry = self.templates.get_mut(&template).expect("invariant: the template was just found");
         entry.views.insert(tuple.clone(), view);
         let Circuit { root, prefix } = entry.circuit;
@@ -407,7 +421,7 @@ impl Views {
                 sql: sql.to_owned(),
                 columns: query.columns.clone(),
                 order: order.collect(),
-                minor: hasher.finish(),
+                minor: *minor,
                 subscribers: BTreeMap::new(),
                 names: BTreeSet::new(),
                 ring: VecDeque::new(),
@@ -755,6 +769,9 @@ impl Views {
     fn close_template(&mut self, id: u64, tables: &mut Tables) {
         let template = self.templates.remove(&id).expect("invariant: a template is closed once");
         self.by_key.remove(&template.key);
+        if let Some(shared) = template.shared {
+            self.own.remove(&shared);
+        }
         let root = template.circuit.root;
         let sharers = self.by_root.get_mut(&root).expect("invariant: a root has its templates");
         sharers.retain(|other| *other != id);

@@ -118,6 +118,20 @@ impl Comparison {
     }
 }
 
+impl Comparison {
+    /// The comparison that says the same with its sides exchanged.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Eq | Self::Ne => self,
+            Self::Lt => Self::Gt,
+            Self::Ge => Self::Le,
+            Self::Le => Self::Ge,
+            Self::Gt => Self::Lt,
+        }
+    }
+}
+
 impl Expr {
     /// An expression of a kind and a type.
     pub fn new(kind: ExprKind, data_type: DataType) -> Self {

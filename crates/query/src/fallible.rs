@@ -8,7 +8,7 @@ use deltaic_types::DataType;
 
 use crate::{
     expression::{Expr, ExprKind},
-    functions::Function,
+    functions::{Function, Pattern},
     plan::{JoinKind, Plan},
 };
 
@@ -19,6 +19,9 @@ pub(crate) fn can_fail(expr: &Expr) -> bool {
         return false;
     }
     let here = match &expr.kind {
+        ExprKind::Call(function @ (Function::Like | Function::ILike), args) => {
+            constant_pattern(*function, args).is_none_or(|pattern| pattern.can_fail())
+        }
         ExprKind::Call(function, _) => !function.is_total(),
         ExprKind::Cast(inner) => {
             let has_text = expr.data_type == DataType::Text && inner.data_type.is_number();
@@ -41,6 +44,16 @@ fn is_of_time_alone(expr: &Expr) -> bool {
             }
             _ => false,
         }
+}
+
+/// The pattern of a LIKE in which it is constant and can be read.
+pub(crate) fn constant_pattern(function: Function, args: &[Expr]) -> Option<Pattern> {
+    let constant = |expr: &'_ Expr| match &expr.kind {
+        ExprKind::Literal(value) if !value.is_null() => Some(value.clone()),
+        _ => None,
+    };
+    let constants: Vec<_> = args.get(1..)?.iter().map(constant).collect::<Option<_>>()?;
+    Pattern::read(function, &constants.iter().collect::<Vec<_>>()).ok()
 }
 
 /// Whether computing the plan may give an error beside its rows.

@@ -8,6 +8,7 @@ mod factor;
 mod fallible;
 pub mod functions;
 mod lexical;
+mod lift;
 pub mod lower;
 mod moving;
 pub mod optimise;

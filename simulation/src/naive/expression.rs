@@ -341,6 +341,7 @@ fn like(text: &[char], pattern: &[char]) -> bool {
     match pattern {
         [] => text.is_empty(),
         ['%', rest @ ..] => (0..=text.len()).any(|skip| like(&text[skip..], rest)),
+        ['\\', plain, rest @ ..] => text.first() == Some(plain) && like(&text[1..], rest),
         ['_', rest @ ..] => !text.is_empty() && like(&text[1..], rest),
         [first, rest @ ..] => text.first() == Some(first) && like(&text[1..], rest),
     }

@@ -101,7 +101,8 @@ impl V {
             Self::Double(x) if x.is_nan() => "nNaN".to_owned(),
             Self::Double(x) => format!("f{:?}", x + 0.0),
             Self::Text(text) => format!("t{text}"),
-            other => format!("{other:?}"),
+            Self::List(items) => format!("{:?}", items.iter().map(Self::canonical).collect::<Vec<_>>()),
+            other @ Self::Object(_) => format!("{other:?}"),
         }
     }
 

@@ -2,15 +2,19 @@
 //!
 //! Invariant: two queries of one [`TemplateKey`] compute the same of their tuples and name it alike.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{Hash, Hasher},
+};
 
 use deltaic_dataflow::RelationId;
 use deltaic_query::{
     optimise::{columns_read, optimise},
     plan::{Plan, Query, ResultColumn, SortKey},
-    template::{check_row_counts, lift},
+    template::{check_row_counts, lift, lift_equalities},
 };
 use deltaic_types::{DataType, Row, TableId};
+use rustc_hash::FxHasher;
 use serde_json::Value as Json;
 
 use super::Place;
@@ -25,21 +29,49 @@ pub(super) struct Form {
     pub(super) key: TemplateKey,
     pub(super) query: Query,
     pub(super) tuple: Row,
+    /// The template that it would share with others, where it has a circuit of its own.
+    pub(super) shared: Option<TemplateKey>,
+    /// Names the query in cookies, by whichever circuit it is computed.
+    pub(super) minor: u64,
     pub(super) tables: BTreeSet<TableId>,
 }
 
 impl Form {
-    /// Binds and optimises a query. Cost: that of its text.
-    pub(super) fn of(sql: &str, parameters: &[Json], tables: &Tables) -> Result<Self, RequestError> {
+    /// Binds and optimises a query. A query without parameters, in which nothing is found by an equality, may have a circuit
+    /// of its own: `is_own` says so, given its own template and the shared one. Cost: that of its text.
+    pub(super) fn of(
+        sql: &str,
+        parameters: &[Json],
+        tables: &Tables,
+        is_own: &dyn Fn(&TemplateKey, &TemplateKey) -> bool,
+    ) -> Result<Self, RequestError> {
         let (query, types, values) = bind_live(sql, parameters, tables.catalog())?;
         let plan = optimise(query.plan.clone());
         check_row_counts(&plan, &values)?;
         let lifted = lift(&plan, types.len(), &|_, _| true);
-        let tuple = values.into_iter().chain(lifted.values).collect();
-        let query = Query { plan: lifted.plan, ..query };
-        let key = (query.plan.clone(), query.order.clone(), types, query.columns.clone());
-        let tables = tables_of(&query.plan);
-        Ok(Self { key, query, tuple, tables })
+        let has_more = types.is_empty() && !lifted.values.is_empty();
+        let tuple: Row = values.into_iter().chain(lifted.values).collect();
+        let key_of = |plan: Plan| (plan, query.order.clone(), types.clone(), query.columns.clone());
+        let mut form = Self {
+            tables: tables_of(&plan),
+            key: key_of(lifted.plan),
+            tuple,
+            shared: None,
+            minor: 0,
+            query: query.clone(),
+        };
+        let mut hasher = FxHasher::default();
+        (&form.key, &form.tuple).hash(&mut hasher);
+        form.minor = hasher.finish();
+        if has_more && lift_equalities(&plan).values.is_empty() {
+            let own = key_of(plan);
+            if is_own(&own, &form.key) {
+                form.shared = Some(std::mem::replace(&mut form.key, own));
+                form.tuple = Row::empty();
+            }
+        }
+        form.query.plan = form.key.0.clone();
+        Ok(form)
     }
 
     /// The parameter relation of the template of a number, and its width.

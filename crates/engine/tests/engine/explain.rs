@@ -18,7 +18,13 @@ fn a_plan_names_what_the_query_names() {
     for (query, lines) in [
         (
             "SELECT title FROM task WHERE prio > 3 AND title LIKE 'a%' ORDER BY title DESC LIMIT 5",
-            &["arrange by (title desc)", "  top k 5 by (title desc)", "    filter", "      table task"][..],
+            &[
+                "arrange by ($1, title desc)",
+                "  top k 5 of each ($1) by (title desc)",
+                "    join on (prio > $1) and like(title, 'a%')",
+                "      parameters",
+                "      table task",
+            ][..],
         ),
         (
             "SELECT name, count(*), max(prio) FROM task JOIN team ON team = team.id GROUP BY name",
@@ -66,6 +72,31 @@ fn a_live_circuit_names_its_parameters() {
 }
 
 #[test]
+fn a_circuit_says_what_it_searches() {
+    let mut db = db();
+    let forms = [
+        ("prio > 3", "(prio > $1), searching $1 < prio, searching prio > $1"),
+        ("team BETWEEN 2 AND 3", "(team >= $1) and (team <= $2), searching $1 <= team and $2 >= team"),
+        ("team IN (2, 3)", "(team = any($1))"),
+        ("title LIKE 'a%'", "starts_with(title, $1), searching $1 for prefixes of title"),
+    ];
+    for (number, (condition, shown)) in (1..).zip(forms) {
+        // The first few have circuits of their own.
+        let sql = format!("SELECT id FROM task WHERE {condition}");
+        for other in 0..5 {
+            db.subscribe(
+                number * 10 + other,
+                &sql.replace('3', &format!("{other}3")).replace("'a", &format!("'{other}a")),
+            );
+        }
+        let view = db.engine.status().views.last().unwrap().id;
+        let circuit = db.engine.circuit(view).unwrap();
+        let join = circuit.iter().find(|node| node.label.starts_with("join on")).unwrap();
+        assert!(join.label.contains(shown), "{condition}: {}", join.label);
+    }
+}
+
+#[test]
 fn analyze_counts_what_each_operator_gives_and_keeps() {
     let mut db = db();
     db.ok("INSERT INTO team VALUES (1, 'a'), (2, 'b')");
@@ -73,10 +104,11 @@ fn analyze_counts_what_each_operator_gives_and_keeps() {
     let query = "SELECT name, count(*) FROM task JOIN team ON team = team.id WHERE prio > $1 GROUP BY name";
     let lines = db.run(&format!("EXPLAIN ANALYZE {query}"), &[serde_json::json!(3)]).unwrap();
     let lines: Vec<String> = lines.rows.iter().map(|row| crate::common::text(row)).collect();
-    assert!(lines[0].starts_with("arrange  (gives 2, keeps 2 in "), "{lines:#?}");
-    assert!(lines[1].starts_with("  aggregate count(*) by (name)  (gives 2, keeps 2 in "), "{lines:#?}");
+    assert!(lines[0].starts_with("arrange by ($1)  (gives 2, keeps 2 in "), "{lines:#?}");
+    assert!(lines[1].starts_with("  aggregate count(*) by ($1, name)  (gives 2, keeps 2 in "), "{lines:#?}");
     assert!(lines[2].starts_with("    join on ") && lines[2].ends_with("  (gives 2)"), "{lines:#?}");
-    assert_eq!(lines[3], "      table task  (gives 4)");
+    assert_eq!(lines[3], "      parameters  (gives 1)");
+    assert_eq!(lines[4], "      table task  (gives 4)");
     assert!(lines.last().unwrap().starts_with("index probes: "), "{lines:#?}");
     // The same as JSON; without ANALYZE nothing is counted.
     let json = |db: &mut Db, options: &str| -> serde_json::Value {

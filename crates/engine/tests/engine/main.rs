@@ -25,6 +25,7 @@ mod mutual;
 mod recursion;
 mod resume;
 mod row_id;
+mod search;
 mod slice;
 mod spoiled;
 mod temporal;

@@ -31,10 +31,22 @@ fn insert(db: &mut Db, rows: usize, group: &dyn Fn(usize) -> usize) {
 
 /// What the circuits of these views have done, each node once: probes, entries read, entries given out, steps.
 fn work(db: &Db, views: &[ViewId]) -> [u64; 4] {
+    let [probes, rows_in, rows_out, steps, _] = work_and_visits(db, views);
+    [probes, rows_in, rows_out, steps]
+}
+
+/// The same, and the rows that the probes found.
+fn work_and_visits(db: &Db, views: &[ViewId]) -> [u64; 5] {
     let circuits = views.iter().flat_map(|view| db.engine.circuit(*view).unwrap());
     let nodes: BTreeMap<_, _> = circuits.map(|node| (node.node.id, node.node.work)).collect();
-    nodes.values().fold([0; 4], |sum, work| {
-        [sum[0] + work.probes, sum[1] + work.rows_in, sum[2] + work.rows_out, sum[3] + work.steps]
+    nodes.values().fold([0; 5], |[probes, rows_in, rows_out, steps, visited], work| {
+        [
+            probes + work.probes,
+            rows_in + work.rows_in,
+            rows_out + work.rows_out,
+            steps + work.steps,
+            visited + work.visited,
+        ]
     })
 }
 
@@ -71,6 +83,91 @@ fn the_work_of_a_commit_does_not_follow_the_number_of_live_queries() {
     assert_eq!(messages, 1);
     assert!(probes <= 2 && rows_in + rows_out <= 10, "{done:?}");
     assert!(done.iter().all(|work| *work == done[0]), "{done:?}");
+}
+
+/// A name, the condition of the nth query, and the most probes and rows found.
+type Form<'a> = (&'a str, &'a dyn Fn(u64) -> String, [u64; 2]);
+
+#[test]
+fn a_row_finds_the_tuples_that_it_concerns_whatever_they_compare() {
+    let range = |n: u64| format!("v > {}", n * 10);
+    let interval = |n: u64| format!("v BETWEEN {} AND {}", n * 10, n * 10 + 9);
+    let sides = |n: u64| format!("v >= {} AND k <= {}", n * 10, 1_000 - n);
+    let list = |n: u64| format!("v IN ({}, {}, 7777777)", n * 10, n * 10 + 5);
+    let computed = |n: u64| format!("v * 2 + k = {}", n * 20 + 10);
+    let prefix = |n: u64| format!("name LIKE '{n}x%'");
+    let within = |n: u64| format!("k = 0 AND v >= {} AND v < {}", n * 10, n * 10 + 10);
+    // Of each form the probes that one changed row makes, and the rows that these find.
+    let forms: [Form<'_>; 7] = [
+        ("range", &range, [2, 3]),
+        ("interval", &interval, [2, 1]),
+        ("two sides", &sides, [2, 3]),
+        ("list", &list, [2, 1]),
+        ("computed", &computed, [2, 1]),
+        ("prefix", &prefix, [2, 1]),
+        ("within a group", &within, [2, 3]),
+    ];
+    for (kind, condition, expected) in forms {
+        for count in [10, 1_000] {
+            let mut db = Db::with(
+                "CREATE TABLE t (id int PRIMARY KEY, k int, v int, name text);
+                 INSERT INTO t VALUES (1, 0, -5, 'none'), (2, 3, 50000, '77777x')",
+            );
+            for n in 0..count {
+                let sql = format!("SELECT id, v FROM t WHERE {}", condition(n));
+                db.subscribe(n, &sql);
+            }
+            let all = views(&db);
+            assert_eq!(all.len() as u64, count);
+            // The first few have circuits of their own; all others share one.
+            let shared = &all[all.len() - 1..];
+            let before = work_and_visits(&db, shared);
+            // From where no query looks it comes to where one, or the first few, do.
+            let v = if matches!(kind, "range" | "two sides" | "within a group") { 25 } else { 20 };
+            let v = if kind == "computed" { 15 } else { v };
+            db.ok(&format!("UPDATE t SET v = {v}, name = '5xyz' WHERE id = 1"));
+            let after = work_and_visits(&db, shared);
+            let done = [after[0] - before[0], after[4] - before[4]];
+            assert!(done[0] <= expected[0] && done[1] <= expected[1], "{kind}, {count}: {done:?}");
+            let news = db.messages().len() as u64;
+            assert!((1..=3).contains(&news), "{kind}, {count}: {news}");
+        }
+    }
+}
+
+#[test]
+fn the_first_query_of_a_form_keeps_a_circuit_of_its_own() {
+    let mut db = db(100);
+    for n in 0..1_000 {
+        db.subscribe(n, &format!("SELECT id FROM t WHERE v + k > {n}"));
+    }
+    let all = views(&db);
+    let roots: Vec<_> =
+        all.iter().map(|view| db.engine.circuit(*view).unwrap().last().unwrap().node.id).collect();
+    let distinct: std::collections::BTreeSet<_> = roots.iter().collect();
+    assert_eq!(distinct.len(), 2);
+    assert!(roots[1..].iter().all(|root| *root == roots[1]));
+    // Who asks for the first again finds it there.
+    db.subscribe(1_000, "SELECT id FROM t WHERE v + k > 0");
+    assert_eq!(views(&db).len(), 1_000);
+    for n in 0..=1_000 {
+        db.unsubscribe(n);
+    }
+    db.pass(40);
+    assert!(db.engine.is_idle());
+}
+
+#[test]
+fn a_condition_that_nothing_serves_asks_each_tuple_once_a_row() {
+    let mut db = db(100);
+    for n in 0..200 {
+        db.subscribe_with(n, "SELECT id FROM t WHERE v + $1 <> k", &[n.into()]);
+    }
+    let all = views(&db);
+    let before = work_and_visits(&db, &all[..1]);
+    db.ok("UPDATE t SET v = 1000 WHERE id = 1");
+    let after = work_and_visits(&db, &all[..1]);
+    assert_eq!([after[0] - before[0], after[4] - before[4]], [2, 400]);
 }
 
 #[test]

@@ -213,6 +213,8 @@ impl Function {
                 | Self::Reverse
                 | Self::Position
                 | Self::StartsWith
+                | Self::ArrayAny(_)
+                | Self::ArrayAll(_)
         )
     }
 

@@ -66,6 +66,25 @@ impl Pattern {
         }
     }
 
+    /// Whether there is a text for which the pattern fails.
+    pub(crate) fn can_fail(&self) -> bool {
+        match self {
+            Self::Like { parts, .. } => parts.contains(&Part::Dangling),
+            _ => true,
+        }
+    }
+
+    /// The text that every match begins with, where that is all that is asked, and whether anything may follow it.
+    pub(crate) fn prefix(&self) -> Option<(String, bool)> {
+        let Self::Like { parts, fold: false } = self else { return None };
+        let (parts, open) = match parts.split_last() {
+            Some((Part::Any, parts)) => (parts, true),
+            _ => (&parts[..], false),
+        };
+        let chars = parts.iter().map(|part| if let Part::Char(c) = part { Some(*c) } else { None });
+        Some((chars.collect::<Option<String>>()?, open))
+    }
+
     /// The function's value for a text.
     pub(crate) fn value(&self, text: &Value) -> Result<Value, EvalError> {
         let string = text.as_str().ok_or_else(mistyped)?;

@@ -6,14 +6,21 @@
 
 use std::collections::BTreeSet;
 
-use deltaic_dataflow::{Join, JoinInput, KeyColumn, Map, NodeId, Operator, Path, Probe, Scalar};
-use deltaic_types::{TableId, limits};
+use deltaic_dataflow::{Join, JoinInput, KeyColumn, Map, NodeId, Operator, Path, Probe, Scalar, Unnest};
+use deltaic_types::{DataType, TableId, limits};
 
-use super::{LowerError, Lowered, Lowering, reads_domain, temporal::asks_for_time};
+use super::{
+    Domain, LowerError, Lowered, Lowering,
+    access::{By, Searched},
+    estimate::Estimates,
+    reads_domain,
+    temporal::asks_for_time,
+};
 use crate::{
     compile,
     expression::{Comparison, Expr, ExprKind},
-    fallible::{can_fail, plain_column},
+    fallible::can_fail,
+    functions::Function,
     optimise::{move_columns, substitute},
     plan::{JoinKind, Plan},
 };
@@ -87,29 +94,41 @@ fn leaf_block(leaf: &Plan) -> Block<'_> {
 
 /// A leaf as an input of the block.
 #[derive(Clone, Copy)]
-struct Leaf {
-    node: NodeId,
+pub(super) struct Leaf {
+    pub(super) node: NodeId,
     /// The table, where the node is its input.
-    table: Option<TableId>,
+    pub(super) table: Option<TableId>,
     /// How many columns of the domain its rows begin with.
-    prefix: usize,
+    pub(super) prefix: usize,
+    /// Whether it is the domain itself.
+    pub(super) is_domain: bool,
+}
+
+/// A condition that a column is in a list which the domain holds.
+struct Listed {
+    condition: usize,
+    operand: Expr,
+    values: Vec<Expr>,
+    arrays: bool,
 }
 
 impl Lowering<'_> {
     pub(super) fn block(&mut self, plan: &Plan) -> Result<Lowered, LowerError> {
-        let block = flatten(plan, Position::Output);
+        let mut block = flatten(plan, Position::Output);
         let width = block.output.len();
         let mut leaves = Vec::new();
         for leaf in &block.leaves {
             leaves.push(match leaf {
                 Plan::Scan { table, .. } => {
                     let relation = deltaic_dataflow::RelationId::Table(*table);
-                    Leaf { node: self.graph.add(Operator::Input(relation)), table: Some(*table), prefix: 0 }
+                    let node = self.graph.add(Operator::Input(relation));
+                    Leaf { node, table: Some(*table), prefix: 0, is_domain: false }
                 }
                 // A filter or a projection that can fail is a block of its own, so this ends.
                 other => {
                     let lowered = self.plan(other)?;
-                    Leaf { node: lowered.node, table: None, prefix: self.prefix(lowered) }
+                    let prefix = self.prefix(lowered);
+                    Leaf { node: lowered.node, table: None, prefix, is_domain: false }
                 }
             });
         }
@@ -126,18 +145,32 @@ impl Lowering<'_> {
             .collect();
         let count = self.domain.map_or(0, |domain| domain.width);
         let reads = block.conditions.iter().chain(&block.output).any(reads_domain);
-        let mut owner = leaves.iter().position(|leaf| leaf.prefix > 0);
-        if let (Some(domain), true, None) = (self.domain, reads, owner) {
-            leaves.push(Leaf { node: domain.node, table: None, prefix: count });
-            owner = Some(leaves.len() - 1);
-        }
+        // The domain is not one of the relations that the query joins.
         if leaves.len() > limits::JOIN_INPUTS {
             return Err(LowerError::TooManyJoins { inputs: leaves.len(), limit: limits::JOIN_INPUTS });
         }
-        // The domain's columns are those of the leaf that owns them.
+        let mut owner = leaves.iter().position(|leaf| leaf.prefix > 0);
         let parameter_base = places.len();
+        let mut listed = None;
+        if let (Some(domain), true, None) = (self.domain, reads, owner) {
+            owner = Some(leaves.len());
+            listed = listed_condition(&block.conditions);
+            let node = match &listed {
+                Some(listed) => self.unnested(domain, listed),
+                None => domain.node,
+            };
+            leaves.push(Leaf { node, table: None, prefix: count, is_domain: true });
+        }
+        let own = count + usize::from(listed.is_some());
+        if let Some(Listed { condition, operand, .. }) = listed {
+            // The value of the list stands behind the domain's columns.
+            let value = Expr::column(parameter_base + count, operand.data_type.clone());
+            let equal = ExprKind::Compare(Comparison::Eq, Box::new(operand), Box::new(value));
+            block.conditions[condition] = Expr::new(equal, DataType::Boolean);
+        }
+        // The domain's columns are those of the leaf that owns them.
         let prefix = owner.map_or(0, |_| count);
-        places.extend(owner.into_iter().flat_map(|owner| (0..count).map(move |place| (owner, place))));
+        places.extend(owner.into_iter().flat_map(|owner| (0..own).map(move |place| (owner, place))));
         let settle = |expr: &Expr| {
             let at = |place| parameter_base + place;
             self.domain.map_or_else(|| expr.clone(), |domain| domain.settle(expr, &at))
@@ -152,6 +185,18 @@ impl Lowering<'_> {
         };
         let node = if shape.leaves.len() == 1 { self.map(&shape) } else { self.join(&shape) };
         Ok(Lowered { node, dependent: prefix > 0 || (count == 0 && owner.is_some()), width })
+    }
+
+    /// The domain with a row for each value of a list.
+    fn unnested(&mut self, domain: Domain, listed: &Listed) -> NodeId {
+        let value = |expr: &Expr| compile(&domain.settle(expr, &|place| place), &|place| (0, place));
+        let values = listed.values.iter().map(value).collect();
+        self.graph.add(Operator::Unnest(Unnest {
+            input: domain.node,
+            width: domain.width,
+            values,
+            arrays: listed.arrays,
+        }))
     }
 
     /// A block of one leaf.
@@ -188,7 +233,9 @@ impl Lowering<'_> {
             .zip(filters)
             .map(|(leaf, filter)| JoinInput { source: leaf.node, filter })
             .collect();
-        let paths = (0..shape.leaves.len()).map(|start| self.path(shape, &conditions, start)).collect();
+        let estimates = Estimates::of(&shape.leaves, self.tables);
+        let paths =
+            (0..shape.leaves.len()).map(|start| self.path(shape, &conditions, start, &estimates)).collect();
         let join = Join {
             inputs,
             paths,
@@ -199,7 +246,7 @@ impl Lowering<'_> {
         self.graph.add(Operator::Join(join))
     }
 
-    fn path(&mut self, shape: &Shape, conditions: &[Expr], start: usize) -> Path {
+    fn path(&mut self, shape: &Shape, conditions: &[Expr], start: usize, estimates: &Estimates) -> Path {
         let mut bound = BTreeSet::from([start]);
         let mut open: Vec<usize> = (0..conditions.len()).collect();
         let decided = |bound: &BTreeSet<usize>, open: &mut Vec<usize>| -> Vec<usize> {
@@ -212,107 +259,82 @@ impl Lowering<'_> {
         let mut probes = Vec::new();
         while bound.len() < shape.leaves.len() {
             let candidates = (0..shape.leaves.len()).filter(|leaf| !bound.contains(leaf));
+            let decides = |leaf: usize| {
+                let with: BTreeSet<usize> = bound.iter().copied().chain([leaf]).collect();
+                open.iter().filter(|place| shape.leaves_of(&conditions[**place]).is_subset(&with)).count()
+            };
+            let alone = bound.len() + 1 == shape.leaves.len();
             let (leaf, access) = candidates
                 .map(|leaf| (leaf, self.access(shape, conditions, &open, &bound, leaf)))
-                .max_by_key(|(leaf, access)| (access.unique, access.key.len(), usize::MAX - leaf))
+                .max_by_key(|(leaf, access)| {
+                    let known = || estimates.found(self.tables, shape.leaves[*leaf], access);
+                    let found = if alone { None } else { known() };
+                    let served = (access.unique, access.key.len(), access.search.is_some());
+                    (u32::MAX - found.unwrap_or(u32::MAX), served, decides(*leaf), usize::MAX - leaf)
+                })
                 .expect("invariant: a leaf is left to bind");
             bound.insert(leaf);
             open.retain(|place| !access.used.contains(place));
-            let index: Vec<KeyColumn> =
+            let mut index: Vec<KeyColumn> =
                 access.key.iter().map(|(column, _)| KeyColumn::ascending(*column)).collect();
             let node = shape.leaves[leaf].node;
-            let integral = self.integral(node, &index);
+            let (search, integral) = match access.search {
+                Some(Searched { search, by: By::Corner(edges), .. }) => {
+                    (Some(search), self.graph.add(Operator::Corner { input: node, edges }))
+                }
+                Some(Searched { search, by: By::Column(column), .. }) => {
+                    index.push(KeyColumn::ascending(column));
+                    (Some(search), self.integral(node, &index))
+                }
+                None => (None, self.integral(node, &index)),
+            };
             probes.push(Probe {
                 input: leaf,
                 integral,
                 index,
                 key: access.key.into_iter().map(|(_, scalar)| scalar).collect(),
                 exact: access.exact,
+                search,
                 conditions: decided(&bound, &mut open),
             });
         }
         Path { conditions: first, probes }
     }
+}
 
-    /// How a leaf is found from the leaves bound so far.
-    fn access(
-        &self,
-        shape: &Shape,
-        conditions: &[Expr],
-        open: &[usize],
-        bound: &BTreeSet<usize>,
-        leaf: usize,
-    ) -> Access {
-        let mut keys: Vec<(usize, Scalar, usize)> = Vec::new();
-        for &place in open {
-            if let Some((column, value)) = shape.equality(&conditions[place], bound, leaf) {
-                if keys.iter().all(|(known, ..)| *known != column) {
-                    keys.push((column, value, place));
-                }
-            }
+/// The list of the domain by whose values its rows are found, where no equality finds them.
+fn listed_condition(conditions: &[Expr]) -> Option<Listed> {
+    let of_domain = |expr: &Expr| reads_domain(expr) && expr.columns().is_empty();
+    let of_rows = |expr: &Expr| !reads_domain(expr) && !expr.columns().is_empty();
+    let equates = |condition: &Expr| match &condition.kind {
+        ExprKind::Compare(Comparison::Eq, a, b) => {
+            [(a, b), (b, a)].into_iter().any(|(a, b)| of_domain(a) && of_rows(b)) && !can_fail(condition)
         }
-        // Two dependent leaves meet only in the same row of the domain.
-        let other = bound.iter().find(|other| shape.leaves[**other].prefix > 0);
-        let exact = if let (Some(other), true) = (other, shape.leaves[leaf].prefix > 0) {
-            let count = shape.leaves[leaf].prefix;
-            keys.retain(|(column, ..)| *column >= count);
-            let prefix: Vec<(usize, Scalar)> =
-                (0..count).map(|place| (place, Scalar::column(*other, place))).collect();
-            return Access::of(prefix, keys, count, None);
-        } else {
-            0
+        _ => false,
+    };
+    if conditions.iter().any(equates) {
+        return None;
+    }
+    conditions.iter().enumerate().find_map(|(condition, expr)| {
+        let (operand, values, arrays) = match &expr.kind {
+            ExprKind::InList(operand, list) => (&**operand, &list[..], false),
+            ExprKind::Call(Function::ArrayAny(Comparison::Eq), args) => (&args[0], &args[1..], true),
+            _ => return None,
         };
-        let existing = shape.leaves[leaf].table.map(|table| self.tables.keys(table)).unwrap_or_default();
-        let columns: BTreeSet<usize> = keys.iter().map(|(column, ..)| *column).collect();
-        let served = |key: &&Vec<usize>| key.iter().all(|column| columns.contains(column));
-        let chosen = existing.iter().find(served).cloned().or_else(|| {
-            // An index that begins with all of the columns serves them too, in its own order.
-            existing
-                .iter()
-                .filter(|key| key.len() > columns.len() && !columns.is_empty())
-                .map(|key| key[..columns.len()].to_vec())
-                .find(|head| head.iter().all(|column| columns.contains(column)))
-        });
-        Access::of(Vec::new(), keys, exact, chosen)
-    }
-}
-
-/// The key by which a leaf is probed.
-struct Access {
-    key: Vec<(usize, Scalar)>,
-    exact: usize,
-    /// The conditions that the key makes true.
-    used: Vec<usize>,
-    /// Whether an index of the table serves the key.
-    unique: bool,
-}
-
-impl Access {
-    fn of(
-        prefix: Vec<(usize, Scalar)>,
-        mut keys: Vec<(usize, Scalar, usize)>,
-        exact: usize,
-        chosen: Option<Vec<usize>>,
-    ) -> Self {
-        let unique = chosen.is_some();
-        if let Some(order) = chosen {
-            keys.retain(|(column, ..)| order.contains(column));
-            keys.sort_by_key(|(column, ..)| order.iter().position(|place| place == column));
-        } else {
-            keys.sort_by_key(|(column, ..)| *column);
-        }
-        let used = keys.iter().map(|(_, _, condition)| *condition).collect();
-        let key =
-            prefix.into_iter().chain(keys.into_iter().map(|(column, value, _)| (column, value))).collect();
-        Self { key, exact, used, unique }
-    }
+        let listed = !can_fail(expr)
+            && of_rows(operand)
+            && values.iter().any(reads_domain)
+            && values.iter().all(|value| value.columns().is_empty());
+        listed.then(|| Listed { condition, operand: operand.clone(), values: values.to_vec(), arrays })
+    })
 }
 
 /// A block with its leaves as nodes and its columns as places in tuples.
-struct Shape {
-    leaves: Vec<Leaf>,
-    /// For each column the leaf and the place in its row; the parameters' places come last.
-    places: Vec<(usize, usize)>,
+pub(super) struct Shape {
+    pub(super) leaves: Vec<Leaf>,
+    /// For each column the leaf and the place in its row; the parameters' places come last, and behind them that of a
+    /// list's value.
+    pub(super) places: Vec<(usize, usize)>,
     conditions: Vec<Expr>,
     output: Vec<Expr>,
     /// Where the domain's columns are.
@@ -322,7 +344,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn compile(&self, expr: &Expr) -> Scalar {
+    pub(super) fn compile(&self, expr: &Expr) -> Scalar {
         compile(expr, &|place| self.places[place])
     }
 
@@ -334,20 +356,7 @@ impl Shape {
         self.prefix_scalars().into_iter().chain(self.output.iter().map(|expr| self.compile(expr))).collect()
     }
 
-    fn leaves_of(&self, expr: &Expr) -> BTreeSet<usize> {
+    pub(super) fn leaves_of(&self, expr: &Expr) -> BTreeSet<usize> {
         expr.columns().into_iter().map(|place| self.places[place].0).collect()
-    }
-
-    /// The column of `leaf` that the condition equates with a value of the bound leaves, and that value.
-    fn equality(&self, condition: &Expr, bound: &BTreeSet<usize>, leaf: usize) -> Option<(usize, Scalar)> {
-        let ExprKind::Compare(Comparison::Eq, a, b) = &condition.kind else { return None };
-        if can_fail(condition) {
-            return None;
-        }
-        [(a, b), (b, a)].into_iter().find_map(|(column, value)| {
-            let (of, slot) = self.places[plain_column(column)?];
-            let from = self.leaves_of(value);
-            (of == leaf && !from.is_empty() && from.is_subset(bound)).then(|| (slot, self.compile(value)))
-        })
     }
 }

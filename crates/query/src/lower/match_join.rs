@@ -64,6 +64,10 @@ impl Lowering<'_> {
             }
         }
         let mut left = self.side(left)?;
+        if reads_domain(on) {
+            // Before the left side's columns are named in keys.
+            left = self.dependent_side(left);
+        }
         let mut keys = Keys::default();
         let dependent_right = !outer.is_empty() && reads_outer(right);
         // An error on the right side belongs to the tuples whose left rows ask for it.
@@ -91,9 +95,6 @@ impl Lowering<'_> {
             keys.exact = (0..right.prefix).map(|place| (place, place)).collect();
             right
         };
-        if left.prefix == 0 && reads_domain(on) {
-            left = self.dependent_side(left);
-        }
         if kind == JoinKind::Full {
             return Ok(self.full_join(left, right, keys, on));
         }

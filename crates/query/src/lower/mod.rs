@@ -10,15 +10,18 @@
 //! node's groups, windows and matches never mix two rows of the domain, and the root of a template with parameters
 //! is dependent.
 
+mod access;
 mod aggregate;
 mod block;
+mod estimate;
 mod match_join;
 mod recursive;
 mod temporal;
 mod window;
 
 use deltaic_dataflow::{
-    Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path, Probe, RelationId, Scalar, SetOperation, TopK,
+    Graph, Join, JoinInput, KeyColumn, NodeId, Operator, Path, Probe, RelationId, Sample, Scalar,
+    SetOperation, TopK,
 };
 use deltaic_types::{EvalError, Row, TableId, Value};
 pub(crate) use recursive::recurs;
@@ -39,6 +42,31 @@ pub trait Tables {
 
     /// The keys of the indexes that a table has in any case, as places in its rows; unique ones first.
     fn keys(&self, table: TableId) -> Vec<Vec<usize>>;
+
+    /// How many rows a table has, None where joins are ordered by their keys alone.
+    fn rows(&self, _table: TableId) -> Option<usize> {
+        None
+    }
+
+    /// What an index of a table that serves these columns tells of the rows that share their values; None where there
+    /// is no such index.
+    fn sample(&self, _table: TableId, _columns: &[usize]) -> Option<Sample> {
+        None
+    }
+}
+
+/// Tables of which nothing is known but their indexes: the planner switched off.
+#[allow(missing_debug_implementations, reason = "the tables behind it have no text")]
+pub struct Unmeasured<'a>(pub &'a dyn Tables);
+
+impl Tables for Unmeasured<'_> {
+    fn slot(&self, table: TableId, column: usize) -> Option<usize> {
+        self.0.slot(table, column)
+    }
+
+    fn keys(&self, table: TableId) -> Vec<Vec<usize>> {
+        self.0.keys(table)
+    }
 }
 
 /// A plan that has no circuit.
@@ -269,6 +297,7 @@ impl Lowering<'_> {
                 index: Vec::new(),
                 key: Vec::new(),
                 exact: 0,
+                search: None,
                 conditions: Vec::new(),
             }],
         };

@@ -4,7 +4,7 @@
 //! expression that only ever grows, or only ever shrinks, with the time, and `p'` reads their truth from columns.
 //! Invariant: what reads the time otherwise has no circuit, for its value would change with every instant.
 
-use deltaic_dataflow::{Map, Operator, RelationId, Scalar, Temporal, TimeCondition};
+use deltaic_dataflow::{Course, Map, Operator, RelationId, Scalar, Temporal, TimeCondition};
 use deltaic_types::{DataType, Value};
 
 use super::{LowerError, Lowered, Lowering, reads_domain};
@@ -22,7 +22,7 @@ const TIME: usize = usize::MAX;
 
 /// How an expression moves as time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Course {
+enum Motion {
     /// Not at all.
     Still,
     /// It never falls; `steady` if not even by the months' ends.
@@ -31,7 +31,7 @@ enum Course {
     Back { steady: bool },
 }
 
-impl Course {
+impl Motion {
     fn reversed(self) -> Self {
         match self {
             Self::Still => Self::Still,
@@ -43,7 +43,7 @@ impl Course {
     /// The course of a sum of two.
     fn plus(self, other: Self) -> Option<Self> {
         match (self, other) {
-            (Self::Still, course) | (course, Self::Still) => Some(course),
+            (Self::Still, other) | (other, Self::Still) => Some(other),
             (Self::Forth { steady: a }, Self::Forth { steady: b }) => Some(Self::Forth { steady: a && b }),
             (Self::Back { steady: a }, Self::Back { steady: b }) => Some(Self::Back { steady: a && b }),
             _ => None,
@@ -60,21 +60,21 @@ impl Course {
 }
 
 /// How an expression moves; None where that cannot be told.
-fn course(expr: &Expr) -> Option<Course> {
+fn motion(expr: &Expr) -> Option<Motion> {
     if !expr.reads_time() {
-        return Some(Course::Still);
+        return Some(Motion::Still);
     }
     match &expr.kind {
-        ExprKind::Now => Some(Course::Forth { steady: true }),
-        ExprKind::Cast(operand) if is_time(&operand.data_type) && is_time(&expr.data_type) => course(operand),
+        ExprKind::Now => Some(Motion::Forth { steady: true }),
+        ExprKind::Cast(operand) if is_time(&operand.data_type) && is_time(&expr.data_type) => motion(operand),
         ExprKind::Call(Function::DateTrunc, operands)
             if is_time(&expr.data_type) && !operands[0].reads_time() =>
         {
-            course(&operands[1])
+            motion(&operands[1])
         }
         ExprKind::Call(function @ (Function::Add | Function::Subtract), operands) => {
             let [a, b] = &operands[..] else { return None };
-            let (of_a, of_b) = (course(a)?, course(b)?);
+            let (of_a, of_b) = (motion(a)?, motion(b)?);
             let sum = of_a.plus(if *function == Function::Add { of_b } else { of_b.reversed() })?;
             let months = [a, b].into_iter().any(may_have_months);
             Some(if months { sum.restless() } else { sum })
@@ -97,7 +97,7 @@ fn may_have_months(expr: &Expr) -> bool {
 
 /// The comparisons on which what a node computes depends as time passes, found one after the other.
 struct Conditions {
-    found: Vec<(Expr, bool)>,
+    found: Vec<(Expr, Course)>,
     /// The first column behind the input's.
     width: usize,
 }
@@ -108,9 +108,9 @@ impl Conditions {
         if !expr.reads_time() {
             return Ok(expr.clone());
         }
-        let sides = if let ExprKind::Compare(_, a, b) = &expr.kind { course(a).zip(course(b)) } else { None };
-        let course = sides.and_then(|(a, b)| a.plus(b.reversed()));
-        match (&expr.kind, course) {
+        let sides = if let ExprKind::Compare(_, a, b) = &expr.kind { motion(a).zip(motion(b)) } else { None };
+        let motion = sides.and_then(|(a, b)| a.plus(b.reversed()));
+        match (&expr.kind, motion) {
             (ExprKind::Compare(op @ (Comparison::Eq | Comparison::Ne), a, b), Some(_)) => {
                 let both = [Comparison::Le, Comparison::Ge].map(|op| compare(op, a, b));
                 let [below, above] = [self.settle(&both[0])?, self.settle(&both[1])?];
@@ -118,10 +118,16 @@ impl Conditions {
                 let kind = if *op == Comparison::Eq { equal.kind } else { ExprKind::Not(Box::new(equal)) };
                 Ok(Expr::new(kind, DataType::Boolean))
             }
-            (ExprKind::Compare(..), Some(Course::Forth { steady } | Course::Back { steady })) => {
+            (ExprKind::Compare(op, ..), Some(motion @ (Motion::Forth { .. } | Motion::Back { .. }))) => {
+                let grows = matches!(motion, Motion::Forth { .. });
+                let course = match motion {
+                    Motion::Forth { steady: false } | Motion::Back { steady: false } => Course::Restless,
+                    _ if grows == matches!(op, Comparison::Gt | Comparison::Ge) => Course::Rises,
+                    _ => Course::Falls,
+                };
                 let known = self.found.iter().position(|(condition, _)| condition == expr);
                 let place = known.unwrap_or_else(|| {
-                    self.found.push((expr.clone(), steady));
+                    self.found.push((expr.clone(), course));
                     self.found.len() - 1
                 });
                 Ok(Expr::column(self.width + place, DataType::Boolean))
@@ -194,9 +200,9 @@ impl Lowering<'_> {
         let project = project
             .map(|exprs| exprs.iter().map(|expr| conditions.settle(expr)).collect::<Result<Vec<_>, _>>())
             .transpose()?;
-        let compiled = conditions.found.iter().map(|(condition, steady)| TimeCondition {
+        let compiled = conditions.found.iter().map(|(condition, course)| TimeCondition {
             condition: self.time_condition(condition, input),
-            steady: *steady,
+            course: *course,
         });
         let temporal = Temporal {
             conditions: compiled.collect(),

@@ -163,3 +163,61 @@ fn a_client_that_does_not_read_is_cut_off() {
     assert!(setting.metric("deltaic_queued_bytes") < 1.0);
     setting.end();
 }
+
+#[test]
+fn rows_come_and_leave_by_the_clock_alone() {
+    let setting = Setting::new("CREATE TABLE e (id integer PRIMARY KEY, at timestamptz)");
+    setting.execute("CREATE LIVE VIEW due AS SELECT id FROM e WHERE at <= now()");
+    let mut live = setting.live("SELECT * FROM due", None).unwrap();
+    live.expect("snapshot");
+    let lsn = setting.execute("INSERT INTO e VALUES (1, now() + interval '150 milliseconds')").lsn;
+    let (_, data) = live.expect("change");
+    assert_eq!(data["changes"], json!([{"row": [1], "weight": 1}]));
+    assert_eq!(data["lsn"], json!(lsn + 1), "the clock has its own commit");
+    // A new server goes on from the log.
+    setting.execute("INSERT INTO e VALUES (2, now() + interval '150 milliseconds')");
+    let setting = Setting::of(setting.end(), "");
+    let mut live = setting.live("SELECT * FROM due", None).unwrap();
+    let (_, data) = live.expect("snapshot");
+    if data["rows"] == json!([[1]]) {
+        assert_eq!(live.expect("change").1["changes"], json!([{"row": [2], "weight": 1}]));
+    } else {
+        assert_eq!(data["rows"], json!([[1], [2]]));
+    }
+}
+
+#[test]
+fn commits_and_other_queries_go_on_while_a_large_one_is_computed() {
+    let setting =
+        Setting::new("CREATE TABLE t (id integer PRIMARY KEY, k integer); CREATE TABLE u (a integer)");
+    let digits = |name: &str| format!("(VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)) {name} (n)");
+    let names = ["a", "b", "c", "d"];
+    let from: Vec<String> = names.iter().map(|name| digits(name)).collect();
+    let from = from.join(", ");
+    for part in 0..3 {
+        setting.execute(&format!(
+            "INSERT INTO t SELECT {part} * 10000 + a.n * 1000 + b.n * 100 + c.n * 10 + d.n, d.n FROM {from}"
+        ));
+    }
+    let mut small = setting.live("SELECT count(*) FROM u", None).unwrap();
+    small.expect("snapshot");
+    let (setting, large) = (&setting, "SELECT k, count(*) FROM t GROUP BY k");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| setting.live(large, None).unwrap().expect("snapshot").1);
+        let second = scope.spawn(|| setting.live(large, None).unwrap().expect("snapshot").1);
+        let refused =
+            scope.spawn(|| setting.live("SELECT 1 / (id - 29999) FROM t", None).unwrap().next().unwrap().1);
+        for place in 1..20 {
+            setting.execute("INSERT INTO u VALUES (1)");
+            let (_, data) = small.expect("change");
+            assert_eq!(data["changes"][1]["row"], json!([place]));
+        }
+        for reader in [first, second] {
+            let data = reader.join().unwrap();
+            assert_eq!(data["rows"].as_array().unwrap().len(), 10);
+        }
+        assert_eq!(refused.join().unwrap()["code"], json!("22012"));
+    });
+    let (status, body) = setting.get("/v1/status", &[]);
+    assert_eq!((status, body["views"].as_array().unwrap().len()), (200, 3));
+}

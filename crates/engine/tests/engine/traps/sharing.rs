@@ -1,6 +1,6 @@
 //! Traps 32 to 40: queries that share circuits, come and go, and fail alone.
 
-use deltaic_engine::{Engine, Status};
+use deltaic_engine::{Breaker, Engine, Status};
 use serde_json::json;
 
 use crate::{
@@ -82,6 +82,42 @@ fn t35_several_branches_that_match_give_one_change() {
     assert_eq!(db.run("UPDATE t SET p = 5, a = 10 WHERE id = 4"), ["2: -4", "4: -4"]);
     assert_eq!(db.run("DELETE FROM t WHERE id = 4"), ["1: -4", "3: -4"]);
     db.end();
+}
+
+/// The news of a history, its steps cut off or not.
+fn news_of(breaker: Breaker) -> Vec<String> {
+    let mut db = db();
+    db.db.engine.set_breaker(breaker);
+    for sql in [
+        "SELECT p, sum(a), count(DISTINCT a) FROM t GROUP BY p",
+        "SELECT x.id, y.id FROM t x LEFT JOIN t y ON y.id = x.p",
+        "SELECT id FROM t ORDER BY a DESC LIMIT 2",
+        "SELECT 10 / (a - 15) FROM t",
+    ] {
+        db.watch(sql);
+    }
+    let mut news = Vec::new();
+    for sql in [
+        "UPDATE t SET a = a + 1",
+        "UPDATE t SET a = 15 WHERE id = 1",
+        "DELETE FROM t WHERE a = 15",
+        "INSERT INTO t SELECT id + 10, p, a FROM t",
+        "DELETE FROM t",
+    ] {
+        news.extend(db.run(sql));
+    }
+    let recomputed = db.db.engine.status().advances.recomputed;
+    let always = breaker == Breaker::ALWAYS;
+    assert_eq!(recomputed, if always { 5 } else { 0 });
+    db.end();
+    news
+}
+
+#[test]
+fn t36_computing_anew_gives_the_change_that_a_step_gives() {
+    let stepped = news_of(Breaker::NEVER);
+    assert_eq!(stepped.len(), 16, "{stepped:?}");
+    assert_eq!(news_of(Breaker::ALWAYS), stepped);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! value in each row, numerics without trailing zeros, since a numeric here does not keep them. `json` is `jsonb`.
 
 mod aggregates;
+mod order;
 mod windows;
 
 use deltaic_dataflow::{Graph, Relations};
