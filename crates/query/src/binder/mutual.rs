@@ -143,7 +143,7 @@ impl<'a> Binder<'a> {
             let mut terms = Vec::new();
             let mut rest = &*query.body;
             while let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } = rest {
-                kinds.insert(self.counts_rows(set_quantifier, span)?);
+                kinds.insert(self.counts_rows(*set_quantifier, span)?);
                 terms.push(&**right);
                 rest = left;
             }

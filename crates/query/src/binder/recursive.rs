@@ -56,7 +56,7 @@ impl<'a> Binder<'a> {
             self.open.pop();
             return bound;
         };
-        let all = self.counts_rows(set_quantifier, span)?;
+        let all = self.counts_rows(*set_quantifier, span)?;
         let group = self.open.len();
         self.open.push(Open { place, group: Some(group), reading: None, reference: None });
         let mut bound = Ok(None);
@@ -85,7 +85,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Whether rows of a UNION are counted.
-    pub(super) fn counts_rows(&self, quantifier: &SetQuantifier, span: Span) -> Result<bool, SqlError> {
+    pub(super) fn counts_rows(&self, quantifier: SetQuantifier, span: Span) -> Result<bool, SqlError> {
         match quantifier {
             SetQuantifier::All => Ok(true),
             SetQuantifier::None | SetQuantifier::Distinct => Ok(false),
