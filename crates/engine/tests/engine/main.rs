@@ -9,6 +9,7 @@ mod answers;
 mod array;
 mod batch;
 mod cascade;
+mod claims;
 mod cold;
 mod conflict;
 mod constraint;

@@ -33,6 +33,7 @@ const SPECIAL: &[&str] = &[
     "transaction_timestamp",
     "statement_timestamp",
     "current_date",
+    "claim",
 ];
 
 impl Kind {
@@ -196,6 +197,10 @@ impl<'a> Binder<'a> {
                 let list = self.unify(operands, &name.to_uppercase(), span)?;
                 let data_type = list[0].data_type.clone();
                 return Ok(call_node(function, list, data_type).into());
+            }
+            ("claim", 1) => {
+                let name = operands.into_iter().next().expect("invariant: there is one operand");
+                return self.claim(name, span);
             }
             ("nullif", 2) => return self.nullif(operands, span),
             ("now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => {

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod call;
+mod claim;
 mod coercion;
 mod constraint;
 mod ddl;
@@ -59,8 +60,9 @@ pub struct BindContext<'a> {
 pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> Result<Bound, SqlError> {
     let mut binder = Binder::new(parsed, *context);
     let statement = binder.statement(&parsed.ast)?;
+    let claims = binder.claim_names();
     let parameters = binder.finish()?;
-    Ok(Bound { statement, parameters })
+    Ok(Bound { statement, parameters, claims })
 }
 
 /// The most queries that common table expressions may be written out to.
@@ -85,6 +87,8 @@ struct Binder<'a> {
     now: Option<i64>,
     /// The type of each parameter, once known, and where it was first seen.
     parameters: Vec<Option<(Option<DataType>, Span)>>,
+    /// The claims of the session that were read, in which types, and where each was first seen.
+    claims: Vec<(String, DataType, Span)>,
     aggregates: Aggregates,
     windows: Windows<'a>,
     common_tables: Vec<CommonTable<'a>>,
@@ -112,6 +116,7 @@ impl<'a> Binder<'a> {
             catalog: context.catalog,
             now: context.now,
             parameters: Vec::new(),
+            claims: Vec::new(),
             aggregates: Aggregates::Forbidden("this place"),
             windows: Windows::Forbidden("this place"),
             common_tables: Vec::new(),
