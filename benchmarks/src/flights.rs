@@ -8,10 +8,10 @@ use deltaic_types::DatabaseId;
 
 use crate::{measure, report, session::Session};
 
-const TABLES: [&str; 5] = ["airlines", "airports", "planes", "weather", "flights"];
+pub(crate) const TABLES: [&str; 5] = ["airlines", "airports", "planes", "weather", "flights"];
 
 /// Ten questions that people would keep on a screen.
-const QUERIES: [&str; 10] = [
+pub(crate) const QUERIES: [&str; 10] = [
     "SELECT carrier, count(*), avg(dep_delay) FROM flights GROUP BY carrier",
     "SELECT a.name, count(*), max(f.arr_delay) FROM flights f JOIN airlines a ON a.carrier = f.carrier GROUP BY a.name",
     "SELECT dest, count(*) AS n FROM flights GROUP BY dest ORDER BY n DESC, dest LIMIT 10",
@@ -70,7 +70,8 @@ pub(crate) fn run(directory: &Path) {
     let _ = std::fs::remove_dir_all(&data);
 }
 
-fn load<S: Store>(session: &mut Session<S>, directory: &Path, table: &str) -> usize {
+/// Loads a table's file; gives the number of its rows.
+pub(crate) fn load<S: Store>(session: &mut Session<S>, directory: &Path, table: &str) -> usize {
     let file = directory.join(format!("{table}.csv"));
     let mut csv = csv::Reader::from_path(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut columns: Vec<String> =

@@ -2,8 +2,10 @@
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod breaker;
 mod engine;
 mod flights;
+mod hot;
 mod live;
 mod planner;
 mod session;
@@ -42,11 +44,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["engine"] => engine::run(),
+        ["breaker"] => breaker::run(),
         ["live"] => live::run(),
         ["planner"] => planner::run(),
         ["flights", directory] => flights::run(std::path::Path::new(directory)),
+        ["hot", directory] => hot::run(std::path::Path::new(directory)),
         _ => {
-            println!("usage: deltaic-benchmarks engine | live | planner | flights DIRECTORY");
+            println!(
+                "usage: deltaic-benchmarks engine | live | planner | breaker | (flights | hot) DIRECTORY"
+            );
             return ExitCode::FAILURE;
         }
     }

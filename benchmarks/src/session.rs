@@ -1,6 +1,9 @@
 //! [`Session`]: an engine and a store, driven directly.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deltaic_engine::{
     Claims, ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Subscribe,
@@ -43,6 +46,22 @@ impl<S: Store> Session<S> {
         }
         let reply = effects.replies.pop().expect("a request has its reply");
         (reply.result.expect("the request is fine"), effects.send.len())
+    }
+
+    /// Runs a request that changes rows; gives how long the live queries took to follow, and the number of messages.
+    pub(crate) fn follow(&mut self, sql: &str) -> (Duration, usize) {
+        self.next += 1;
+        let request = Request {
+            id: RequestId(self.next),
+            sql: sql.to_owned(),
+            parameters: Vec::new(),
+            claims: Claims::new(),
+        };
+        let effects = self.step(Input::Requests(vec![request]));
+        self.store.append(&effects.append).map_err(Arc::new).expect("the store takes the commit");
+        let start = Instant::now();
+        let effects = self.step(Input::Appended(Ok(())));
+        (start.elapsed(), effects.send.len())
     }
 
     /// Subscribes and gives the number of messages.

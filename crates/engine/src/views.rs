@@ -1,52 +1,41 @@
 //! [`Views`]: the live queries: templates with their circuits, and a view for each parameter tuple.
 //!
 //! A subscription is a row of its template's parameter relation; subscribing inserts it, and hydration is
-//! that row's delta. Invariants: a commit reaches the circuits once, in order; a view's ring holds every
-//! change of its result after [`View::since`]; a view in state *error* gives out nothing but the error, and
-//! the net change when it recovers.
+//! that row's delta. Invariant: a view is watched, named, or idle with a time to live; a template has a view, and a
+//! circuit has a template.
 
+mod advance;
 mod form;
 mod hydration;
 mod named;
+mod status;
+mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use deltaic_dataflow::{
-    Advance, Batch, Breaker, Description, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId,
-    Relations, Weight, ZSet, clock_change,
-};
-use deltaic_query::{
-    lower::{Circuit, lower},
-    plan::ResultColumn,
-};
+use deltaic_dataflow::{Breaker, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, ZSet};
+use deltaic_query::lower::{Circuit, lower};
 use deltaic_storage::Store;
-use deltaic_types::{DatabaseId, EvalError, Lsn, Row, TableId, Value, limits};
+use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
 
 use form::{Form, TemplateKey};
 use hydration::Hydrating;
 pub use hydration::{Hydrated, Hydration};
+pub use status::{Advances, Lives, ViewStatus};
+use view::{ENTRY_BYTES, Subscriber, View, without_result};
 
 use crate::{
     cookie::Cookie,
-    effects::{Message, News, Snapshot, ViewChange},
+    effects::{Message, News, Snapshot},
     error::RequestError,
     input::{Claims, ClientId, Now, Subscribe, SubscriptionId},
     life::{Idle, Life},
     parameters::Given,
     tables::Tables,
 };
-
-/// The bytes that an entry takes up beside its row.
-const ENTRY_BYTES: usize = 24;
-
-/// The most changed rows that a view keeps for clients that come back.
-const RING_ROWS: usize = 4096;
-
-/// From so many rows on, what was withheld is added up before more comes.
-const WITHHELD_ROWS: usize = 4096;
 
 /// The number of a view: given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,42 +51,6 @@ struct Template {
     views: BTreeMap<Row, ViewId>,
     /// The template that it would share with others, where it has a circuit of its own.
     shared: Option<TemplateKey>,
-}
-
-/// The result of a template for a parameter tuple.
-#[derive(Debug)]
-struct View {
-    template: u64,
-    tuple: Row,
-    /// The query as the first subscriber wrote it, for people to read.
-    sql: String,
-    columns: Vec<ResultColumn>,
-    order: Vec<KeyColumn>,
-    minor: u64,
-    subscribers: BTreeMap<(ClientId, SubscriptionId), Subscriber>,
-    /// The live views of the catalog whose rows it is.
-    names: BTreeSet<String>,
-    ring: VecDeque<Arc<ViewChange>>,
-    ring_rows: usize,
-    /// The ring holds every change after this commit.
-    since: Lsn,
-    /// Why the result cannot be told, while it cannot.
-    error: Option<EvalError>,
-    /// What changed while the view was in error.
-    withheld: ZSet,
-    /// The rows that were withheld when they were last added up.
-    added_up: usize,
-    /// The longest life that a subscriber asked for since the view was last left.
-    life: Life,
-    /// The bytes of the result.
-    bytes: usize,
-    updates: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Subscriber {
-    /// Whether it has a result that changes can be added to.
-    has_result: bool,
 }
 
 /// The live queries of an engine.
@@ -157,30 +110,6 @@ impl Default for MemoryLimits {
     }
 }
 
-/// What became of views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lives {
-    /// Views that were made.
-    pub opened: u64,
-    /// Views whose subscribers found them there.
-    pub shared: u64,
-    /// Views whose time was over.
-    pub expired: u64,
-    /// Views that went for want of memory while nobody watched them.
-    pub evicted: u64,
-    /// Views that were refused or ended because they were too large.
-    pub refused: u64,
-}
-
-/// How commits were brought to the live queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Advances {
-    /// Row by row.
-    pub stepped: u64,
-    /// By computing results anew and giving out the difference.
-    pub recomputed: u64,
-}
-
 /// Where the engine stands when a subscription comes.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a dyn Store,
@@ -188,31 +117,6 @@ pub(crate) struct Place<'a> {
     pub(crate) lsn: Lsn,
     /// The time of the last commit.
     pub(crate) time: Now,
-}
-
-/// What a view is, for people to read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ViewStatus {
-    /// Its number.
-    pub id: ViewId,
-    /// The query.
-    pub sql: String,
-    /// The values of its parameters, those that were constants in the query included.
-    pub parameters: Vec<Value>,
-    /// The live views of the catalog whose rows it is.
-    pub names: Vec<String>,
-    /// How many subscriptions it has.
-    pub subscribers: usize,
-    /// How many rows its result has.
-    pub rows: usize,
-    /// The bytes of its result and of its ring.
-    pub bytes: usize,
-    /// How many commits changed it.
-    pub updates: u64,
-    /// How long it stays when its last subscriber has left.
-    pub life: Life,
-    /// Why its result cannot be told, if it cannot.
-    pub error: Option<String>,
 }
 
 impl Views {
@@ -523,150 +427,6 @@ impl Views {
         Snapshot { columns: view.columns.clone(), order: view.order.clone(), rows, cookie }
     }
 
-    /// The next time at which the clock changes a result.
-    pub(crate) fn next_change(&self) -> Option<Now> {
-        self.graph.next_change().map(Now)
-    }
-
-    /// Moves the clock to the time of a commit, where a result depends on it.
-    pub(crate) fn move_clock(
-        &self,
-        before: &Tables,
-        after: &mut Tables,
-        time: Now,
-        changes: &mut BTreeMap<RelationId, ZSet>,
-    ) {
-        if let (true, Some(clock)) = (self.graph.has_clock(), before.relations.clock()) {
-            after.relations.set_clock(time.0);
-            changes.insert(RelationId::Clock, clock_change(clock, time.0));
-        }
-    }
-
-    /// Advances all circuits over a commit, and gives the news of the results that it changed.
-    pub(crate) fn advance(
-        &mut self,
-        before: &Tables,
-        after: &Tables,
-        changes: BTreeMap<RelationId, ZSet>,
-        (database, lsn, time): (DatabaseId, Lsn, Now),
-    ) -> Vec<Message> {
-        self.hydrating.miss(time, &changes);
-        let (before, after) = (&before.relations, &after.relations);
-        let (outputs, path) = self.graph.advance(&self.breaker, before, after, changes, &self.roots);
-        match path {
-            Advance::Stepped => self.advances.stepped += 1,
-            Advance::Recomputed => self.advances.recomputed += 1,
-        }
-        let mut messages = Vec::new();
-        for (root, output) in outputs {
-            for template in self.by_root.get(&root).cloned().unwrap_or_default() {
-                self.deliver(template, &output, database, lsn, &mut messages);
-            }
-        }
-        // A client's news of one commit stand together.
-        messages.sort_by_key(|message| (message.client, message.subscription));
-        messages
-    }
-
-    /// Routes the change of a template's results to its views, by the parameters that rows begin with.
-    fn deliver(
-        &mut self,
-        template: u64,
-        output: &Batch,
-        database: DatabaseId,
-        lsn: Lsn,
-        messages: &mut Vec<Message>,
-    ) {
-        let entry = &self.templates[&template];
-        let (prefix, root) = (entry.circuit.prefix, entry.circuit.root);
-        let mut changed: BTreeMap<ViewId, ZSet> = BTreeMap::new();
-        for (row, weight) in output.rows.iter() {
-            let tuple: Row = row[..prefix].iter().cloned().collect();
-            if let Some(view) = entry.views.get(&tuple) {
-                let row = row[prefix..].iter().cloned().collect();
-                changed.entry(*view).or_default().push(row, weight);
-            }
-        }
-        for (error, _) in &output.errors {
-            if let Some(view) = entry.views.get(&error.key) {
-                changed.entry(*view).or_default();
-            } else if error.key.is_empty() {
-                // An error without parameters spoils every result of the template.
-                for view in entry.views.values() {
-                    changed.entry(*view).or_default();
-                }
-            }
-        }
-        for (view, rows) in changed {
-            let tuple = self.by_id[&view].tuple.clone();
-            let error = self.graph.error(root, &tuple).cloned();
-            self.update(view, rows, error, database, lsn, messages);
-        }
-    }
-
-    fn update(
-        &mut self,
-        id: ViewId,
-        rows: ZSet,
-        error: Option<EvalError>,
-        database: DatabaseId,
-        lsn: Lsn,
-        messages: &mut Vec<Message>,
-    ) {
-        let view = self.by_id.get_mut(&id).expect("invariant: a template's views are there");
-        view.updates += 1;
-        let cookie = Cookie { database, lsn, minor: view.minor };
-        let before = view.bytes;
-        for (row, weight) in rows.iter() {
-            let bytes = (row.heap_bytes() + ENTRY_BYTES).saturating_mul(weight.unsigned_abs() as usize);
-            view.bytes = if weight > 0 { view.bytes + bytes } else { view.bytes.saturating_sub(bytes) };
-        }
-        self.bytes = self.bytes - before + view.bytes;
-        self.idle.resize(id, view.bytes);
-        if view.bytes > self.memory.view {
-            self.overgrown.push(id);
-            return;
-        }
-        view.withheld.extend(rows);
-        if view.withheld.len() > WITHHELD_ROWS.max(2 * view.added_up) {
-            view.withheld = std::mem::take(&mut view.withheld).consolidated();
-            view.added_up = view.withheld.len();
-        }
-        if let Some(error) = error {
-            if view.error.as_ref() != Some(&error) {
-                view.error = Some(error.clone());
-                let error = Arc::new(RequestError::Evaluation(error));
-                let news = |cookie| News::Error { error: Arc::clone(&error), cookie: Some(cookie) };
-                view.tell(id, &news(cookie), |subscriber| subscriber.has_result, messages);
-                view.tell(id, &news(without_result(cookie)), |subscriber| !subscriber.has_result, messages);
-            }
-            return;
-        }
-        let recovered = view.error.take().is_some();
-        let net = std::mem::take(&mut view.withheld).consolidated();
-        if net.is_empty() && !recovered {
-            return;
-        }
-        let mut changes: Vec<(Row, Weight)> = net.into_iter().collect();
-        changes.sort_by_key(|(_, weight)| *weight > 0);
-        let change = Arc::new(ViewChange {
-            columns: view.columns.clone(),
-            order: view.order.clone(),
-            changes,
-            cookie,
-        });
-        view.remember(Arc::clone(&change));
-        view.tell(id, &News::Change(change), |subscriber| subscriber.has_result, messages);
-        if view.subscribers.values().any(|subscriber| !subscriber.has_result) {
-            let snapshot = News::Snapshot(Arc::new(self.snapshot(id, cookie)));
-            let view = self.by_id.get_mut(&id).expect("invariant: the view is there");
-            view.tell(id, &snapshot, |subscriber| !subscriber.has_result, messages);
-            for subscriber in view.subscribers.values_mut() {
-                subscriber.has_result = true;
-            }
-        }
-    }
-
     /// Ends a subscription. The view stays for a while.
     pub(crate) fn unsubscribe(&mut self, id: (ClientId, SubscriptionId), now: Now) {
         let Some(view) = self.subscriptions.remove(&id) else {
@@ -854,36 +614,6 @@ impl Views {
         self.advances
     }
 
-    /// What views there are.
-    pub(crate) fn status(&self) -> Vec<ViewStatus> {
-        self.by_id
-            .iter()
-            .map(|(id, view)| {
-                let circuit = self.templates[&view.template].circuit;
-                let rows = self.graph.arranged(circuit.root, &view.tuple[..circuit.prefix]);
-                let ring = view.ring.iter().flat_map(|change| &change.changes);
-                ViewStatus {
-                    id: *id,
-                    sql: view.sql.clone(),
-                    parameters: view.tuple.to_vec(),
-                    names: view.names.iter().cloned().collect(),
-                    subscribers: view.subscribers.len(),
-                    rows: rows.iter().map(|(_, weight)| *weight as usize).sum(),
-                    bytes: view.bytes + ring.map(|(row, _)| row.heap_bytes() + ENTRY_BYTES).sum::<usize>(),
-                    updates: view.updates,
-                    life: view.life,
-                    error: view.error.as_ref().map(ToString::to_string),
-                }
-            })
-            .collect()
-    }
-
-    /// The circuit of a view.
-    pub(crate) fn circuit(&self, view: ViewId) -> Option<Vec<Description>> {
-        let view = self.by_id.get(&view)?;
-        Some(self.graph.describe(self.templates[&view.template].circuit.root))
-    }
-
     /// Whether nothing is left of any live query.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -895,32 +625,4 @@ impl Views {
 
 fn parameters_of(relation: RelationId, relations: &mut Relations) -> &mut Relation {
     relations.get_mut(relation).expect("invariant: a template has its relation")
-}
-
-/// The cookie of a client that has been told of an error and nothing else: no change can be added to what it
-/// has, so it names no result.
-fn without_result(cookie: Cookie) -> Cookie {
-    Cookie { minor: !cookie.minor, ..cookie }
-}
-
-impl View {
-    fn tell(&self, id: ViewId, news: &News, to: impl Fn(&Subscriber) -> bool, messages: &mut Vec<Message>) {
-        for ((client, subscription), subscriber) in &self.subscribers {
-            if to(subscriber) {
-                let (client, subscription) = (*client, *subscription);
-                messages.push(Message { client, subscription, view: Some(id), news: news.clone() });
-            }
-        }
-    }
-
-    /// Keeps a change for clients that come back, and forgets the oldest beyond the bound.
-    fn remember(&mut self, change: Arc<ViewChange>) {
-        self.ring_rows += change.changes.len();
-        self.ring.push_back(change);
-        while self.ring_rows > RING_ROWS {
-            let Some(oldest) = self.ring.pop_front() else { break };
-            self.ring_rows -= oldest.changes.len();
-            self.since = oldest.cookie.lsn;
-        }
-    }
 }
