@@ -175,7 +175,7 @@ fn claims_stand_where_values_do() {
         "SELECT claim('org')::bigint + $1, claim('org'), (claim('org'))::numeric(4, 2), claim('org')::bigint, claim('sub')::text",
         &[json!(1)],
     );
-    assert_eq!(text(&outcome.unwrap().rows[0]), "8|7|7.00|7|ann");
+    assert_eq!(text(&outcome.unwrap().rows[0]), "8|7|7|7|ann");
     db.claims = claims(&[("groups", "{ann,\"o'hara\"}")]);
     assert_eq!(db.rows("SELECT 'o''hara' = ANY (claim('groups')::text[])"), ["true"]);
     db.claims = Claims::new();
