@@ -1,8 +1,8 @@
 //! [`LiveResult`]: a client's copy of a live result, made of nothing but the messages it got.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use deltaic_engine::News;
+use deltaic_engine::{News, RequestError};
 use deltaic_types::{DataType, Row};
 
 use crate::naive::V;
@@ -12,8 +12,8 @@ use crate::naive::V;
 pub struct LiveResult {
     /// The rows with their multiplicities; None before the first snapshot.
     pub rows: Option<BTreeMap<Row, i64>>,
-    /// Whether the result is in state error.
-    pub error: Option<String>,
+    /// Why the result is in state error, if it is.
+    pub error: Option<Arc<RequestError>>,
     /// The types of the columns.
     pub types: Vec<DataType>,
 }
@@ -52,7 +52,7 @@ impl LiveResult {
                 self.error = None;
             }
             News::Current(_) => {}
-            News::Error { error, .. } => self.error = Some(error.to_string()),
+            News::Error { error, .. } => self.error = Some(Arc::clone(error)),
         }
         Ok(())
     }

@@ -7,7 +7,10 @@ mod aggregate;
 mod subquery;
 mod window;
 
-use crate::{naive::Kind, random::Random};
+use crate::{
+    naive::{Kind, V},
+    random::Random,
+};
 
 /// A table as generated.
 #[derive(Debug, Clone)]
@@ -19,7 +22,7 @@ pub struct TableShape {
 }
 
 /// A query with the values of its parameters, as SQL text and as JSON.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueryCase {
     /// The text, with `$1`, `$2`, …
     pub sql: String,
@@ -28,6 +31,30 @@ pub struct QueryCase {
     /// Whether it has subqueries in expressions. Which of their errors count is not the same for all: a subquery
     /// that nobody needs need not be computed.
     pub nested: bool,
+}
+
+impl QueryCase {
+    /// The parameters as the oracle takes them.
+    pub fn arguments(&self) -> Vec<V> {
+        self.parameters.iter().map(|value| value.as_i64().map_or(V::Null, V::Int)).collect()
+    }
+
+    /// The text with the values where the parameters stand.
+    pub fn inlined(&self) -> String {
+        let mut sql = self.sql.clone();
+        // The last first: `$1` begins `$10`.
+        for (place, value) in self.parameters.iter().enumerate().rev() {
+            let text = value.as_i64().map_or("NULL::integer".to_owned(), |n| format!("({n})"));
+            sql = sql.replace(&format!("${}", place + 1), &text);
+        }
+        sql
+    }
+
+    /// `, $1 = 3, $2 = null`; nothing without parameters.
+    pub fn values(&self) -> String {
+        let values = self.parameters.iter().enumerate();
+        values.map(|(place, value)| format!(", ${} = {value}", place + 1)).collect::<Vec<_>>().concat()
+    }
 }
 
 /// Random SQL.
@@ -456,7 +483,8 @@ impl Generator {
                 self.scalar(kind, columns, depth)
             ),
             (_, 1) => format!(
-                "coalesce({}, {})",
+                "{}({}, {})",
+                self.random.pick(&["coalesce", "coalesce", "nullif", "greatest", "least"]).to_owned(),
                 self.scalar(kind, columns, depth),
                 self.scalar(kind, columns, depth)
             ),
@@ -474,7 +502,10 @@ impl Generator {
                 let op = *self.random.pick(&["+", "-", "*"]);
                 format!("({} {op} {})", self.scalar(kind, columns, depth), self.scalar(kind, columns, depth))
             }
-            (Kind::Text, 2) => format!("upper({})", self.scalar(kind, columns, depth)),
+            (Kind::Text, 2) => {
+                let name = *self.random.pick(&["upper", "lower"]);
+                format!("{name}({})", self.scalar(kind, columns, depth))
+            }
             (Kind::Text, _) => {
                 format!("({} || {})", self.scalar(kind, columns, depth), self.scalar(kind, columns, depth))
             }
@@ -603,5 +634,29 @@ pub fn type_name(kind: Kind) -> &'static str {
         Kind::Double => "double precision",
         Kind::Text => "text",
         Kind::Bool => "boolean",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_parameter_is_read() {
+        for seed in 0..2_000 {
+            let mut generator = Generator::new(seed);
+            for _ in 0..5 {
+                let query = generator.query();
+                for number in 1..=query.parameters.len() {
+                    let name = format!("${number}");
+                    let mut read = query
+                        .sql
+                        .split(&name)
+                        .skip(1)
+                        .filter(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
+                    assert!(read.next().is_some(), "seed {seed}: ${number} in {}", query.sql);
+                }
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! The fuzzer and the simulator from the command line: by time, by count, or one seed told step by step.
+//! A failing case of the fuzzer is shrunk before it is told; `--no-shrink` tells all of it.
 #![expect(clippy::disallowed_methods, reason = "a time limit needs a clock; no result depends on it")]
 
 use std::{
@@ -23,12 +24,18 @@ struct Options {
     seeds: Option<u64>,
     seed: Option<u64>,
     first: u64,
+    shrinks: bool,
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options { seconds: None, seeds: None, seed: None, first: 1 };
-    for pair in arguments.chunks(2) {
-        let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
+    let mut options = Options { seconds: None, seeds: None, seed: None, first: 1, shrinks: true };
+    let mut arguments = arguments.iter();
+    while let Some(name) = arguments.next() {
+        if name == "--no-shrink" {
+            options.shrinks = false;
+            continue;
+        }
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
         let number = value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?;
         match name.as_str() {
             "--seconds" => options.seconds = Some(number),
@@ -49,7 +56,8 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         };
     }
-    let usage = "usage: deltaic-simulation tpch [--scale 0.01] | run|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X]";
+    let usage = "usage: deltaic-simulation tpch [--scale 0.01] \
+                 | run|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X] [--no-shrink]";
     let (mode, options) = match (arguments.first(), options(arguments.get(1..).unwrap_or_default())) {
         (Some(mode), Ok(options)) if MODES.contains(&mode.as_str()) => (mode.clone(), options),
         (_, Err(error)) => return fail(&format!("{error}; {usage}")),
@@ -74,14 +82,18 @@ fn main() -> ExitCode {
         }
         let tell = options.seed.is_some();
         let case = catch_unwind(AssertUnwindSafe(|| match mode.as_str() {
-            "fuzz" => fuzz::case(seed, postgres.as_mut(), tell),
+            "fuzz" => fuzz::case(seed, postgres.as_mut(), tell, options.shrinks),
             "mutate" => mutation::case(seed, tell),
             _ => world(seed, tell),
         }));
         let outcome = case.unwrap_or_else(|_| Err(format!("seed {seed}: a panic, told above")));
         match outcome {
             Ok(counts) => tally.add(counts),
-            Err(error) => return fail(&format!("{error}\nagain: {mode} --seed {seed}")),
+            Err(error) => {
+                return fail(&format!(
+                    "{error}\n\nagain: cargo run -p deltaic-simulation -- {mode} --seed {seed}"
+                ));
+            }
         }
         done += 1;
     }

@@ -854,7 +854,7 @@ impl Node {
     /// Entries and bytes of the state.
     fn size(&self) -> (usize, usize) {
         let of_index = |index: &Index| {
-            let rows: usize = index.iter().map(|(row, _)| row.heap_bytes() + 24).sum();
+            let rows: usize = index.iter().map(|(row, _)| row.heap_bytes() + 12).sum();
             (index.len(), rows)
         };
         match &self.state {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: each row stands once, with the sum of the weights it was given, never zero; rows are ordered by
 //! the key's columns and then by their whole contents, so the order is total. A clone is a snapshot (O(1));
-//! a row is held by handle and its key is read from it, so an index costs 16 bytes an entry.
+//! a row is held by handle and its key is read from it. Nearly all rows of nearly all indexes have the weight one, so
+//! only other weights are written down, and an index costs 8 bytes an entry.
 
 use std::{cmp::Ordering, ops::Bound, sync::Arc};
 
@@ -71,7 +72,9 @@ impl KeyColumn {
 #[derive(Debug, Clone)]
 pub struct Index {
     key: Arc<[KeyColumn]>,
-    tree: CowTree<(Row, Weight)>,
+    tree: CowTree<Row>,
+    /// Of the rows whose weight is not one, how far it is from one: in the same order.
+    beyond: CowTree<(Row, Weight)>,
     /// The same rows by two columns, where that is asked for.
     corner: Option<Corner>,
 }
@@ -94,7 +97,7 @@ const FEW: usize = 32;
 impl Index {
     /// An empty index with a key.
     pub fn new(key: impl Into<Arc<[KeyColumn]>>) -> Self {
-        Self { key: key.into(), tree: CowTree::default(), corner: None }
+        Self { key: key.into(), tree: CowTree::default(), beyond: CowTree::default(), corner: None }
     }
 
     /// An index of the rows of a Z-set.
@@ -113,15 +116,23 @@ impl Index {
             });
         }
         rows.retain(|(_, weight)| *weight != 0);
-        Self { key, tree: CowTree::from_sorted(rows), corner: None }
+        Self::of_sorted(key, rows)
+    }
+
+    /// An index of rows that are in its order, each once, with its weight.
+    fn of_sorted(key: Arc<[KeyColumn]>, rows: Vec<(Row, Weight)>) -> Self {
+        let others = rows.iter().filter(|(_, weight)| *weight != 1);
+        let beyond = CowTree::from_sorted(others.map(|(row, weight)| (row.clone(), weight - 1)));
+        let tree = CowTree::from_sorted(rows.into_iter().map(|(row, _)| row));
+        Self { key, tree, beyond, corner: None }
     }
 
     /// The index with its rows by two columns beside it. O(n log n).
     #[must_use]
     pub fn with_corner(mut self, edges: Edges) -> Self {
         let mut corner = Corner::new(edges);
-        for (row, weight) in self.tree.iter() {
-            corner.set(row, *weight);
+        for (row, weight) in self.iter() {
+            corner.set(row, weight);
         }
         self.corner = Some(corner);
         self
@@ -138,7 +149,8 @@ impl Index {
     pub fn extend(&mut self, rows: &ZSet) {
         if self.corner.is_none() && rows.len() >= FEW && rows.len() >= self.len() / REWRITE {
             let new = Self::of(Arc::clone(&self.key), rows.iter().map(|(row, weight)| (row.clone(), weight)));
-            self.tree = if self.is_empty() { new.tree } else { CowTree::from_sorted(self.merged(&new)) };
+            *self =
+                if self.is_empty() { new } else { Self::of_sorted(Arc::clone(&self.key), self.merged(&new)) };
             return;
         }
         for (row, weight) in rows.iter() {
@@ -175,31 +187,51 @@ impl Index {
 
     /// Adds a weight to a row and gives the row's new weight. O(log n).
     pub fn add(&mut self, row: &Row, weight: Weight) -> Weight {
-        let key = &self.key;
+        let (key, beyond) = (&self.key, self.beyond(row));
         let sum = std::cell::Cell::new(weight);
         self.tree.update(
-            |(element, _)| compare(key, element, row),
-            |(_, present)| {
-                *present += weight;
-                sum.set(*present);
-                *present != 0
+            |element| compare(key, element, row),
+            |_| {
+                sum.set(1 + beyond + weight);
+                sum.get() != 0
             },
-            || (weight != 0).then(|| (row.clone(), weight)),
+            || (weight != 0).then(|| row.clone()),
         );
-        if let Some(corner) = &mut self.corner {
-            corner.set(row, sum.get());
+        let sum = sum.get();
+        let now = if sum == 0 { 0 } else { sum - 1 };
+        if now != beyond {
+            self.beyond.update(
+                |(element, _)| compare(key, element, row),
+                |(_, beyond)| {
+                    *beyond = now;
+                    now != 0
+                },
+                || Some((row.clone(), now)),
+            );
         }
-        sum.get()
+        if let Some(corner) = &mut self.corner {
+            corner.set(row, sum);
+        }
+        sum
+    }
+
+    /// How far the weight of a row that is there is from one.
+    fn beyond(&self, row: &Row) -> Weight {
+        if self.beyond.is_empty() {
+            return 0;
+        }
+        self.beyond.get(|(element, _)| compare(&self.key, element, row)).map_or(0, |(_, beyond)| *beyond)
     }
 
     /// Puts changes that were kept aside for a snapshot where they belong, if it is gone: see [`CowTree::settle`].
     pub fn settle(&mut self) {
         self.tree.settle();
+        self.beyond.settle();
     }
 
     /// The row's weight; zero if it is not there.
     pub fn weight(&self, row: &Row) -> Weight {
-        self.tree.get(|(element, _)| compare(&self.key, element, row)).map_or(0, |(_, weight)| *weight)
+        self.tree.get(|element| compare(&self.key, element, row)).map_or(0, |row| 1 + self.beyond(row))
     }
 
     /// The rows whose first key columns equal the values, in order. NULL equals NULL here; a caller that
@@ -209,8 +241,8 @@ impl Index {
         values: &'b [Value],
     ) -> impl Iterator<Item = (&'a Row, Weight)> + use<'a, 'b> {
         assert!(values.len() <= self.key.len(), "a probe has at most the key's columns");
-        let start = self.tree.iter_from(|(element, _)| self.compare_prefix(element, values));
-        start.take_while(move |(row, _)| self.has_prefix(row, values)).map(|(row, weight)| (row, *weight))
+        let start = self.from(|element| self.compare_prefix(element, values));
+        start.take_while(move |(row, _)| self.has_prefix(row, values))
     }
 
     /// DBSP's differentiation, `D(s) = s - z⁻¹(s)`, of two states of the same order: what the earlier one lacks of this
@@ -236,7 +268,7 @@ impl Index {
 
     /// All rows in order.
     pub fn iter(&self) -> Rows<'_> {
-        Rows(self.tree.iter())
+        Rows { rows: self.tree.iter(), index: self }
     }
 
     /// The number of different rows.
@@ -251,12 +283,12 @@ impl Index {
 
     /// The last row.
     pub(crate) fn last(&self) -> Option<&Row> {
-        self.tree.last().map(|(row, _)| row)
+        self.tree.last()
     }
 
     /// The rows from the first that does not compare as less.
     pub(crate) fn from(&self, order: impl Fn(&Row) -> Ordering) -> Rows<'_> {
-        Rows(self.tree.iter_from(|(row, _)| order(row)))
+        Rows { rows: self.tree.iter_from(order), index: self }
     }
 
     /// Whether the row's first key columns equal the values.
@@ -290,13 +322,16 @@ fn compare(key: &[KeyColumn], a: &Row, b: &Row) -> Ordering {
 
 /// The rows of an [`Index`] in order.
 #[derive(Debug, Clone)]
-pub struct Rows<'a>(cow_tree::Iter<'a, (Row, Weight)>);
+pub struct Rows<'a> {
+    rows: cow_tree::Iter<'a, Row>,
+    index: &'a Index,
+}
 
 impl<'a> Iterator for Rows<'a> {
     type Item = (&'a Row, Weight);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(row, weight)| (row, *weight))
+        self.rows.next().map(|row| (row, 1 + self.index.beyond(row)))
     }
 }
 

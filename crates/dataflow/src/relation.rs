@@ -134,10 +134,10 @@ impl Relation {
         std::iter::once(self.primary.key()).chain(self.secondary.iter().map(Index::key))
     }
 
-    /// Bytes in memory: the rows, and 16 bytes an entry of each index (half as much again for open nodes).
+    /// Bytes in memory: the rows, and 8 bytes an entry of each index (half as much again for open nodes).
     pub fn heap_bytes(&self) -> usize {
         let rows: usize = self.primary.iter().map(|(row, _)| row.heap_bytes()).sum();
-        rows + self.len() * 24 * (1 + self.secondary.len())
+        rows + self.len() * 12 * (1 + self.secondary.len())
     }
 }
 

@@ -86,6 +86,7 @@ impl Generator {
     /// A value that a subquery computes.
     pub(super) fn nested_value(&mut self, kind: Kind, outer: &Columns) -> String {
         self.inside(|generator| {
+            let before = generator.parameters.len();
             let (from, own) = generator.nested_from(outer);
             let column = generator.column_of(kind, &own).unwrap_or_else(|| generator.literal(kind));
             let number = generator.column_of(Kind::Int, &own).unwrap_or_else(|| "1".to_owned());
@@ -95,6 +96,8 @@ impl Generator {
                 (Kind::Decimal, 0) => format!("(SELECT avg({number}){from})"),
                 // A key finds one row; anything else may find more, and that is an error.
                 (_, 2) => {
+                    // Nobody reads what was generated above, nor its parameters.
+                    generator.parameters.truncate(before);
                     let keyed = |table: &&super::TableShape| table.columns[0].0 == "id";
                     let tables: Vec<_> = generator.tables.iter().filter(keyed).cloned().collect();
                     let table = generator.random.pick(&tables).clone();

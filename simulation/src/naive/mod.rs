@@ -14,7 +14,8 @@ mod window;
 use std::collections::BTreeMap;
 
 use deltaic_query::sqlparser::ast::{
-    AssignmentTarget, FromTable, ObjectName, SetExpr, Statement, TableFactor, TableObject,
+    AssignmentTarget, ColumnOption, CreateTable, DataType, FromTable, ObjectName, SetExpr, Statement,
+    TableFactor, TableObject,
 };
 
 pub use value::{Failure, V};
@@ -51,6 +52,21 @@ pub enum Kind {
     Bool,
 }
 
+impl Kind {
+    /// The kind of an SQL type.
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
+            DataType::Integer(_) | DataType::Int(_) => Self::Int,
+            DataType::BigInt(_) => Self::Big,
+            DataType::Numeric(_) => Self::Decimal,
+            DataType::DoublePrecision | DataType::Double(_) => Self::Double,
+            DataType::Text => Self::Text,
+            DataType::Boolean | DataType::Bool => Self::Bool,
+            _ => return None,
+        })
+    }
+}
+
 /// The tables by name.
 pub type Database = BTreeMap<String, Table>;
 
@@ -62,12 +78,17 @@ pub fn query(database: &Database, statement: &Statement, parameters: &[V]) -> Re
     }
 }
 
-/// Runs INSERT … VALUES, UPDATE or DELETE. On a failure the database is as it was.
+/// Runs INSERT … VALUES, UPDATE, DELETE or CREATE. On a failure the database is as it was.
 pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, Failure> {
     let unsupported = || Failure::Unsupported(statement.to_string());
     let before = database.clone();
     let around = Around { database: &before, parameters: &[], outer: None };
     match statement {
+        Statement::CreateTable(create) => {
+            database.insert(last(&create.name), Table::of(create).ok_or_else(unsupported)?);
+            Ok(0)
+        }
+        Statement::CreateIndex(_) => Ok(0),
         Statement::Insert(insert) => {
             let TableObject::TableName(name) = &insert.table else { return Err(unsupported()) };
             let source = insert.source.as_ref().ok_or_else(unsupported)?;
@@ -144,6 +165,19 @@ fn expr_list(
 }
 
 impl Table {
+    /// The empty table of a definition; its key is its first column.
+    pub fn of(create: &CreateTable) -> Option<Self> {
+        let is_key = |option: &ColumnOption| matches!(option, ColumnOption::PrimaryKey(_));
+        let first = create.columns.first()?;
+        first.options.iter().find(|option| is_key(&option.option))?;
+        Some(Self {
+            columns: create.columns.iter().map(|column| column.name.value.to_lowercase()).collect(),
+            kinds: create.columns.iter().map(|column| Kind::of(&column.data_type)).collect::<Option<_>>()?,
+            key: 1,
+            rows: Vec::new(),
+        })
+    }
+
     /// Takes new rows if their keys are unique and not NULL.
     fn replace(&mut self, rows: Vec<Vec<V>>) -> Result<(), Failure> {
         let mut keys: Vec<String> = Vec::new();

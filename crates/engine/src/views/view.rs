@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The bytes that an entry takes up beside its row.
-pub(super) const ENTRY_BYTES: usize = 24;
+pub(super) const ENTRY_BYTES: usize = 12;
 
 /// The most changed rows that a view keeps for clients that come back.
 const RING_ROWS: usize = 4096;
