@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    Claims, ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe, SubscriptionId,
+    Claims, ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe,
+    SubscriptionId,
 };
 use deltaic_protocol::{Column, encode_row};
 use deltaic_storage::{Identity, MemoryStore, Store as _};
