@@ -155,6 +155,16 @@ pub enum RequestError {
         /// What is wrong.
         error: EvalError,
     },
+    /// A claim of the session is not of the type that it is cast to.
+    #[error("the session's claim \"{name}\" is no {type_name}: {error}")]
+    Claim {
+        /// The claim.
+        name: String,
+        /// The type.
+        type_name: String,
+        /// What is wrong.
+        error: EvalError,
+    },
     /// Only a SELECT can be subscribed to.
     #[error("only one SELECT can be live: send other statements to /v1/sql")]
     NotAQuery,
@@ -233,7 +243,7 @@ impl RequestError {
             Self::Catalog(CatalogError::NoSuchTable { .. }) => "42P01",
             Self::Catalog(_) => "42P07",
             Self::Parameters { .. } => "08P01",
-            Self::Parameter { error, .. } => error.sqlstate(),
+            Self::Parameter { error, .. } | Self::Claim { error, .. } => error.sqlstate(),
             Self::NotAQuery => "42809",
             Self::SubscriptionExists => "42710",
             Self::Transaction { .. } => "25P01",

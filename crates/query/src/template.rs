@@ -70,8 +70,8 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
     let each = |exprs: &[Expr]| exprs.iter().map(change).collect::<Vec<_>>();
     match plan {
         Plan::Scan { .. } | Plan::Recurring { .. } => plan.clone(),
-        Plan::Recursive { base, step, all } => {
-            Plan::Recursive { base: inside(base), step: inside(step), all: *all }
+        Plan::Recursive { base, step, all, ranked } => {
+            Plan::Recursive { base: inside(base), step: inside(step), all: *all, ranked: *ranked }
         }
         Plan::Values { rows, types } => {
             Plan::Values { rows: rows.iter().map(|row| each(row)).collect(), types: types.clone() }

@@ -26,6 +26,12 @@ pub const STATEMENT_ROWS: usize = 1_000_000;
 /// The most parameters of a statement: a bulk INSERT of some hundred rows.
 pub const PARAMETERS: usize = 16_384;
 
+/// The most claims of a session, and that one statement reads: a token holds a dozen or two.
+pub const CLAIMS: usize = 100;
+
+/// The bytes of a session's claims, names and values: they are kept with every connection.
+pub const CLAIMS_BYTES: usize = 16 << 10;
+
 /// The most relations one query joins.
 pub const JOIN_INPUTS: usize = 16;
 

@@ -201,7 +201,7 @@ impl Lowering<'_> {
             Plan::Join { kind, left, right, outer, on } => self.match_join(*kind, left, right, outer, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
-            Plan::Recursive { base, step, all } => self.recursive(base, step, *all),
+            Plan::Recursive { base, step, all, ranked } => self.recursive(base, step, *all, *ranked),
             Plan::Recurring { .. } => {
                 Ok(self.feedback.expect("invariant: a recursive relation is read in its step"))
             }
