@@ -204,9 +204,17 @@ pub enum RequestError {
         /// The most that is allowed.
         limit: usize,
     },
-    /// A query would combine too many rows.
-    #[error("{0}: join the tables by a condition that says which rows belong together")]
+    /// A query would combine too many rows, or make too large ones.
+    #[error(transparent)]
     TooMuchWork(#[from] Exhausted),
+    /// The result of a query that is asked once is too large.
+    #[error("the result takes {bytes} bytes, over the limit of {limit}: select fewer rows, or less of each")]
+    ResultTooLarge {
+        /// Its bytes as far as they were counted.
+        bytes: usize,
+        /// The most that it may take.
+        limit: usize,
+    },
     /// A row is too long.
     #[error("a row of table \"{table}\" has {bytes} bytes, over the limit of {limit}")]
     RowTooLong {
@@ -247,7 +255,7 @@ impl RequestError {
             Self::NotAQuery => "42809",
             Self::SubscriptionExists => "42710",
             Self::Transaction { .. } => "25P01",
-            Self::ViewTooLarge { .. } => "54000",
+            Self::ViewTooLarge { .. } | Self::ResultTooLarge { .. } => "54000",
             Self::ViewsTooLarge { .. } => "53200",
             Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",

@@ -167,7 +167,13 @@ impl Views {
         if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice_rows {
             return self.begin(form, subscribe, tables, place).map(Opened::Later);
         }
-        self.open_form(&form, &subscribe.sql, tables, place).map(Opened::View)
+        match self.open_form(&form, &subscribe.sql, tables, place, limits::INLINE_ROWS) {
+            // Little to read and much to combine: it is computed beside the commits too.
+            Err(RequestError::TooMuchWork(Exhausted::Rows { limit: limits::INLINE_ROWS })) => {
+                self.begin(form, subscribe, tables, place).map(Opened::Later)
+            }
+            opened => opened.map(Opened::View),
+        }
     }
 
     /// The view of a query without parameters, which is opened if it is not there.
@@ -179,7 +185,7 @@ impl Views {
     ) -> Result<ViewId, RequestError> {
         let given = Given { parameters: &[], claims: &Claims::new() };
         let form = self.form(sql, given, tables)?;
-        self.open_form(&form, sql, tables, place)
+        self.open_form(&form, sql, tables, place, limits::JOINED_ROWS)
     }
 
     /// A query as it is going to be computed. The first one of a form that has no parameters has a circuit of its own,
@@ -192,19 +198,20 @@ impl Views {
         Form::of(sql, given, tables, &is_own)
     }
 
-    /// The view of a form, which is opened if it is not there.
+    /// The view of a form, which is opened if it is not there, by a first computation whose joins visit so many rows at most.
     fn open_form(
         &mut self,
         form: &Form,
         sql: &str,
         tables: &mut Tables,
         place: &Place<'_>,
+        limit: u64,
     ) -> Result<ViewId, RequestError> {
         let template = match self.by_key.get(&form.key) {
             Some(template) => *template,
             None => {
                 form.make_hot(tables, place)?;
-                self.install(form, None, tables, place)?
+                self.install(form, None, tables, place, limit)?
             }
         };
         if let Some(view) = self.templates[&template].views.get(&form.tuple) {
@@ -241,6 +248,7 @@ impl Views {
         computed: Option<Hydration>,
         tables: &mut Tables,
         place: &Place<'_>,
+        limit: u64,
     ) -> Result<u64, RequestError> {
         let id = computed.as_ref().map_or(self.next, |computed| computed.number);
         let relation = RelationId::Parameters(id);
@@ -265,7 +273,7 @@ impl Views {
         if let Some(computed) = computed {
             self.graph.adopt(circuit.root, computed.graph, computed.circuit.root);
         }
-        if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limits::JOINED_ROWS) {
+        if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limit) {
             self.graph.release(circuit.root);
             tables.relations.remove(relation);
             return Err(exhausted.into());
