@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+pub mod vsa;
 
 mod accumulator;
 mod budgets;
