@@ -11,6 +11,7 @@ mod handle;
 mod ids;
 mod ledger;
 mod metrics;
+mod monoid;
 mod permit;
 mod policy;
 mod sync;
@@ -27,6 +28,7 @@ pub use ledger::{
     MemoryLedger, Opened, Reply, Row, Then,
 };
 pub use metrics::Metrics;
+pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
 pub use policy::{Flush, Limit, Policy, WhenAway};
 pub use window::{Place, Window};
