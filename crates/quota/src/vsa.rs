@@ -168,8 +168,12 @@ impl Vsa {
     #[cold]
     fn take_from_vault(&self, n: u64) -> bool {
         let mut inner = lock(&self.inner);
-        if inner.vault == 0 || inner.closed {
+        if inner.closed {
             return false;
+        }
+        if inner.vault == 0 {
+            // Another may have held all in its hand when this one looked: under the lock nobody does.
+            return self.tokens.take(n, 0).is_ok();
         }
         // All into the hand, and what is left goes back: under the lock, so that no other refusal looks meanwhile.
         let all = self.tokens.take_up_to(u64::MAX) + inner.vault;
