@@ -1,0 +1,444 @@
+//! [`Budgets`]: a node: its keys, and the one batch that it has under way to the ledger.
+//!
+//! Invariant: `step(now, input) -> effects` decides all that leaves the node, from its inputs alone: no clock, no
+//! thread, no I/O. Admission is no step: it is a call on a [`Handle`], by any thread. One batch is under way at a
+//! time and is the same bytes until it is answered; a grant is spent only after it was answered; nothing is made
+//! durable twice, whatever is lost or repeated. A step costs the keys that changed, fall due or are named, not
+//! the keys that there are.
+//!
+//! ```
+//! use deltaic_quota::{Budgets, Input, Key, Ledger, MemoryLedger, NodeId, Policy, RequestId, Time, Units};
+//!
+//! let mut ledger = MemoryLedger::new();
+//! let mut budgets = Budgets::new(NodeId(1));
+//! let tokens = budgets.declare(Policy::stock(Units(1_000)));
+//! let key = Key::new(b"acme").unwrap();
+//!
+//! budgets.step(Time(0), Input::Opened(ledger.open(NodeId(1)).unwrap()));
+//! let ask = Input::Consume { request: RequestId(7), policy: tokens, key: key.clone(), units: Units(5) };
+//! let batch = budgets.step(Time(0), ask).send.unwrap();
+//! let effects = budgets.step(Time(1), Input::Replied(ledger.apply(&batch)));
+//! assert!(effects.replies[0].1.is_ok());
+//! ```
+
+mod flush;
+mod life;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::accumulator::{Accumulator, LostWrite, Settings};
+use crate::dirty::{Mark, SLOTS, Segment};
+use crate::handle::Handle;
+use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
+use crate::metrics::Metrics;
+use crate::permit::{Denied, Permit, Reason};
+use crate::policy::{Limit, Policy, WhenAway};
+use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
+
+/// Names a request that may wait. The caller chooses it and gets it back with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a declared policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyId(usize);
+
+/// What may happen to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// The ledger opened an epoch for this node.
+    Opened(Opened),
+    /// The ledger answered the batch that is under way, or did not.
+    Replied(Result<Reply, LedgerError>),
+    /// A request that may wait for the ledger: the first of a key, and those that a lease could not cover.
+    Consume {
+        /// Comes back with the answer.
+        request: RequestId,
+        /// The key's policy.
+        policy: PolicyId,
+        /// Whose budget.
+        key: Key,
+        /// How much.
+        units: Units,
+    },
+    /// The key's limit shall be this from now on.
+    SetLimit {
+        /// The key's policy.
+        policy: PolicyId,
+        /// Whose budget.
+        key: Key,
+        /// How much.
+        limit: Units,
+    },
+    /// So much is added to the key's limit.
+    Credit {
+        /// The key's policy.
+        policy: PolicyId,
+        /// Whose budget.
+        key: Key,
+        /// How much.
+        units: Units,
+    },
+    /// Time has passed. A driver ticks at least as often as the shortest `max_age` of its policies, when
+    /// [`Budgets::is_urgent`] says so, and a while after an error, to try again.
+    Tick,
+    /// Admit nothing more. Permits may still be ended.
+    Stop,
+    /// Settle everything and end. May be said again.
+    Close,
+}
+
+/// The answer to a request that waited.
+pub type Answer = Result<Permit<'static>, Denied>;
+
+/// What leaves a node.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Send this to the ledger, and the answer back. At most one at a time.
+    pub send: Option<Batch>,
+    /// Answers, in the order of the requests of each key.
+    pub replies: Vec<(RequestId, Answer)>,
+    /// The ledger has forgotten what it acknowledged. The node has stopped.
+    pub lost: Option<Lost>,
+    /// The ledger refuses this node for good; a new [`Budgets`] with a new epoch has to take its place.
+    pub failed: Option<LedgerError>,
+    /// Everything is settled and the node has ended.
+    pub closed: bool,
+}
+
+/// How a lost write showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// The ledger expects a batch that it has acknowledged.
+    Batch {
+        /// The last that was acknowledged.
+        acknowledged: Seq,
+        /// What the ledger expects.
+        expected: Seq,
+    },
+    /// A lease has less than was granted.
+    Grant(LostWrite),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    Unopened,
+    Running,
+    Stopped,
+    Closing,
+    Closed,
+    Failed,
+}
+
+/// One key in one window.
+#[derive(Debug)]
+struct Slot {
+    accumulator: Arc<Accumulator>,
+    key: Key,
+    policy: PolicyId,
+    window: WindowId,
+    waiting: VecDeque<(RequestId, Units)>,
+    /// How many of those waiting the batch under way has asked for.
+    asked: usize,
+    dirty_since: Option<Time>,
+    flushed: Time,
+    /// Consumed when last flushed, to see the rate.
+    consumed: Units,
+    rate: Units,
+    armed: bool,
+    /// Its lease is to be closed, and nothing is admitted any more.
+    closing: bool,
+    /// What was seen when last looked at for idleness.
+    seen: (Units, u64),
+    /// When that is next.
+    idle_at: Time,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    batch: Batch,
+    slots: Vec<usize>,
+    again: bool,
+}
+
+/// A node. See the [module](self).
+#[derive(Debug)]
+pub struct Budgets {
+    node: NodeId,
+    epoch: Epoch,
+    seq: Seq,
+    stage: Stage,
+    clock: Time,
+    away: bool,
+    policies: Vec<Policy>,
+    current: BTreeMap<Key, usize>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    segments: Vec<Arc<Segment>>,
+    pending: BTreeSet<usize>,
+    /// Of these, the ones that somebody waits for.
+    asking: BTreeSet<usize>,
+    ends: BTreeSet<(Time, usize)>,
+    idle: BTreeSet<(Time, usize)>,
+    under_way: Option<UnderWay>,
+    done: Metrics,
+}
+
+impl Budgets {
+    /// A node that waits for its epoch: the driver calls [`Ledger::open`](crate::Ledger::open).
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            epoch: Epoch(0),
+            seq: Seq(0),
+            stage: Stage::Unopened,
+            clock: Time(0),
+            away: false,
+            policies: Vec::new(),
+            current: BTreeMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            segments: Vec::new(),
+            pending: BTreeSet::new(),
+            asking: BTreeSet::new(),
+            ends: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            under_way: None,
+            done: Metrics::default(),
+        }
+    }
+
+    /// Declares a policy. Limits above [`Units::MAX`] are taken as that.
+    pub fn declare(&mut self, policy: Policy) -> PolicyId {
+        self.policies.push(policy);
+        PolicyId(self.policies.len() - 1)
+    }
+
+    /// The way to a key's admission. A key has one policy, that of its first use: the minute's and the hour's limit
+    /// of a user are two keys. A key that is new to this node admits nothing before the ledger was asked, which a
+    /// request by [`Input::Consume`] or the next tick after a refused one does.
+    pub fn handle(&mut self, now: Time, policy: PolicyId, key: &Key) -> Handle {
+        self.clock = self.clock.max(now);
+        match self.slot(policy, key) {
+            Some(slot) => Handle::new(Arc::clone(&self.at(slot).accumulator)),
+            None => Handle::unlimited(),
+        }
+    }
+
+    /// Whether a tick now would serve somebody: a lease is low or used up.
+    pub fn is_urgent(&self) -> bool {
+        self.segments.iter().any(|segment| segment.is_urgent())
+    }
+
+    /// Whether a batch is under way.
+    pub fn is_waiting(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// The node's counters and gauges. Work: the keys in memory.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.done;
+        for slot in self.slots.iter().flatten() {
+            slot.count(&mut metrics);
+            let available = slot.accumulator.available();
+            let outstanding = slot.accumulator.outstanding();
+            metrics.keys += 1;
+            metrics.exposure = metrics.exposure.plus(available.bound.under);
+            metrics.exposure_at_most = metrics.exposure_at_most.plus(outstanding);
+            let under = available.bound.under.plus(slot.accumulator.going_home());
+            metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(under);
+            metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
+        }
+        // The ledger may have granted what it was asked for.
+        for entry in self.under_way.iter().flat_map(|under_way| &under_way.batch.entries) {
+            if let Claim::Units(claim) = entry.claim {
+                metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(claim);
+            }
+        }
+        metrics
+    }
+
+    /// The only way in. A clock that steps back is taken as standing still.
+    pub fn step(&mut self, now: Time, input: Input) -> Effects {
+        self.clock = self.clock.max(now);
+        let mut effects = Effects::default();
+        // A single request looks at what waits, everything else at all that changed.
+        let all = !matches!(input, Input::Consume { .. });
+        match input {
+            Input::Opened(opened) => self.opened(&opened),
+            Input::Replied(outcome) => self.replied(outcome, &mut effects),
+            Input::Consume { request, policy, key, units } => {
+                self.consume(request, policy, &key, units, &mut effects);
+            }
+            Input::SetLimit { policy, key, limit } => {
+                if let Some(slot) = self.slot(policy, &key) {
+                    self.at(slot).accumulator.set_limit(limit);
+                }
+            }
+            Input::Credit { policy, key, units } => {
+                if let Some(slot) = self.slot(policy, &key) {
+                    self.at(slot).accumulator.credit(units);
+                }
+            }
+            Input::Tick => self.again(&mut effects),
+            Input::Stop => self.stop(&mut effects),
+            Input::Close => self.close(&mut effects),
+        }
+        self.pump(all, &mut effects);
+        effects
+    }
+
+    fn at(&self, slot: usize) -> &Slot {
+        self.slots[slot].as_ref().expect("invariant: an index names a slot as long as it is listed")
+    }
+
+    fn at_mut(&mut self, slot: usize) -> &mut Slot {
+        self.slots[slot].as_mut().expect("invariant: an index names a slot as long as it is listed")
+    }
+
+    fn consume(
+        &mut self,
+        request: RequestId,
+        policy: PolicyId,
+        key: &Key,
+        units: Units,
+        effects: &mut Effects,
+    ) {
+        let deny = |reason| Err(Denied { available: Units::ZERO, retry_after: None, reason });
+        if !matches!(self.stage, Stage::Running | Stage::Unopened) {
+            effects.replies.push((request, deny(Reason::Closed)));
+            return;
+        }
+        let Some(index) = self.slot(policy, key) else {
+            effects.replies.push((request, Ok(Permit::unlimited(units))));
+            return;
+        };
+        let (away, clock) = (self.away, self.clock);
+        let policy = self.policies[policy.0];
+        let slot = self.at_mut(index);
+        if slot.waiting.is_empty() && !slot.closing {
+            let fresh = clock.since(slot.flushed) < policy.flush.max_age_millis;
+            match slot.accumulator.try_consume_shared(units) {
+                Ok(permit) => {
+                    effects.replies.push((request, Ok(permit)));
+                    return;
+                }
+                // What the ledger said a moment ago is believed, so that refusals cost no rows.
+                Err(denied) if denied.reason == Reason::Exhausted && fresh && slot.accumulator.is_known() => {
+                    effects.replies.push((request, Err(denied)));
+                    return;
+                }
+                Err(denied) if away => {
+                    let denied = Denied { reason: Reason::LedgerAway, ..denied };
+                    effects.replies.push((request, Err(denied)));
+                    return;
+                }
+                // It waits, and is counted as one that waits.
+                Err(denied) if denied.reason == Reason::Lease => slot.accumulator.unmiss(units),
+                Err(_) => {}
+            }
+        }
+        slot.waiting.push_back((request, units));
+        self.pending.insert(index);
+        self.asking.insert(index);
+    }
+
+    /// The current slot of a key, made if it is not there; none if the key is unlimited.
+    fn slot(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
+        let Limit::Of(limit) = self.policies[policy.0].limit else { return None };
+        let place = self.policies[policy.0].window.at(self.clock);
+        let old = self.current.get(key).copied();
+        if let Some(old) = old {
+            if self.at(old).window >= place.id {
+                return Some(old);
+            }
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        if index / SLOTS == self.segments.len() {
+            self.segments.push(Arc::new(Segment::new()));
+        }
+        let chosen = self.policies[policy.0];
+        let account = crate::Account { key: key.clone(), window: place.id };
+        let settings = Settings {
+            account,
+            span: place.span,
+            limit: limit.min(Units::MAX),
+            guarantee: chosen.guarantee,
+            ends: place.ends,
+            stripes: chosen.stripes,
+        };
+        let mark = Mark { segment: Arc::clone(&self.segments[index / SLOTS]), slot: index % SLOTS };
+        let accumulator = Arc::new(Accumulator::marking(settings, Some(mark)));
+        match self.stage {
+            Stage::Running | Stage::Unopened => self.meet_absence(chosen.when_away, &accumulator),
+            _ => accumulator.shut(),
+        }
+        let idle_at = self.clock.after(chosen.idle_millis.max(1));
+        self.slots[index] = Some(Slot {
+            accumulator: Arc::clone(&accumulator),
+            key: key.clone(),
+            policy,
+            window: place.id,
+            waiting: VecDeque::new(),
+            asked: 0,
+            dirty_since: None,
+            flushed: self.clock,
+            consumed: Units::ZERO,
+            rate: Units::ZERO,
+            armed: true,
+            closing: false,
+            seen: (Units::ZERO, 0),
+            idle_at,
+        });
+        self.current.insert(key.clone(), index);
+        self.idle.insert((idle_at, index));
+        if place.ends != Time::NEVER {
+            self.ends.insert((place.ends, index));
+        }
+        if let Some(old) = old {
+            let previous = self.at_mut(old);
+            let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
+            previous.accumulator.set_next(accumulator);
+            if !waiting.is_empty() {
+                self.asking.insert(index);
+                self.pending.insert(index);
+            }
+            let fresh = self.at_mut(index);
+            (fresh.rate, fresh.waiting) = (rate, waiting);
+            self.retire(old);
+        }
+        Some(index)
+    }
+
+    fn meet_absence(&self, when_away: WhenAway, accumulator: &Accumulator) {
+        if self.away {
+            match when_away {
+                WhenAway::Deny => accumulator.pause(),
+                WhenAway::SpendLease => {}
+                WhenAway::Open => accumulator.admit_uncovered(),
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Adds what this key did to what the node did.
+    fn count(&self, metrics: &mut Metrics) {
+        metrics.admitted = metrics.admitted.plus(self.accumulator.consumed_now());
+        metrics.denied += self.accumulator.denied();
+        metrics.burnt = metrics.burnt.plus(self.accumulator.burnt());
+    }
+
+    /// What those who wait ask for, together.
+    fn demand(&self) -> Units {
+        self.waiting.iter().fold(Units::ZERO, |sum, (_, units)| sum.plus(*units))
+    }
+
+    fn leases_ahead(&self) -> bool {
+        self.accumulator.guarantee() == Guarantee::Escrow
+    }
+}

@@ -1,0 +1,260 @@
+//! Which rows are written when, and what their answers do.
+//!
+//! Invariant: what is due is decided from the keys that changed since they were last written. A key whose traffic
+//! never rests is written all the same, because its age counts from its last row and not from its last request.
+
+use super::{Budgets, Effects, Lost, Slot, Stage, UnderWay};
+use crate::ledger::{Batch, Entry, LedgerError, Reply, Then};
+use crate::permit::{Denied, Reason};
+use crate::policy::{Policy, WhenAway};
+use crate::{Guarantee, Time, Units};
+
+/// The most rows of a batch.
+const ROWS: usize = 4_096;
+
+impl Budgets {
+    /// Collects what changed and, if nothing is under way, sends what is due.
+    pub(super) fn pump(&mut self, all: bool, effects: &mut Effects) {
+        if matches!(self.stage, Stage::Unopened | Stage::Failed | Stage::Closed) {
+            return;
+        }
+        for (number, segment) in self.segments.iter().enumerate() {
+            segment.take(|slot| {
+                let index = number * crate::dirty::SLOTS + slot;
+                self.pending.insert(index);
+                if let Some(slot) = self.slots[index].as_mut() {
+                    slot.dirty_since.get_or_insert(self.clock);
+                }
+            });
+        }
+        self.roll();
+        self.retire_idle();
+        if self.under_way.is_some() {
+            return;
+        }
+        let (clock, closing) = (self.clock, self.stage == Stage::Closing);
+        let mut due = Vec::new();
+        let mut clean = Vec::new();
+        let looked_at = if all { &self.pending } else { &self.asking };
+        for &index in looked_at {
+            let Some(slot) = self.slots[index].as_mut() else {
+                clean.push(index);
+                continue;
+            };
+            let since = *slot.dirty_since.get_or_insert(clock);
+            if slot.closing || closing || slot.is_due(&self.policies[slot.policy.0], clock, since) {
+                due.push(index);
+                if due.len() == ROWS {
+                    break;
+                }
+            }
+        }
+        for index in clean {
+            self.pending.remove(&index);
+            self.asking.remove(&index);
+        }
+        if due.is_empty() {
+            self.end(effects);
+            return;
+        }
+        due.sort_by_cached_key(|index| self.at(*index).accumulator.account());
+        let entries = due.iter().map(|index| self.entry(*index)).collect();
+        self.seq = self.seq.next();
+        let batch = Batch { node: self.node, epoch: self.epoch, seq: self.seq, horizon: clock, entries };
+        effects.send = Some(batch.clone());
+        self.under_way = Some(UnderWay { batch, slots: due, again: false });
+    }
+
+    fn entry(&mut self, index: usize) -> Entry {
+        self.pending.remove(&index);
+        self.asking.remove(&index);
+        let clock = self.clock;
+        let policy = self.policies[self.at(index).policy.0];
+        let slot = self.at_mut(index);
+        slot.dirty_since = None;
+        slot.armed = false;
+        slot.asked = slot.waiting.len();
+        if slot.closing {
+            return slot.accumulator.entry(Units::ZERO, Units(u64::MAX), Then::Close);
+        }
+        let missed = slot.accumulator.take_missed();
+        let (want, home) = slot.extend(&policy, clock, missed);
+        slot.accumulator.entry(want, home, Then::Keep)
+    }
+
+    pub(super) fn replied(&mut self, outcome: Result<Reply, LedgerError>, effects: &mut Effects) {
+        // An answer that nobody waits for: the driver heard twice.
+        let Some(mut under_way) = self.under_way.take() else { return };
+        match outcome {
+            Ok(reply) if reply.seq == under_way.batch.seq => self.install(&under_way, &reply, effects),
+            Ok(_) => self.under_way = Some(under_way),
+            Err(LedgerError::Away | LedgerError::Refused { .. }) => {
+                under_way.again = true;
+                self.under_way = Some(under_way);
+                self.gone(effects);
+            }
+            Err(error) => {
+                if let LedgerError::Gap { expected, .. } = error {
+                    if expected < under_way.batch.seq {
+                        let acknowledged = crate::Seq(under_way.batch.seq.0 - 1);
+                        effects.lost = Some(Lost::Batch { acknowledged, expected });
+                    }
+                }
+                self.fail(effects);
+                effects.failed = Some(error);
+            }
+        }
+    }
+
+    fn install(&mut self, under_way: &UnderWay, reply: &Reply, effects: &mut Effects) {
+        self.done.batches += 1;
+        self.done.rows += under_way.batch.entries.len() as u64;
+        if std::mem::take(&mut self.away) {
+            self.slots.iter().flatten().for_each(|slot| slot.accumulator.resume());
+        }
+        let clock = self.clock;
+        for ((entry, row), &index) in under_way.batch.entries.iter().zip(&reply.rows).zip(&under_way.slots) {
+            let policy = self.policies[self.at(index).policy.0];
+            let slot = self.at_mut(index);
+            let low = if slot.leases_ahead() {
+                policy.chunk.target(row.baseline.left(), slot.rate)
+            } else {
+                Units::ZERO
+            };
+            slot.flushed = clock;
+            match slot.accumulator.receive(entry, row, Units(low.0 / 2)) {
+                Ok(_) => {}
+                Err(lost) => {
+                    effects.lost = Some(Lost::Grant(lost));
+                    self.fail(effects);
+                    return;
+                }
+            }
+            if entry.then == Then::Close {
+                self.remove(index);
+                continue;
+            }
+            slot.answer(false, effects);
+            let unsettled = slot.accumulator.pending().unsigned_abs();
+            slot.armed = unsettled <= policy.flush.low_water.0;
+            let waits = !slot.waiting.is_empty();
+            let called = slot.is_called_home();
+            if waits {
+                self.asking.insert(index);
+            }
+            if waits || called || unsettled > 0 {
+                self.pending.insert(index);
+            }
+        }
+    }
+
+    /// Sends the batch under way once more, the same bytes, if the last attempt has failed.
+    pub(super) fn again(&mut self, effects: &mut Effects) {
+        if let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.again) {
+            under_way.again = false;
+            effects.send = Some(under_way.batch.clone());
+        }
+    }
+
+    /// The ledger does not answer: each policy says what that means.
+    fn gone(&mut self, effects: &mut Effects) {
+        self.away = true;
+        for slot in self.slots.iter_mut().flatten() {
+            match self.policies[slot.policy.0].when_away {
+                WhenAway::Deny if !slot.closing => slot.accumulator.pause(),
+                WhenAway::Open if !slot.closing => slot.accumulator.admit_uncovered(),
+                _ => {}
+            }
+            slot.asked = slot.waiting.len();
+            slot.answer(true, effects);
+        }
+    }
+}
+
+impl Slot {
+    fn is_due(&mut self, policy: &Policy, clock: Time, since: Time) -> bool {
+        if !self.waiting.is_empty() || self.accumulator.has_untold() {
+            return true;
+        }
+        // A limit was cut: what is not spent is called home.
+        if self.is_called_home() {
+            return true;
+        }
+        let unsettled = self.accumulator.pending().unsigned_abs();
+        let old = clock.since(since) >= policy.flush.max_age_millis;
+        self.armed |= clock.since(self.flushed) >= policy.flush.max_age_millis;
+        if self.armed && unsettled >= policy.flush.threshold.0.max(1) {
+            return true;
+        }
+        if old && unsettled > policy.flush.deadband.0 {
+            return true;
+        }
+        // A lease that is low is extended at once while the ledger has something, and asked about now and then
+        // when it had nothing: another node may have sent units home.
+        let low = self.accumulator.is_low();
+        low && (old || self.accumulator.durable_left() > Units::ZERO)
+    }
+
+    /// Without a lease there is nothing to send: an answer takes the difference away.
+    fn is_called_home(&self) -> bool {
+        self.accumulator.guarantee() != Guarantee::Volatile
+            && self.accumulator.over() > Units::ZERO
+            && self.accumulator.held() > Units::ZERO
+    }
+
+    /// How much to claim, or to send home.
+    fn extend(&mut self, policy: &Policy, clock: Time, missed: Units) -> (Units, Units) {
+        let demand = self.demand().plus(missed);
+        let elapsed = clock.since(self.flushed);
+        if elapsed > 0 {
+            let gross = self.accumulator.consumed_now();
+            let spent = gross.minus(self.consumed).plus(demand);
+            let sample = u128::from(spent.0) * 1_000 / u128::from(elapsed);
+            self.rate = Units(u64::try_from(sample).unwrap_or(u64::MAX)).max(Units(self.rate.0 / 2));
+            self.consumed = gross;
+        }
+        let held = self.accumulator.held();
+        let Some(baseline) = self.accumulator.baseline() else { return (demand, Units::ZERO) };
+        let ahead = if self.leases_ahead() {
+            policy.chunk.target(baseline.left().plus(held), self.rate)
+        } else {
+            Units::ZERO
+        };
+        let wanted = demand.plus(ahead).min(Units::LEASE_MAX);
+        let over = self.accumulator.over();
+        if over > Units::ZERO {
+            return (Units::ZERO, over.min(held));
+        }
+        if held < demand || held.0 < wanted.0 / 2 {
+            (wanted.minus(held), Units::ZERO)
+        } else if held.0 / 2 > wanted.0 {
+            (Units::ZERO, held.minus(wanted))
+        } else {
+            (Units::ZERO, Units::ZERO)
+        }
+    }
+
+    /// Answers those who wait: the ones whose claim was answered for good, the others if there is enough.
+    pub(super) fn answer(&mut self, away: bool, effects: &mut Effects) {
+        while let Some((request, units)) = self.waiting.front().copied() {
+            let outcome = self.accumulator.try_consume_shared(units);
+            let reason = match outcome {
+                Ok(_) => None,
+                Err(_) if self.asked == 0 => return,
+                Err(_) if away => Some(Reason::LedgerAway),
+                Err(denied) if denied.reason == Reason::Lease => Some(Reason::Exhausted),
+                Err(denied) => Some(denied.reason),
+            };
+            self.waiting.pop_front();
+            self.asked = self.asked.saturating_sub(1);
+            let answer = outcome.map_err(|denied| {
+                let reason = reason.unwrap_or(denied.reason);
+                let ends = self.accumulator.ends();
+                let retry_after = (reason == Reason::Exhausted && ends != Time::NEVER).then_some(ends);
+                Denied { retry_after, reason, ..denied }
+            });
+            effects.replies.push((request, answer));
+        }
+        self.asked = 0;
+    }
+}

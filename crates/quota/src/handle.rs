@@ -1,0 +1,80 @@
+//! [`Handle`]: the way of a thread to a key, through its windows; [`consume_all`]: several limits at once.
+//!
+//! Invariant: a handle goes forwards only. It admits in the window it stands in until a moment is past that window,
+//! then in the next that the node has opened; a moment before its window is counted in its window.
+
+use std::sync::Arc;
+
+use crate::permit::{Denied, Permit, Reason};
+use crate::{Accumulator, Time, Units};
+
+/// A key's admission, for one thread. Cloning costs one reference count.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    current: Option<Arc<Accumulator>>,
+}
+
+impl Handle {
+    pub(crate) fn new(accumulator: Arc<Accumulator>) -> Self {
+        Self { current: Some(accumulator) }
+    }
+
+    pub(crate) fn unlimited() -> Self {
+        Self { current: None }
+    }
+
+    /// Admits all of `n` at this moment, or nothing. As [`Accumulator::try_consume`], and one comparison more.
+    pub fn try_consume(&mut self, now: Time, n: Units) -> Result<Permit<'_>, Denied> {
+        match self.window(now)? {
+            Some(accumulator) => accumulator.try_consume(n),
+            None => Ok(Permit::unlimited(n)),
+        }
+    }
+
+    /// The same, with a permit that outlives the handle.
+    pub fn try_consume_shared(&mut self, now: Time, n: Units) -> Result<Permit<'static>, Denied> {
+        match self.window(now)? {
+            Some(accumulator) => accumulator.try_consume_shared(n),
+            None => Ok(Permit::unlimited(n)),
+        }
+    }
+
+    /// The accumulator of the window that it stands in; none of an unlimited budget.
+    pub fn accumulator(&self) -> Option<&Arc<Accumulator>> {
+        self.current.as_ref()
+    }
+
+    fn window(&mut self, now: Time) -> Result<Option<&Arc<Accumulator>>, Denied> {
+        let Some(mut current) = self.current.as_ref() else { return Ok(None) };
+        while now >= current.ends() && current.ends() != Time::NEVER {
+            let over = Denied { available: Units::ZERO, retry_after: None, reason: Reason::WindowOver };
+            current = current.next().ok_or(over)?;
+        }
+        let moved = !self.current.as_ref().is_some_and(|standing| Arc::ptr_eq(standing, current));
+        if moved {
+            self.current = Some(Arc::clone(current));
+        }
+        Ok(self.current.as_ref())
+    }
+}
+
+/// Admits `n` under every one of several limits, or under none: in the order of the slice, which has to be the same
+/// everywhere, and what was taken is given back when a later one refuses. So a refusal may be seen by others for a
+/// moment as less than there is, never as more. The error says which limit refused.
+pub fn consume_all(
+    limits: &mut [Handle],
+    now: Time,
+    n: Units,
+) -> Result<Vec<Permit<'static>>, (usize, Denied)> {
+    let mut permits = Vec::with_capacity(limits.len());
+    for (place, limit) in limits.iter_mut().enumerate() {
+        match limit.try_consume_shared(now, n) {
+            Ok(permit) => permits.push(permit),
+            Err(denied) => {
+                permits.into_iter().rev().for_each(Permit::refund);
+                return Err((place, denied));
+            }
+        }
+    }
+    Ok(permits)
+}

@@ -1,0 +1,362 @@
+//! [`MemoryLedger`]: the ledger as a model of itself, for tests and for budgets that need not outlive the process.
+//!
+//! Invariant: `used + reserved <= limit` for every account and `reserved` is the sum of what its leases cover,
+//! asserted after every operation on what it touched.
+
+use std::collections::BTreeMap;
+
+use deltaic_types::codec::{write_bytes, write_u64};
+
+use super::{
+    Baseline, Batch, Claim, Entry, Lease, Ledger, LedgerError, LimitWord, Loaded, Opened, Reply, Row, Then,
+};
+use crate::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NodeRow {
+    epoch: Epoch,
+    seq: Seq,
+    horizon: Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct KeyRow {
+    target: Units,
+    newest: WindowId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct AccountRow {
+    limit: Units,
+    used: Units,
+    reserved: Units,
+    overrun: Units,
+    high: u64,
+    holder: Option<(NodeId, Epoch)>,
+}
+
+/// A ledger in memory. `Clone` is a copy of the store as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemoryLedger {
+    nodes: BTreeMap<NodeId, NodeRow>,
+    keys: BTreeMap<Key, KeyRow>,
+    accounts: BTreeMap<Account, AccountRow>,
+    leases: BTreeMap<(Account, NodeId), Lease>,
+}
+
+impl MemoryLedger {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows of accounts and leases that are stored.
+    pub fn rows(&self) -> usize {
+        self.accounts.len() + self.leases.len()
+    }
+
+    /// All that is spent of a key, in all windows that are still stored.
+    pub fn used(&self, key: &Key) -> Units {
+        let rows = self.accounts.iter().filter(|(account, _)| account.key == *key);
+        rows.fold(Units::ZERO, |sum, (_, row)| sum.plus(row.used))
+    }
+
+    /// What the windows before this one use up of a sliding limit.
+    fn before(&self, account: &Account, span: u64) -> Units {
+        let first = WindowId(account.window.0.saturating_sub(span));
+        if first == account.window {
+            return Units::ZERO;
+        }
+        let from = Account { key: account.key.clone(), window: first };
+        let rows = self.accounts.range(from..account.clone());
+        rows.fold(Units::ZERO, |sum, (_, row)| sum.plus(row.used).plus(row.reserved))
+    }
+
+    fn leases_of(&self, account: &Account) -> impl Iterator<Item = (NodeId, Lease)> {
+        let all = (account.clone(), NodeId(0))..=(account.clone(), NodeId(u64::MAX));
+        self.leases.range(all).map(|((_, node), lease)| (*node, *lease))
+    }
+
+    fn baseline(&self, account: &Account, span: u64) -> Baseline {
+        let key = self.keys.get(&account.key);
+        let target = key.map_or(Units::ZERO, |key| key.target);
+        let row = self.accounts.get(account).cloned().unwrap_or_default();
+        let before = if account.window == WindowId::EVERY { Units::ZERO } else { self.before(account, span) };
+        Baseline {
+            target,
+            limit: row.limit.max(target),
+            used: row.used,
+            reserved: row.reserved,
+            overrun: row.overrun,
+            before,
+            high: row.high,
+        }
+    }
+
+    fn row(&self, batch: &Batch, entry: &Entry) -> Row {
+        let account = &entry.account;
+        let lease = self.leases.get(&(account.clone(), batch.node));
+        let holder = self.accounts.get(account).and_then(|row| row.holder);
+        Row {
+            granted: lease.map_or(Units::ZERO, |lease| lease.granted),
+            baseline: self.baseline(account, entry.span),
+            newest: self.keys.get(&account.key).map_or(WindowId(0), |key| key.newest),
+            held_by: holder.map(|(node, _)| node).filter(|node| *node != batch.node),
+        }
+    }
+
+    /// Whether the entry could be applied: everything is looked at before anything is changed.
+    fn check(&self, batch: &Batch, entry: &Entry) -> Result<(), LedgerError> {
+        let account = || entry.account.clone();
+        let (LimitWord::Initially(limit) | LimitWord::Set(limit)) = entry.limit;
+        if limit > Units::MAX {
+            return Err(LedgerError::LimitTooHigh { account: account(), limit });
+        }
+        let lease = self.leases.get(&(account(), batch.node)).copied().unwrap_or_default();
+        let down = entry.consumed < lease.consumed
+            || entry.refunded < lease.refunded
+            || entry.returned < lease.returned
+            || entry.credited < lease.credited;
+        if down {
+            return Err(LedgerError::Backwards { account: account() });
+        }
+        let net = entry.consumed.0.checked_sub(entry.refunded.0);
+        let gone = net.and_then(|net| net.checked_add(entry.returned.0));
+        match gone {
+            Some(gone) if gone <= lease.granted.0 => Ok(()),
+            _ => Err(LedgerError::Overdrawn { account: account() }),
+        }
+    }
+
+    fn settle_and_extend(&mut self, batch: &Batch, entry: &Entry) {
+        let account = &entry.account;
+        let lease_key = (account.clone(), batch.node);
+        let mut lease = self.leases.get(&lease_key).copied().unwrap_or_default();
+        let (initial, set) = match entry.limit {
+            LimitWord::Initially(limit) => (limit, None),
+            LimitWord::Set(limit) => (limit, Some(limit)),
+        };
+        let first = KeyRow { target: initial, newest: WindowId(0) };
+        let key = self.keys.entry(account.key.clone()).or_insert(first);
+        if let Some(limit) = set {
+            key.target = limit;
+        }
+        key.target = key.target.plus(entry.credited.minus(lease.credited));
+        let target = key.target;
+
+        let covered = lease.outstanding();
+        let net = lease.net();
+        lease = Lease {
+            epoch: batch.epoch,
+            seq: batch.seq,
+            granted: lease.granted,
+            consumed: entry.consumed,
+            refunded: entry.refunded,
+            returned: entry.returned,
+            unbacked: entry.unbacked,
+            credited: entry.credited,
+        };
+        let before_unbacked = self.leases.get(&lease_key).map_or(Units::ZERO, |lease| lease.unbacked);
+        let mut row = self.accounts.remove(account).unwrap_or_default();
+        row.used = Units(row.used.0 + lease.net().0 - net.0);
+        row.reserved = Units(row.reserved.0 + lease.outstanding().0 - covered.0);
+        row.limit = target.max(row.used.plus(row.reserved));
+        // What was spent without cover is entered where there is room; the rest is what went over.
+        let more = entry.unbacked.minus(before_unbacked);
+        let room = row.limit.minus(row.used).minus(row.reserved);
+        row.used = row.used.plus(more.min(room));
+        row.overrun = row.overrun.plus(more.minus(room));
+        let less = before_unbacked.minus(entry.unbacked);
+        let over = row.overrun.min(less);
+        row.overrun = row.overrun.minus(over);
+        row.used = row.used.minus(less.minus(over));
+        self.accounts.insert(account.clone(), row);
+
+        let grant = self.grant(batch, entry, target);
+        lease.granted = lease.granted.plus(grant);
+        let row = self.accounts.entry(account.clone()).or_default();
+        row.reserved = row.reserved.plus(grant);
+        if entry.then == Then::Close {
+            let covered = lease.outstanding();
+            row.reserved = row.reserved.minus(covered);
+            row.used = row.used.plus(covered);
+            row.holder = row.holder.filter(|(node, _)| *node != batch.node);
+            self.leases.remove(&lease_key);
+        } else {
+            self.leases.insert(lease_key, lease);
+        }
+        row.limit = target.max(row.used.plus(row.reserved));
+    }
+
+    fn grant(&mut self, batch: &Batch, entry: &Entry, target: Units) -> Units {
+        let account = &entry.account;
+        let key = self.keys.get_mut(&account.key).expect("invariant: made before the grant");
+        let want = match entry.claim {
+            Claim::Units(want) => want,
+            Claim::High(until) => {
+                let row = self.accounts.entry(account.clone()).or_default();
+                let free = row.holder.is_none_or(|(node, epoch)| {
+                    node == batch.node || self.nodes.get(&node).is_none_or(|node| node.epoch != epoch)
+                });
+                if free {
+                    row.holder = Some((batch.node, batch.epoch));
+                    row.high = row.high.max(until);
+                }
+                return Units::ZERO;
+            }
+        };
+        if want.is_zero() {
+            return Units::ZERO;
+        }
+        if account.window != WindowId::EVERY {
+            if account.window < key.newest {
+                return Units::ZERO;
+            }
+            if key.newest < account.window {
+                key.newest = account.window;
+                self.forget(account, entry.span);
+            }
+        }
+        let row = self.accounts.get(account).cloned().unwrap_or_default();
+        let left = target.minus(row.used).minus(row.reserved).minus(if account.window == WindowId::EVERY {
+            Units::ZERO
+        } else {
+            self.before(account, entry.span)
+        });
+        let outstanding = row.reserved;
+        want.min(left).min(Units::LEASE_MAX.minus(outstanding))
+    }
+
+    /// Windows that can count against nothing any more, and that no lease is open for.
+    fn forget(&mut self, newest: &Account, span: u64) {
+        let from = Account { key: newest.key.clone(), window: WindowId(0) };
+        let to = Account { key: newest.key.clone(), window: WindowId(newest.window.0.saturating_sub(span)) };
+        let open = |account: &Account| self.leases_of(account).next().is_some();
+        let old: Vec<Account> = self
+            .accounts
+            .range(from..to)
+            .filter(|(account, row)| row.reserved.is_zero() && !open(account))
+            .map(|(account, _)| account.clone())
+            .collect();
+        for account in old {
+            self.accounts.remove(&account);
+        }
+    }
+
+    fn assert_constraint(&self, account: &Account) {
+        if let Some(row) = self.accounts.get(account) {
+            assert!(
+                row.used.0 + row.reserved.0 <= row.limit.0,
+                "invariant: used + reserved <= limit, but {account} has {row:?}"
+            );
+            let covered: u64 = self.leases_of(account).map(|(_, lease)| lease.outstanding().0).sum();
+            assert_eq!(row.reserved.0, covered, "invariant: reserved is what leases cover, for {account}");
+        }
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn open(&mut self, node: NodeId) -> Result<Opened, LedgerError> {
+        let new = NodeRow { epoch: Epoch(0), seq: Seq(0), horizon: Time(0) };
+        let row = self.nodes.entry(node).or_insert(new);
+        row.epoch = Epoch(row.epoch.0 + 1);
+        row.seq = Seq(0);
+        let (epoch, horizon) = (row.epoch, row.horizon);
+        let mut burnt = Units::ZERO;
+        let leased: Vec<(Account, NodeId)> =
+            self.leases.keys().filter(|(_, owner)| *owner == node).cloned().collect();
+        for key in leased {
+            let lease = self.leases.remove(&key).expect("invariant: listed just now");
+            let row = self.accounts.get_mut(&key.0).expect("invariant: a lease has an account");
+            row.reserved = row.reserved.minus(lease.outstanding());
+            // A standing share is not spent by being held: the horizon says from when on it is free.
+            if key.0.window != WindowId::EVERY {
+                row.used = row.used.plus(lease.outstanding());
+                burnt = burnt.plus(lease.outstanding());
+            }
+            self.assert_constraint(&key.0);
+        }
+        Ok(Opened { epoch, burnt, horizon })
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError> {
+        let node = self.nodes.get(&batch.node).ok_or(LedgerError::Unopened { node: batch.node })?;
+        if batch.epoch != node.epoch {
+            return Err(LedgerError::Fenced { sent: batch.epoch, current: node.epoch });
+        }
+        if batch.seq > node.seq.next() {
+            return Err(LedgerError::Gap { sent: batch.seq, expected: node.seq.next() });
+        }
+        if batch.seq == node.seq.next() {
+            batch.entries.iter().try_for_each(|entry| self.check(batch, entry))?;
+            for entry in &batch.entries {
+                self.settle_and_extend(batch, entry);
+            }
+            let node = self.nodes.get_mut(&batch.node).expect("invariant: looked up above");
+            (node.seq, node.horizon) = (batch.seq, batch.horizon);
+            batch.entries.iter().for_each(|entry| self.assert_constraint(&entry.account));
+        }
+        Ok(Reply { seq: batch.seq, rows: batch.entries.iter().map(|entry| self.row(batch, entry)).collect() })
+    }
+
+    fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
+        if !self.accounts.contains_key(account) && !self.keys.contains_key(&account.key) {
+            return Ok(None);
+        }
+        let leases = self.leases_of(account).collect();
+        Ok(Some(Loaded { baseline: self.baseline(account, 0), leases }))
+    }
+
+    fn image(&mut self) -> Result<Vec<u8>, LedgerError> {
+        let mut bytes = Vec::new();
+        let mut words = |key: &[u8], words: &[u64]| {
+            write_bytes(&mut bytes, key);
+            for word in words {
+                write_u64(&mut bytes, *word);
+            }
+        };
+        for (node, row) in &self.nodes {
+            words(b"node", &[node.0, row.epoch.0, row.seq.0, row.horizon.0]);
+        }
+        for (key, row) in &self.keys {
+            words(key.as_bytes(), &[row.target.0, row.newest.0]);
+        }
+        for (account, row) in &self.accounts {
+            let holder = row.holder.map_or([0, 0, 0], |(node, epoch)| [1, node.0, epoch.0]);
+            let amounts = [row.limit.0, row.used.0, row.reserved.0, row.overrun.0, row.high];
+            words(account.key.as_bytes(), &[account.window.0]);
+            words(b"", &amounts);
+            words(b"", &holder);
+        }
+        for ((account, node), lease) in &self.leases {
+            words(account.key.as_bytes(), &[node.0, account.window.0, lease.epoch.0, lease.seq.0]);
+            words(b"", &[lease.granted.0, lease.consumed.0, lease.refunded.0, lease.returned.0]);
+            words(b"", &[lease.unbacked.0, lease.credited.0]);
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::super::{Fault, FaultyLedger};
+    use super::MemoryLedger;
+    use crate::conformance;
+
+    #[test]
+    fn the_memory_ledger_conforms() {
+        conformance::check_all(MemoryLedger::new);
+    }
+
+    #[test]
+    fn a_store_that_repeats_or_reorders_conforms() {
+        for fault in [Fault::Duplicate, Fault::Reorder] {
+            conformance::check_all(|| {
+                let mut ledger = FaultyLedger::new(MemoryLedger::new());
+                (0..20).for_each(|_| ledger.plan(fault));
+                ledger
+            });
+        }
+    }
+}

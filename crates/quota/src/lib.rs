@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+pub mod conformance;
+pub mod vsa;
+
+mod accumulator;
+mod budgets;
+mod dirty;
+mod guarantee;
+mod handle;
+mod ids;
+mod ledger;
+mod metrics;
+mod monoid;
+mod permit;
+mod policy;
+mod sync;
+mod tokens;
+mod window;
+
+pub use accumulator::{Accumulator, Available, LostWrite, Settings};
+pub use budgets::{Answer, Budgets, Effects, Input, Lost, PolicyId, RequestId};
+pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
+pub use handle::{Handle, consume_all};
+pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
+pub use ledger::{
+    Baseline, Batch, Claim, Entry, Fault, FaultyLedger, Lease, Ledger, LedgerError, LimitWord, Loaded,
+    MemoryLedger, Opened, Reply, Row, Then,
+};
+pub use metrics::Metrics;
+pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};
+pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
+pub use policy::{Flush, Limit, Policy, WhenAway};
+pub use window::{Place, Window};

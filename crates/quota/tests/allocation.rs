@@ -1,0 +1,55 @@
+//! The way of an admission allocates nothing: counted, not believed.
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
+use deltaic_quota::{
+    Account, Accumulator, Batch, Entry, Epoch, Key, Ledger, MemoryLedger, NodeId, Seq, Settings, Then, Time,
+    Units,
+};
+
+fn leased(units: u64) -> Accumulator {
+    let account = Account::stock(Key::new(b"k").unwrap());
+    let accumulator = Accumulator::new(Settings::stock(account, Units(units)));
+    let mut ledger = MemoryLedger::new();
+    let epoch = ledger.open(NodeId(1)).unwrap().epoch;
+    let entry: Entry = accumulator.entry(Units(units), Units::ZERO, Then::Keep);
+    let entries = vec![entry.clone()];
+    let batch = Batch { node: NodeId(1), epoch, seq: Seq(1), horizon: Time(0), entries };
+    let reply = ledger.apply(&batch).unwrap();
+    assert_eq!((reply.seq, epoch), (Seq(1), Epoch(1)));
+    assert_eq!(accumulator.receive(&entry, &reply.rows[0], Units::ZERO), Ok(Units(units)));
+    accumulator
+}
+
+#[test]
+fn admission_refusal_refund_commit_and_split_allocate_nothing() {
+    let accumulator = leased(1_000);
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..1_000 {
+            accumulator.try_consume(Units(3)).unwrap().refund();
+            accumulator.try_consume(Units(3)).unwrap().commit(Units(2)).unwrap();
+            let (one, two) = accumulator.try_consume(Units(2)).unwrap().split(Units(1)).unwrap();
+            one.refund();
+            two.refund();
+            assert!(accumulator.try_consume(Units(1_001)).is_err());
+            let reserved = accumulator.reserve(Units(2), Time(5));
+            if let Ok(reserved) = reserved {
+                reserved.refund(Time(5)).unwrap();
+            }
+            assert!(accumulator.available().local <= Units(1_000));
+            accumulator.try_consume(Units::ZERO).unwrap().refund();
+            if accumulator.available().local < Units(10) {
+                break;
+            }
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+    assert!(accumulator.available().local < Units(10), "it went to the end");
+}
+
+#[test]
+fn an_idle_key_is_small() {
+    let accumulator = leased(10);
+    let bytes = std::mem::size_of_val(&accumulator) + accumulator.heap_bytes();
+    println!("an accumulator has {bytes} bytes");
+    assert!(bytes <= 512, "{bytes}");
+}
