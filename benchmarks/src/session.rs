@@ -6,7 +6,8 @@ use std::{
 };
 
 use deltaic_engine::{
-    ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Subscribe, SubscriptionId,
+    Claims, ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Subscribe,
+    SubscriptionId,
 };
 use deltaic_storage::Store;
 
@@ -36,7 +37,8 @@ impl<S: Store> Session<S> {
     /// Runs a request; gives its outcome and the number of messages that it caused.
     pub(crate) fn run(&mut self, sql: &str, parameters: Vec<serde_json::Value>) -> (Outcome, usize) {
         self.next += 1;
-        let request = Request { id: RequestId(self.next), sql: sql.to_owned(), parameters };
+        let request =
+            Request { id: RequestId(self.next), sql: sql.to_owned(), parameters, claims: Claims::new() };
         let mut effects = self.step(Input::Requests(vec![request]));
         if !effects.append.is_empty() {
             self.store.append(&effects.append).map_err(Arc::new).expect("the store takes the commit");
@@ -49,7 +51,12 @@ impl<S: Store> Session<S> {
     /// Runs a request that changes rows; gives how long the live queries took to follow, and the number of messages.
     pub(crate) fn follow(&mut self, sql: &str) -> (Duration, usize) {
         self.next += 1;
-        let request = Request { id: RequestId(self.next), sql: sql.to_owned(), parameters: Vec::new() };
+        let request = Request {
+            id: RequestId(self.next),
+            sql: sql.to_owned(),
+            parameters: Vec::new(),
+            claims: Claims::new(),
+        };
         let effects = self.step(Input::Requests(vec![request]));
         self.store.append(&effects.append).map_err(Arc::new).expect("the store takes the commit");
         let start = Instant::now();
@@ -64,6 +71,7 @@ impl<S: Store> Session<S> {
             subscription: SubscriptionId(id),
             sql: sql.to_owned(),
             parameters: Vec::new(),
+            claims: Claims::new(),
             resume: None,
             life: Life::default(),
         };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use deltaic_engine::{
-    ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, Request, RequestError, RequestId,
-    Subscribe, SubscriptionId,
+    Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, Request, RequestError,
+    RequestId, Subscribe, SubscriptionId,
 };
 use deltaic_storage::{StorageError, Store};
 
@@ -48,7 +48,8 @@ impl<S: Store> Driver<S> {
             .iter()
             .map(|sql| {
                 self.next += 1;
-                Request { id: RequestId(self.next), sql: sql.clone(), parameters: Vec::new() }
+                let (parameters, claims) = (Vec::new(), Claims::new());
+                Request { id: RequestId(self.next), sql: sql.clone(), parameters, claims }
             })
             .collect();
         let effects = self.step(Input::Requests(requests));
@@ -87,6 +88,7 @@ impl<S: Store> Driver<S> {
             subscription: SubscriptionId(subscription),
             sql: sql.to_owned(),
             parameters: parameters.to_vec(),
+            claims: Claims::new(),
             resume,
             life: Life::default(),
         }));

@@ -5,7 +5,7 @@
 //! storage crate's own test.
 
 use deltaic_engine::{Cookie, News};
-use deltaic_protocol::{ClientMessage, EventReader, Keep, SqlRequest, Subscribe, event_text};
+use deltaic_protocol::{Claims, ClientMessage, EventReader, Keep, SqlRequest, Subscribe, event_text};
 use deltaic_storage::MemoryStore;
 use deltaic_types::{DataType, Interval, Numeric, Text, Value, codec, json_format, key, text_format};
 use serde_json::{Value as Json, json};
@@ -295,7 +295,8 @@ impl Case {
     /// What clients and servers send each other.
     fn messages(&mut self) -> Result<(), String> {
         let sql = self.text();
-        let request = SqlRequest { sql: sql.clone(), params: vec![json!(1), json!(null)] };
+        let request =
+            SqlRequest { sql: sql.clone(), params: vec![json!(1), json!(null)], claims: Claims::new() };
         let damaged = self.bytes(&serde_json::to_vec(&request).map_err(|error| error.to_string())?);
         let _ = SqlRequest::decode(&damaged);
         let cookie = format!("{:016x}-{}-{:016x}", self.random.number(), self.random.below(1 << 20), 7);

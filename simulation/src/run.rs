@@ -1,9 +1,9 @@
 //! [`run`]: does a case's steps and compares all live results after each of them with every oracle.
 //!
-//! Invariant: what passes undecided is an error of evaluation in a subquery, and nothing else: PostgreSQL leaves
+//! Invariant: what passes undecided is an error of evaluation in a subquery, or equal rows under two windows, and nothing else: PostgreSQL leaves
 //! open which subqueries are computed, and so does the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_engine::{Breaker, RequestError};
 use deltaic_query::parse;
@@ -58,6 +58,8 @@ pub fn run(case: &Case, judge: &mut Judge<'_>) -> Result<Tally, Failed> {
 struct Live {
     query: QueryCase,
     result: LiveResult,
+    /// Whether SQL leaves open which rows are right.
+    ambiguous: bool,
 }
 
 struct Run<'j, 'a> {
@@ -114,7 +116,10 @@ impl<'j, 'a> Run<'j, 'a> {
             Step::Subscribe { id, query } => {
                 self.driver.subscribe(*id, &query.sql, &query.parameters, None);
                 self.tally.queries += 1;
-                self.live.insert(*id, Live { query: query.clone(), result: LiveResult::default() });
+                self.live.insert(
+                    *id,
+                    Live { query: query.clone(), result: LiveResult::default(), ambiguous: false },
+                );
                 self.deliver()
             }
             Step::Unsubscribe { id, pass_time } => {
@@ -194,6 +199,7 @@ impl<'j, 'a> Run<'j, 'a> {
     }
 
     fn compare_all(&mut self) -> Result<(), Failed> {
+        let mut ambiguous = BTreeSet::new();
         for (id, live) in &self.live {
             self.tally.comparisons += 1;
             let outcome = self.compare(live).map_err(|failed| Failed {
@@ -204,7 +210,14 @@ impl<'j, 'a> Run<'j, 'a> {
                 Agreement::Rows => {}
                 Agreement::Error => self.tally.errors += 1,
                 Agreement::Undecided => self.tally.undecided += 1,
+                Agreement::Ambiguous => {
+                    self.tally.undecided += 1;
+                    ambiguous.insert(*id);
+                }
             }
+        }
+        for (id, live) in &mut self.live {
+            live.ambiguous = ambiguous.contains(id);
         }
         Ok(())
     }
@@ -260,6 +273,10 @@ impl<'j, 'a> Run<'j, 'a> {
                 Ok(Agreement::Rows)
             }
             // Live and fresh must agree in any case.
+            (Some(_), Err(Failure::Ambiguous), Err(_)) => Ok(Agreement::Ambiguous),
+            (None, Err(Failure::Ambiguous), Ok(fresh)) if live.result.values() == fresh => {
+                Ok(Agreement::Ambiguous)
+            }
             (Some(_), Ok(_), Err(_)) if live.query.nested => Ok(Agreement::Undecided),
             (None, Err(Failure::Evaluation(_)), Ok(fresh)) if live.query.nested => {
                 let rows = live.result.values();
@@ -301,7 +318,7 @@ impl<'j, 'a> Run<'j, 'a> {
                 return Ok(());
             }
         }
-        for (id, live) in &self.live {
+        for (id, live) in self.live.iter().filter(|(_, live)| !live.ambiguous) {
             let sql = live.query.inlined();
             let what = || format!("live query {id}:\n{sql};");
             self.tally.postgres += 1;
@@ -350,6 +367,8 @@ enum Agreement {
     Rows,
     Error,
     Undecided,
+    /// SQL leaves open which rows are right; live and fresh are the same.
+    Ambiguous,
 }
 
 /// The result of a new engine.

@@ -6,7 +6,7 @@
 //! than the engine's.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -233,7 +233,7 @@ impl Contestant for Circuit {
         }
         let mut database = Database::load(workload);
         let (mut live, mut sum) = (Vec::<Live>::new(), 0);
-        let mut shared: Option<(Plan, Live)> = None;
+        let mut shared: BTreeMap<Plan, Live> = BTreeMap::new();
         let counted = match workload.task {
             Task::HydrateFilter | Task::HydrateJoin | Task::New => 0,
             Task::Unindexed => workload.queries,
@@ -243,12 +243,12 @@ impl Contestant for Circuit {
             let given = matches!(workload.task, Task::Keyed | Task::Add | Task::Drop);
             let values: Vec<Value> = given.then(|| integer(0)).into_iter().collect();
             let template = database.plan(&workload.sql(number), &values, number == 0)?;
-            let opened = match &shared {
-                Some((plan, opened)) if *plan == template.query.plan => *opened,
-                _ => {
+            let opened = match shared.get(&template.query.plan) {
+                Some(opened) => *opened,
+                None => {
                     let opened = database.open(&template)?;
                     live.push(opened);
-                    shared = Some((template.query.plan.clone(), opened));
+                    shared.insert(template.query.plan.clone(), opened);
                     opened
                 }
             };

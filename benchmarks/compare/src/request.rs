@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe, SubscriptionId,
+    Claims, ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe,
+    SubscriptionId,
 };
 use deltaic_protocol::{Column, encode_row};
 use deltaic_storage::{Identity, MemoryStore, Store as _};
@@ -54,7 +55,7 @@ impl Session {
     /// Runs a request to its news.
     pub fn run(&mut self, sql: String, parameters: Vec<Json>) -> Vec<Message> {
         self.next += 1;
-        let request = Request { id: RequestId(self.next), sql, parameters };
+        let request = Request { id: RequestId(self.next), sql, parameters, claims: Claims::new() };
         let mut effects = self.step(Input::Requests(vec![request]));
         if !effects.append.is_empty() {
             self.store.append(&effects.append).expect("the store takes the commit");
@@ -68,8 +69,9 @@ impl Session {
     pub fn subscribe(&mut self, id: u64, sql: String, parameters: Vec<Json>) -> Vec<Message> {
         let (client, subscription) = (ClientId(1), SubscriptionId(id));
         let life = Life::default();
-        self.step(Input::Subscribe(Subscribe { client, subscription, sql, parameters, resume: None, life }))
-            .send
+        let claims = Claims::new();
+        let subscribe = Subscribe { client, subscription, sql, parameters, claims, resume: None, life };
+        self.step(Input::Subscribe(subscribe)).send
     }
 
     fn unsubscribe(&mut self, id: u64) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail};
-use deltaic_protocol::{ErrorBody, ErrorResponse, SqlRequest, SqlResponse, Status};
+use deltaic_protocol::{Claims, ErrorBody, ErrorResponse, SqlRequest, SqlResponse, Status};
 use serde_json::Value as Json;
 use unicode_width::UnicodeWidthStr;
 
@@ -28,7 +28,7 @@ impl Client {
 
     /// Runs statements as one transaction. The outer error is that there is no server.
     pub(crate) fn sql(&self, sql: &str, params: Vec<Json>) -> Result<Answer> {
-        let request = SqlRequest { sql: sql.to_owned(), params };
+        let request = SqlRequest { sql: sql.to_owned(), params, claims: Claims::new() };
         let body = serde_json::to_string(&request)?;
         let mut response = self
             .agent

@@ -1,36 +1,52 @@
-//! [`Budget`]: how many rows joins may still visit, so that no query grows without end.
+//! [`Budget`]: how many rows joins may still visit and how many bytes be made, so that no query grows without end.
 //!
 //! Invariant: a run that used up its budget has an output that nobody may use; its caller is told, and what the run
 //! had changed is taken back.
 
 use std::cell::Cell;
 
+use deltaic_types::{Row, limits};
 use thiserror::Error;
 
-/// A query that would visit more rows than its budget allows.
+/// A query that would visit more rows, or make larger ones, than its budget allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the joins visit more than {limit} rows")]
-pub struct Exhausted {
-    /// The budget.
-    pub limit: u64,
+pub enum Exhausted {
+    /// Too many rows meet.
+    #[error(
+        "the joins visit more than {limit} rows: join the tables by columns that say which rows belong together (what \
+         is computed of columns is not searched by)"
+    )]
+    Rows {
+        /// The most that may.
+        limit: u64,
+    },
+    /// The rows are too large.
+    #[error("the rows that are computed take more than {limit} bytes: select fewer, or less of each")]
+    Bytes {
+        /// The most that they may.
+        limit: u64,
+    },
 }
 
 /// What is left of a budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     left: Cell<u64>,
+    /// None where nobody counts.
+    bytes: Cell<Option<u64>>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: Cell::new(u64::MAX) }
+        Self { left: Cell::new(u64::MAX), bytes: Cell::new(None) }
     }
 }
 
 impl Budget {
-    /// Begins a run with so many rows.
+    /// Begins a run with so many rows, and with [`limits::COMPUTED_BYTES`] where there is a limit.
     pub(crate) fn begin(&self, rows: u64) {
         self.left.set(rows.saturating_add(1));
+        self.bytes.set((rows < u64::MAX).then_some(limits::COMPUTED_BYTES));
     }
 
     /// Takes a row; false where there is none left.
@@ -40,21 +56,55 @@ impl Budget {
         left > 0
     }
 
+    /// Takes the bytes of a row that was made; false where there are none left.
+    pub(crate) fn make(&self, row: &Row) -> bool {
+        let Some(bytes) = self.bytes.get() else { return true };
+        let left = bytes.saturating_sub(row.heap_bytes() as u64);
+        self.bytes.set(Some(left));
+        if left == 0 {
+            self.left.set(0);
+        }
+        left > 0
+    }
+
     /// Whether the run asked for more than it had.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.left.get() == 0
+        self.exhausted(0).is_some()
+    }
+
+    /// The same, and of what; the run began with so many rows.
+    pub(crate) fn exhausted(&self, limit: u64) -> Option<Exhausted> {
+        if self.bytes.get() == Some(0) {
+            return Some(Exhausted::Bytes { limit: limits::COMPUTED_BYTES });
+        }
+        (self.left.get() == 0).then_some(Exhausted::Rows { limit })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use deltaic_types::Value;
+
     use super::*;
 
     #[test]
     fn a_budget_is_used_up_by_one_row_too_many() {
         let budget = Budget::default();
         budget.begin(2);
-        assert!(budget.spend() && budget.spend() && !budget.is_exhausted());
-        assert!(!budget.spend() && budget.is_exhausted());
+        assert!(budget.spend() && budget.spend() && budget.exhausted(2).is_none());
+        assert!(!budget.spend());
+        assert_eq!(budget.exhausted(2), Some(Exhausted::Rows { limit: 2 }));
+    }
+
+    #[test]
+    fn a_budget_is_used_up_by_large_rows() {
+        let row = Row::from_iter([Value::from("x".repeat(1 << 20).as_str())]);
+        let budget = Budget::default();
+        budget.begin(u64::MAX);
+        assert!((0..4_000).all(|_| budget.make(&row)), "nobody counts");
+        budget.begin(9);
+        assert_eq!((0..4_000).take_while(|_| budget.make(&row)).count(), 2_047);
+        assert!(!budget.spend());
+        assert_eq!(budget.exhausted(9), Some(Exhausted::Bytes { limit: limits::COMPUTED_BYTES }));
     }
 }

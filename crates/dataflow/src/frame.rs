@@ -5,7 +5,7 @@
 
 use std::{cmp::Ordering, ops::Range};
 
-use deltaic_types::{EvalError, Row, Value};
+use deltaic_types::{DAY_MICROS, EvalError, Interval, Row, Value, datetime::add_interval};
 
 use crate::index::KeyColumn;
 
@@ -31,7 +31,8 @@ pub enum Units {
     Groups,
 }
 
-/// An end of a frame. Offsets are not negative: whole numbers, or in a range a number of the order's type.
+/// An end of a frame. Offsets are not negative: whole numbers; in a range a number of the order's type, or of an order by
+/// times an interval.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bound {
     /// UNBOUNDED PRECEDING
@@ -124,8 +125,9 @@ impl<'a> Partition<'a> {
     }
 }
 
-/// A number that may be beyond those of its type.
+/// A value that may be beyond those of its type.
 enum Distant {
+    /// A whole number, or microseconds.
     Whole(i128),
     Other(Value),
 }
@@ -133,11 +135,25 @@ enum Distant {
 impl Distant {
     fn compare(&self, value: &Value) -> Ordering {
         match (self, value) {
-            (Self::Whole(n), Value::Integer(m)) => n.cmp(&i128::from(*m)),
+            (Self::Whole(n), Value::Integer(m) | Value::Timestamp(m)) => n.cmp(&i128::from(*m)),
+            (Self::Whole(n), Value::Date(days)) => n.cmp(&i128::from(instant(*days))),
+            (Self::Whole(n), Value::Interval(interval)) => n.cmp(&interval.total_micros()),
             (Self::Other(a), b) => a.cmp(b),
             (_, value) => unreachable!("invariant: offsets have the order's type: {value:?}"),
         }
     }
+}
+
+/// The instant at which a day begins.
+fn instant(days: i32) -> i64 {
+    i64::from(days) * DAY_MICROS
+}
+
+/// An instant at a distance. What no clock shows is beyond all that one does.
+fn moved_instant(micros: i64, offset: Interval, up: bool) -> i128 {
+    let offset = if up { Some(offset) } else { offset.checked_neg() };
+    let moved = offset.and_then(|offset| add_interval(micros, offset).ok());
+    moved.map_or(if up { i128::MAX } else { i128::MIN }, i128::from)
 }
 
 fn moved(value: &Value, offset: &Value, up: bool) -> Result<Distant, EvalError> {
@@ -153,13 +169,36 @@ fn moved(value: &Value, offset: &Value, up: bool) -> Result<Distant, EvalError> 
             let (x, k) = (x.get(), k.get());
             Distant::Other(Value::double(if up { x + k } else { x - k }))
         }
+        (Value::Timestamp(micros), Value::Interval(k)) => Distant::Whole(moved_instant(*micros, **k, up)),
+        // A day is the instant at which it begins, and so is at a distance of hours too.
+        (Value::Date(days), Value::Interval(k)) => Distant::Whole(moved_instant(instant(*days), **k, up)),
+        (Value::Interval(interval), Value::Interval(k)) => {
+            let (n, k) = (interval.total_micros(), k.total_micros());
+            Distant::Whole(if up { n + k } else { n - k })
+        }
         _ => unreachable!("invariant: offsets have the order's type: {value:?} {offset:?}"),
     })
 }
 
 impl Frame {
+    /// The rows of each row's frame.
+    ///
+    /// An end stays where it is rather than move back: so do PostgreSQL's where a month after the 30th at noon is later
+    /// than a month after the 31st, because both are the 29th.
+    pub(crate) fn ranges(&self, partition: &Partition<'_>) -> Result<Vec<Range<usize>>, EvalError> {
+        let mut last = 0..0;
+        (0..partition.rows.len())
+            .map(|place| {
+                let frame = self.range(partition, place)?;
+                last = frame.start.max(last.start)..frame.end.max(last.end);
+                last.end = last.end.max(last.start);
+                Ok(last.clone())
+            })
+            .collect()
+    }
+
     /// The rows of a row's frame.
-    pub(crate) fn range(&self, partition: &Partition<'_>, place: usize) -> Result<Range<usize>, EvalError> {
+    fn range(&self, partition: &Partition<'_>, place: usize) -> Result<Range<usize>, EvalError> {
         let start = self.edge(&self.start, false, partition, place)?;
         let end = self.edge(&self.end, true, partition, place)?;
         Ok(start..end.max(start))

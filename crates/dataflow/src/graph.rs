@@ -174,6 +174,11 @@ impl<'a> Integrals<'a> {
         self.graph.budget.spend()
     }
 
+    /// Takes the bytes of a row that was made.
+    pub(crate) fn make(&self, row: &Row) -> bool {
+        self.graph.budget.make(row)
+    }
+
     pub(crate) fn count_visits(&self, rows: u64) {
         self.graph.visited.set(self.graph.visited.get() + rows);
     }
@@ -456,14 +461,14 @@ impl Graph {
                 }
                 _ => Vec::new(),
             };
-            let exhausted = self.budget.is_exhausted();
+            let exhausted = self.budget.exhausted(limit);
             let node = self.node_mut(id);
             node.state = state;
             node.errors.add(&errors);
             self.measure(id);
             self.fresh.remove(&id);
-            if exhausted {
-                return Err(Exhausted { limit });
+            if let Some(exhausted) = exhausted {
+                return Err(exhausted);
             }
         }
         self.budget = Budget::default();
@@ -505,8 +510,8 @@ impl Graph {
                 Batch { rows: recursion.contents(spec), errors: node.errors.to_vec() }
             }
             (Operator::Map(map), _) => match self.lent(map.input, relations) {
-                Some((index, errors)) => map.apply_to(index.iter(), errors),
-                None => map.apply(&self.contents(map.input, relations)),
+                Some((index, errors)) => map.apply_to(index.iter(), errors, &self.budget),
+                None => map.apply(&self.contents(map.input, relations), &self.budget),
             },
             (Operator::Unnest(unnest), _) => unnest.apply(&self.contents(unnest.input, relations)),
             (Operator::Arrange { .. } | Operator::Corner { .. }, State::Arrange(arrangement)) => Batch {
@@ -644,8 +649,8 @@ impl Graph {
                 }
             }
             let (output, rows_in) = self.run(id, &deltas, before, after, &mut arranged);
-            if self.budget.is_exhausted() {
-                outcome = Err(Exhausted { limit });
+            if let Some(exhausted) = self.budget.exhausted(limit) {
+                outcome = Err(exhausted);
                 break;
             }
             if let Some(consumers) = self.count(id, rows_in, &output) {
@@ -723,7 +728,9 @@ impl Graph {
                 self.measure(id);
                 return (output, rows_in);
             }
-            Operator::Map(map) => delta(map.input).map(|batch| map.apply(batch)).unwrap_or_default(),
+            Operator::Map(map) => {
+                delta(map.input).map(|batch| map.apply(batch, &self.budget)).unwrap_or_default()
+            }
             Operator::Unnest(unnest) => {
                 delta(unnest.input).map(|batch| unnest.apply(batch)).unwrap_or_default()
             }

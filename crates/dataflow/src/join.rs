@@ -188,6 +188,9 @@ impl Walk<'_> {
     }
 
     fn emit(&mut self, result: Result<Row, EvalError>, weight: Weight) {
+        if result.as_ref().is_ok_and(|row| !self.integrals.make(row)) {
+            return;
+        }
         let result = result.map_err(|error| error_row(&self.join.prefix, &self.tuple, error));
         self.output.push(result, weight);
     }

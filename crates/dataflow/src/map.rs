@@ -8,6 +8,7 @@
 use deltaic_types::{EvalError, Row, Value};
 
 use crate::{
+    budget::Budget,
     operator::NodeId,
     scalar::Scalar,
     zset::{Batch, ErrorRow, Weight},
@@ -27,8 +28,8 @@ pub struct Map {
 }
 
 impl Map {
-    pub(crate) fn apply(&self, batch: &Batch) -> Batch {
-        self.apply_to(batch.rows.iter(), batch.errors.clone())
+    pub(crate) fn apply(&self, batch: &Batch, budget: &Budget) -> Batch {
+        self.apply_to(batch.rows.iter(), batch.errors.clone(), budget)
     }
 
     /// The same for rows that are lent from where they are, and the errors beside them.
@@ -36,6 +37,7 @@ impl Map {
         &self,
         rows: impl Iterator<Item = (&'a Row, Weight)>,
         errors: Vec<(ErrorRow, Weight)>,
+        budget: &Budget,
     ) -> Batch {
         let mut output = Batch { errors, ..Batch::default() };
         for (row, weight) in rows {
@@ -47,6 +49,9 @@ impl Map {
                 Ok(false) => continue,
                 Err(error) => Err(error),
             };
+            if self.project.is_some() && result.as_ref().is_ok_and(|row| !budget.make(row)) {
+                break;
+            }
             let key = || row[..self.prefix].iter().cloned().collect();
             output.push(result.map_err(|error| ErrorRow { key: key(), error }), weight);
         }

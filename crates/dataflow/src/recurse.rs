@@ -48,8 +48,6 @@ pub struct Recurse {
     pub parameters: usize,
     /// Whether rows are counted (UNION ALL); otherwise each is there once.
     pub all: bool,
-    /// The greatest rank that is wanted; what is further away is left out.
-    pub depth: Option<u32>,
     /// Whether the rank follows the columns in the output.
     pub ranked: bool,
     /// Where a recursion without end is cut off.
@@ -310,9 +308,7 @@ impl<'a> Rounds<'a> {
 
     /// What a fact of a rank is shown as.
     fn verdict(&mut self, fact: &Row, rank: u32, weight: Weight) -> Shown {
-        if self.spec.depth.is_some_and(|depth| rank > depth) {
-            Shown::Nothing
-        } else if rank > self.spec.bounds.rounds || rank > self.scope(fact).horizon {
+        if rank > self.spec.bounds.rounds || rank > self.scope(fact).horizon {
             Shown::Error
         } else {
             Shown::Rows(weight)

@@ -192,68 +192,19 @@ impl WindowCall {
     fn values(&self, partition: &Partition<'_>) -> Result<Vec<Value>, EvalError> {
         match &self.function {
             WindowFunction::Positional(Positional::Ntile, arguments) => ntile(&arguments[0], partition),
-            WindowFunction::Positional(positional, arguments) => (0..partition.rows().len())
-                .map(|place| self.positional(*positional, arguments, partition, place))
-                .collect(),
+            WindowFunction::Positional(function, arguments) => {
+                let of_frame =
+                    matches!(function, Positional::FirstValue | Positional::LastValue | Positional::NthValue);
+                let frames = if of_frame { self.frame.ranges(partition)? } else { Vec::new() };
+                (0..partition.rows().len())
+                    .map(|place| {
+                        let frame = frames.get(place).cloned().unwrap_or_default();
+                        positional(*function, arguments, partition, (place, frame))
+                    })
+                    .collect()
+            }
             WindowFunction::Aggregate(call) => self.aggregate(call, partition),
         }
-    }
-
-    fn positional(
-        &self,
-        function: Positional,
-        arguments: &[Scalar],
-        partition: &Partition<'_>,
-        place: usize,
-    ) -> Result<Value, EvalError> {
-        let rows = partition.rows();
-        let count = rows.len();
-        let at = |argument: usize, place: usize| arguments[argument].eval(std::slice::from_ref(rows[place]));
-        let peers = partition.peers(place);
-        let value = match function {
-            Positional::RowNumber => Value::Integer(place as i64 + 1),
-            Positional::Rank => Value::Integer(peers.start as i64 + 1),
-            Positional::DenseRank => Value::Integer(partition.group(place) as i64 + 1),
-            Positional::PercentRank if count == 1 => Value::double(0.0),
-            Positional::PercentRank => Value::double(peers.start as f64 / (count - 1) as f64),
-            Positional::CumeDist => Value::double(peers.end as f64 / count as f64),
-            Positional::Lag | Positional::Lead => {
-                let distance = match arguments.get(1) {
-                    None => 1,
-                    Some(_) => match at(1, place)? {
-                        Value::Integer(distance) => i128::from(distance),
-                        _ => return Ok(Value::Null),
-                    },
-                };
-                let wanted = place as i128 + if function == Positional::Lag { -distance } else { distance };
-                match usize::try_from(wanted) {
-                    Ok(wanted) if wanted < count => at(0, wanted)?,
-                    _ if arguments.len() > 2 => at(2, place)?,
-                    _ => Value::Null,
-                }
-            }
-            Positional::FirstValue | Positional::LastValue | Positional::NthValue => {
-                let frame = self.frame.range(partition, place)?;
-                let wanted = match function {
-                    Positional::FirstValue => frame.start,
-                    Positional::LastValue if frame.is_empty() => return Ok(Value::Null),
-                    Positional::LastValue => frame.end - 1,
-                    _ => match at(1, place)? {
-                        Value::Integer(n) if n <= 0 => {
-                            let reason = "the argument must be greater than zero";
-                            return Err(EvalError::InvalidArgument { function: "nth_value", reason });
-                        }
-                        Value::Integer(n) => {
-                            frame.start.saturating_add(usize::try_from(n - 1).unwrap_or(count))
-                        }
-                        _ => return Ok(Value::Null),
-                    },
-                };
-                if frame.contains(&wanted) { at(0, wanted)? } else { Value::Null }
-            }
-            Positional::Ntile => unreachable!("invariant: this function takes a partition at once"),
-        };
-        Ok(value)
     }
 
     /// An aggregate over each row's frame. Frames only move forward, so rows come and go once.
@@ -264,8 +215,7 @@ impl WindowCall {
         let mut state = Argument::new(call);
         let mut values: Vec<Value> = Vec::with_capacity(rows.len());
         let (mut start, mut end) = (0, 0);
-        for place in 0..rows.len() {
-            let frame = self.frame.range(partition, place)?;
+        for (place, frame) in self.frame.ranges(partition)?.into_iter().enumerate() {
             let same = (frame.start, frame.end) == (start, end);
             for added in end.max(frame.start)..frame.end {
                 let now = brings(call, rows[added], added)?;
@@ -283,6 +233,60 @@ impl WindowCall {
         }
         Ok(values)
     }
+}
+
+/// A function of a row's place and of its frame.
+fn positional(
+    function: Positional,
+    arguments: &[Scalar],
+    partition: &Partition<'_>,
+    (place, frame): (usize, std::ops::Range<usize>),
+) -> Result<Value, EvalError> {
+    let rows = partition.rows();
+    let count = rows.len();
+    let at = |argument: usize, place: usize| arguments[argument].eval(std::slice::from_ref(rows[place]));
+    let peers = partition.peers(place);
+    let value = match function {
+        Positional::RowNumber => Value::Integer(place as i64 + 1),
+        Positional::Rank => Value::Integer(peers.start as i64 + 1),
+        Positional::DenseRank => Value::Integer(partition.group(place) as i64 + 1),
+        Positional::PercentRank if count == 1 => Value::double(0.0),
+        Positional::PercentRank => Value::double(peers.start as f64 / (count - 1) as f64),
+        Positional::CumeDist => Value::double(peers.end as f64 / count as f64),
+        Positional::Lag | Positional::Lead => {
+            let distance = match arguments.get(1) {
+                None => 1,
+                Some(_) => match at(1, place)? {
+                    Value::Integer(distance) => i128::from(distance),
+                    _ => return Ok(Value::Null),
+                },
+            };
+            let wanted = place as i128 + if function == Positional::Lag { -distance } else { distance };
+            match usize::try_from(wanted) {
+                Ok(wanted) if wanted < count => at(0, wanted)?,
+                _ if arguments.len() > 2 => at(2, place)?,
+                _ => Value::Null,
+            }
+        }
+        Positional::FirstValue | Positional::LastValue | Positional::NthValue => {
+            let wanted = match function {
+                Positional::FirstValue => frame.start,
+                Positional::LastValue if frame.is_empty() => return Ok(Value::Null),
+                Positional::LastValue => frame.end - 1,
+                _ => match at(1, place)? {
+                    Value::Integer(n) if n <= 0 => {
+                        let reason = "the argument must be greater than zero";
+                        return Err(EvalError::InvalidArgument { function: "nth_value", reason });
+                    }
+                    Value::Integer(n) => frame.start.saturating_add(usize::try_from(n - 1).unwrap_or(count)),
+                    _ => return Ok(Value::Null),
+                },
+            };
+            if frame.contains(&wanted) { at(0, wanted)? } else { Value::Null }
+        }
+        Positional::Ntile => unreachable!("invariant: this function takes a partition at once"),
+    };
+    Ok(value)
 }
 
 /// What the row at a place brings to a call.

@@ -9,11 +9,15 @@ use deltaic_query::{
     statement::{Bound, Statement},
     template::bind_parameters,
 };
-use deltaic_types::{DataType, Row, Value, json_format};
-use serde_json::Value as Json;
+use deltaic_types::{DataType, Row, Value};
 
 use crate::{
-    ddl, dml, error::RequestError, explain::explain, input::Request, parameters::bind_statement, read,
+    ddl, dml,
+    error::RequestError,
+    explain::explain,
+    input::Request,
+    parameters::{Given, bind_statement},
+    read,
     transaction::Transaction,
 };
 
@@ -44,11 +48,12 @@ pub(crate) fn run(
     let mut verdict = Verdict::Commit;
     let mut open = false;
     let mut used = 0;
+    let given = Given { parameters: &request.parameters, claims: &request.claims };
     for (place, parsed) in statements.iter().enumerate() {
         let context = BindContext { catalog: transaction.tables.catalog(), now: Some(transaction.now.0) };
         let bound = bind(parsed, &context)?;
-        let parameters = parameters(&bound.parameters, &request.parameters)?;
-        used = used.max(parameters.len());
+        let values = given.values(&bound)?;
+        used = used.max(bound.parameters.len());
         if count == 1 {
             bound.check_gaps()?;
             check_count(used, request.parameters.len())?;
@@ -66,7 +71,7 @@ pub(crate) fn run(
                 }
             }
             Statement::Rollback => return Err(RequestError::Transaction { statement: "ROLLBACK" }),
-            _ => result = execute(transaction, bind_statement(bound, &parameters))?,
+            _ => result = execute(transaction, bind_statement(bound, &values))?,
         }
     }
     if open {
@@ -114,41 +119,27 @@ fn check_count(expected: usize, given: usize) -> Result<(), RequestError> {
     if expected == given { Ok(()) } else { Err(RequestError::Parameters { expected, given }) }
 }
 
-/// The values of a statement's parameters; NULL for a number that it does not have.
-fn parameters(types: &[Option<DataType>], given: &[Json]) -> Result<Vec<Value>, RequestError> {
-    if given.len() < types.len() {
-        return Err(RequestError::Parameters { expected: types.len(), given: given.len() });
-    }
-    types
-        .iter()
-        .zip(given)
-        .enumerate()
-        .map(|(place, (data_type, value))| {
-            let Some(data_type) = data_type else { return Ok(Value::Null) };
-            json_format::from_json(value, data_type).map_err(|error| RequestError::Parameter {
-                number: place + 1,
-                type_name: data_type.to_string(),
-                error,
-            })
-        })
-        .collect()
-}
-
 /// One SELECT, bound for a live result: nothing in it depends on the time of its evaluation.
 pub(crate) fn bind_live(
     sql: &str,
-    given: &[Json],
+    given: Given<'_>,
     catalog: &deltaic_types::Catalog,
 ) -> Result<(Query, Vec<DataType>, Vec<Value>), RequestError> {
     let statements = parse(sql)?;
     let [parsed] = &statements[..] else { return Err(RequestError::NotAQuery) };
     let bound = bind(parsed, &BindContext { catalog, now: None })?;
     bound.check_gaps()?;
-    let Bound { statement, parameters: types } = bound;
-    let Statement::Query(query) = statement else { return Err(RequestError::NotAQuery) };
-    let values = parameters(&types, given)?;
-    check_count(values.len(), given.len())?;
-    Ok((query, types.into_iter().flatten().collect(), values))
+    let Bound { statement: Statement::Query(query), .. } = &bound else {
+        return Err(RequestError::NotAQuery);
+    };
+    let values = given.values(&bound)?;
+    check_count(bound.parameters.len(), given.parameters.len())?;
+    let mut types: Vec<DataType> = bound.parameters.iter().flatten().cloned().collect();
+    if !bound.claims.names.is_empty() {
+        types.resize(bound.claims.base, DataType::Text);
+        types.extend(bound.claims.names.iter().map(|(_, data_type)| data_type.clone()));
+    }
+    Ok((query.clone(), types, values))
 }
 
 /// A query with constants in place of its parameters.

@@ -155,6 +155,16 @@ pub enum RequestError {
         /// What is wrong.
         error: EvalError,
     },
+    /// A claim of the session is not of the type that it is cast to.
+    #[error("the session's claim \"{name}\" is no {type_name}: {error}")]
+    Claim {
+        /// The claim.
+        name: String,
+        /// The type.
+        type_name: String,
+        /// What is wrong.
+        error: EvalError,
+    },
     /// Only a SELECT can be subscribed to.
     #[error("only one SELECT can be live: send other statements to /v1/sql")]
     NotAQuery,
@@ -194,9 +204,17 @@ pub enum RequestError {
         /// The most that is allowed.
         limit: usize,
     },
-    /// A query would combine too many rows.
-    #[error("{0}: join the tables by a condition that says which rows belong together")]
+    /// A query would combine too many rows, or make too large ones.
+    #[error(transparent)]
     TooMuchWork(#[from] Exhausted),
+    /// The result of a query that is asked once is too large.
+    #[error("the result takes {bytes} bytes, over the limit of {limit}: select fewer rows, or less of each")]
+    ResultTooLarge {
+        /// Its bytes as far as they were counted.
+        bytes: usize,
+        /// The most that it may take.
+        limit: usize,
+    },
     /// A row is too long.
     #[error("a row of table \"{table}\" has {bytes} bytes, over the limit of {limit}")]
     RowTooLong {
@@ -233,11 +251,11 @@ impl RequestError {
             Self::Catalog(CatalogError::NoSuchTable { .. }) => "42P01",
             Self::Catalog(_) => "42P07",
             Self::Parameters { .. } => "08P01",
-            Self::Parameter { error, .. } => error.sqlstate(),
+            Self::Parameter { error, .. } | Self::Claim { error, .. } => error.sqlstate(),
             Self::NotAQuery => "42809",
             Self::SubscriptionExists => "42710",
             Self::Transaction { .. } => "25P01",
-            Self::ViewTooLarge { .. } => "54000",
+            Self::ViewTooLarge { .. } | Self::ResultTooLarge { .. } => "54000",
             Self::ViewsTooLarge { .. } => "53200",
             Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",

@@ -29,7 +29,8 @@ pub(crate) fn explain(
     transaction: &mut Transaction<'_>,
     explain: &Explain,
 ) -> Result<StatementResult, RequestError> {
-    let Installed { graph, circuit, relations, .. } = read::install(&explain.query, transaction)?;
+    let Installed { graph, circuit, relations, .. } =
+        read::install(&explain.query, transaction, explain.analyze)?;
     let nodes = graph.describe(circuit.root);
     let labels = Labels::of(&nodes, &transaction.tables);
     let operators: BTreeMap<NodeId, Operator<'_>> = nodes

@@ -1,6 +1,6 @@
 //! [`Input`]: everything that can happen to an engine.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use deltaic_storage::StorageError;
 use serde_json::Value as Json;
@@ -24,6 +24,9 @@ pub struct ClientId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
+/// What is known of the session that asks, by name: `claim('sub')` in SQL. The engine believes whoever drives it.
+pub type Claims = BTreeMap<String, String>;
+
 /// Statements to be run as one transaction.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -33,6 +36,8 @@ pub struct Request {
     pub sql: String,
     /// The values of `$1`, `$2`, … in the encoding of values in JSON.
     pub parameters: Vec<Json>,
+    /// The claims of the session.
+    pub claims: Claims,
 }
 
 /// A query whose result is to be kept up to date.
@@ -46,6 +51,8 @@ pub struct Subscribe {
     pub sql: String,
     /// The values of `$1`, `$2`, …
     pub parameters: Vec<Json>,
+    /// The claims of the session.
+    pub claims: Claims,
     /// What the client has already: the cookie of the last message it got for the same query.
     pub resume: Option<Cookie>,
     /// How long the result is kept when nobody watches it any more.

@@ -238,6 +238,7 @@ impl<'a> Labels<'a> {
                 let _ = write!(text, " {}", conditions.join(", "));
             }
             Operator::TopK(top_k) => text += &self.window(top_k),
+            Operator::Recurse(recurse) if recurse.ranked => text += ", each row at its first round",
             Operator::Window(window) => {
                 let calls: Vec<&str> = window.calls.iter().map(WindowCall::name).collect();
                 let _ = write!(text, " {}", calls.join(", "));

@@ -24,6 +24,6 @@ pub use deltaic_dataflow::{Breaker, KeyColumn};
 pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};
 pub use engine::{CircuitNode, Engine, Status, TableStatus};
 pub use error::{ConstraintError, RequestError};
-pub use input::{ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
+pub use input::{Claims, ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
 pub use views::{Advances, Hydrated, Hydration, Lives, MemoryLimits, ViewId, ViewStatus};

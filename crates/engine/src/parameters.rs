@@ -1,13 +1,52 @@
-//! Constants in place of parameters, for statements that run once.
+//! The values of a statement's parameters, and constants in their place, for statements that run once.
 
 use deltaic_query::{
     expression::Expr,
     statement::{Bound, ConflictAction, Returning, Statement},
     template::{bind_expression, bind_parameters},
 };
-use deltaic_types::Value;
+use deltaic_types::{DataType, Value, json_format, text_format::parse_text};
+use serde_json::Value as Json;
 
-use crate::admission::with_constants;
+use crate::{admission::with_constants, error::RequestError, input::Claims};
+
+/// What a session gives its statements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// The values of `$1`, `$2`, …
+    pub(crate) parameters: &'a [Json],
+    pub(crate) claims: &'a Claims,
+}
+
+impl Given<'_> {
+    /// The values of a statement's parameters, the claims that it reads behind the others; NULL for a number that it does
+    /// not have, and for a claim that the session does not have.
+    pub(crate) fn values(self, bound: &Bound) -> Result<Vec<Value>, RequestError> {
+        let (types, given) = (&bound.parameters, self.parameters);
+        if given.len() < types.len() {
+            return Err(RequestError::Parameters { expected: types.len(), given: given.len() });
+        }
+        let value = |(place, (data_type, value)): (usize, (&Option<DataType>, &Json))| {
+            let Some(data_type) = data_type else { return Ok(Value::Null) };
+            json_format::from_json(value, data_type).map_err(|error| RequestError::Parameter {
+                number: place + 1,
+                type_name: data_type.to_string(),
+                error,
+            })
+        };
+        let mut values = types.iter().zip(given).enumerate().map(value).collect::<Result<Vec<_>, _>>()?;
+        if !bound.claims.names.is_empty() {
+            values.resize(bound.claims.base, Value::Null);
+            for (name, data_type) in &bound.claims.names {
+                let claim = self.claims.get(name).map(|claim| parse_text(claim, data_type)).transpose();
+                values.push(claim.map(|claim| claim.unwrap_or(Value::Null)).map_err(|error| {
+                    RequestError::Claim { name: name.clone(), type_name: data_type.to_string(), error }
+                })?);
+            }
+        }
+        Ok(values)
+    }
+}
 
 /// The statement with the parameters' values in it.
 pub(crate) fn bind_statement(bound: Bound, values: &[Value]) -> Statement {

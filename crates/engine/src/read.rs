@@ -19,14 +19,19 @@ const ONE_SHOT: RelationId = RelationId::Parameters(u64::MAX);
 
 /// The rows of a query in its order, hidden columns cut off. Its parameters are literals already.
 pub(crate) fn rows(query: &Query, transaction: &mut Transaction<'_>) -> Result<Vec<Row>, RequestError> {
-    let Installed { graph, circuit, tuple, .. } = install(query, transaction)?;
+    let Installed { graph, circuit, tuple, .. } = install(query, transaction, true)?;
     if let Some(error) = graph.error(circuit.root, &tuple) {
         return Err(error.clone().into());
     }
     let width = query.columns.len();
     let mut rows = Vec::new();
+    let mut bytes = 0_usize;
     for (row, weight) in graph.arranged(circuit.root, &tuple) {
         let values: Row = row[circuit.prefix..circuit.prefix + width].iter().cloned().collect();
+        bytes = bytes.saturating_add(values.heap_bytes().saturating_mul(weight as usize));
+        if bytes > limits::VIEW_BYTES {
+            return Err(RequestError::ResultTooLarge { bytes, limit: limits::VIEW_BYTES });
+        }
         rows.extend(std::iter::repeat_n(values, weight as usize));
     }
     Ok(rows)
@@ -43,8 +48,12 @@ pub(crate) struct Installed {
     pub(crate) relations: Relations,
 }
 
-/// Computes a query's circuit.
-pub(crate) fn install(query: &Query, transaction: &mut Transaction<'_>) -> Result<Installed, RequestError> {
+/// Makes a query's circuit, and computes it where that is wanted.
+pub(crate) fn install(
+    query: &Query,
+    transaction: &mut Transaction<'_>,
+    computes: bool,
+) -> Result<Installed, RequestError> {
     let mut query = Query { plan: optimise(query.plan.clone()), ..query.clone() };
     transaction.make_hot(&columns_read(&query.plan))?;
     // A constant that an index finds is a parameter with one tuple, so the index is probed and not scanned.
@@ -71,7 +80,9 @@ pub(crate) fn install(query: &Query, transaction: &mut Transaction<'_>) -> Resul
             relation.ensure_index(&key);
         }
     }
-    graph.hydrate_within(&relations, limits::JOINED_ROWS)?;
+    if computes {
+        graph.hydrate_within(&relations, limits::JOINED_ROWS)?;
+    }
     Ok(Installed { graph, circuit, tuple, relations })
 }
 

@@ -22,7 +22,6 @@ use deltaic_dataflow::{
 use deltaic_query::lower::{Circuit, lower};
 use deltaic_storage::Store;
 use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
-use serde_json::Value as Json;
 
 use form::{Form, TemplateKey};
 use hydration::Hydrating;
@@ -34,8 +33,9 @@ use crate::{
     cookie::Cookie,
     effects::{Message, News, Snapshot},
     error::RequestError,
-    input::{ClientId, Now, Subscribe, SubscriptionId},
+    input::{Claims, ClientId, Now, Subscribe, SubscriptionId},
     life::{Idle, Life},
+    parameters::Given,
     tables::Tables,
 };
 
@@ -162,48 +162,56 @@ impl Views {
         if self.subscriptions.contains_key(&id) || self.hydrating.has(id) {
             return Err(RequestError::SubscriptionExists);
         }
-        let form = self.form(&subscribe.sql, &subscribe.parameters, tables)?;
+        let given = Given { parameters: &subscribe.parameters, claims: &subscribe.claims };
+        let form = self.form(&subscribe.sql, given, tables)?;
         if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice_rows {
             return self.begin(form, subscribe, tables, place).map(Opened::Later);
         }
-        self.open_form(&form, &subscribe.sql, tables, place).map(Opened::View)
+        match self.open_form(&form, &subscribe.sql, tables, place, limits::INLINE_ROWS) {
+            // Little to read and much to combine: it is computed beside the commits too.
+            Err(RequestError::TooMuchWork(Exhausted::Rows { limit: limits::INLINE_ROWS })) => {
+                self.begin(form, subscribe, tables, place).map(Opened::Later)
+            }
+            opened => opened.map(Opened::View),
+        }
     }
 
-    /// The view of a query, which is opened if it is not there.
+    /// The view of a query without parameters, which is opened if it is not there.
     fn open_query(
         &mut self,
         sql: &str,
-        parameters: &[Json],
         tables: &mut Tables,
         place: &Place<'_>,
     ) -> Result<ViewId, RequestError> {
-        let form = self.form(sql, parameters, tables)?;
-        self.open_form(&form, sql, tables, place)
+        let given = Given { parameters: &[], claims: &Claims::new() };
+        let form = self.form(sql, given, tables)?;
+        self.open_form(&form, sql, tables, place, limits::JOINED_ROWS)
     }
 
     /// A query as it is going to be computed. The first one of a form that has no parameters has a circuit of its own,
     /// which is computed in one pass and keeps no parameters in its rows; all that follow share the form's.
-    fn form(&self, sql: &str, parameters: &[Json], tables: &Tables) -> Result<Form, RequestError> {
+    fn form(&self, sql: &str, given: Given<'_>, tables: &Tables) -> Result<Form, RequestError> {
         let is_own = |own: &TemplateKey, shared: &TemplateKey| {
             let is_first = !self.own.contains(shared) && !self.by_key.contains_key(shared);
             is_first || self.by_key.contains_key(own)
         };
-        Form::of(sql, parameters, tables, &is_own)
+        Form::of(sql, given, tables, &is_own)
     }
 
-    /// The view of a form, which is opened if it is not there.
+    /// The view of a form, which is opened if it is not there, by a first computation whose joins visit so many rows at most.
     fn open_form(
         &mut self,
         form: &Form,
         sql: &str,
         tables: &mut Tables,
         place: &Place<'_>,
+        limit: u64,
     ) -> Result<ViewId, RequestError> {
         let template = match self.by_key.get(&form.key) {
             Some(template) => *template,
             None => {
                 form.make_hot(tables, place)?;
-                self.install(form, None, tables, place)?
+                self.install(form, None, tables, place, limit)?
             }
         };
         if let Some(view) = self.templates[&template].views.get(&form.tuple) {
@@ -240,6 +248,7 @@ impl Views {
         computed: Option<Hydration>,
         tables: &mut Tables,
         place: &Place<'_>,
+        limit: u64,
     ) -> Result<u64, RequestError> {
         let id = computed.as_ref().map_or(self.next, |computed| computed.number);
         let relation = RelationId::Parameters(id);
@@ -264,7 +273,7 @@ impl Views {
         if let Some(computed) = computed {
             self.graph.adopt(circuit.root, computed.graph, computed.circuit.root);
         }
-        if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limits::JOINED_ROWS) {
+        if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limit) {
             self.graph.release(circuit.root);
             tables.relations.remove(relation);
             return Err(exhausted.into());

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the code is a SQLSTATE, so that a client decides by it and never by the words.
 
+use deltaic_types::limits;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -80,6 +81,18 @@ pub enum DecodeError {
         /// The most that is allowed.
         limit: usize,
     },
+    /// More claims than a session may have.
+    #[error(
+        "{count} claims of {bytes} bytes: a session has no more than {} of {} bytes",
+        limits::CLAIMS,
+        limits::CLAIMS_BYTES
+    )]
+    TooManyClaims {
+        /// How many there are.
+        count: usize,
+        /// The length of their names and values.
+        bytes: usize,
+    },
     /// Text in the place of a cookie that is too long to be one.
     #[error("not a cookie: give back the one of the last message as it was, or none")]
     Cookie,
@@ -88,7 +101,7 @@ pub enum DecodeError {
 impl From<&DecodeError> for ErrorBody {
     fn from(error: &DecodeError) -> Self {
         let code = match error {
-            DecodeError::TooLong { .. } => "54000",
+            DecodeError::TooLong { .. } | DecodeError::TooManyClaims { .. } => "54000",
             DecodeError::TooManyParameters { .. } => "54023",
             DecodeError::Malformed { .. } | DecodeError::Cookie => "08P01",
         };

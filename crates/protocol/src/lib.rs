@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod claims;
 mod error;
 mod events;
 mod live;
@@ -8,6 +9,7 @@ mod sql;
 mod status;
 mod sync;
 
+pub use claims::Claims;
 pub use error::{DecodeError, ErrorBody, ErrorResponse};
 pub use events::{Event, EventReader, event_text};
 pub use live::{Change, Column, Current, Keep, RowChange, Snapshot};
@@ -16,4 +18,4 @@ pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
     CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
 };
-pub use sync::{ClientMessage, News, Poke, PokeText, ServerMessage, Subscribe, Unsubscribe};
+pub use sync::{ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe, Unsubscribe};

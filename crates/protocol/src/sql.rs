@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
+    claims::{Claims, check_claims},
     error::{DecodeError, decode},
     live::Column,
 };
@@ -18,6 +19,9 @@ pub struct SqlRequest {
     /// The values of `$1`, `$2`, …; null is none.
     #[serde(default, deserialize_with = "null_is_none")]
     pub params: Vec<Json>,
+    /// The claims of the session.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
 }
 
 fn null_is_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Json>, D::Error> {
@@ -29,6 +33,7 @@ impl SqlRequest {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let request: Self = decode(bytes, limits::REQUEST_BYTES)?;
         check_parameters(&request.params)?;
+        check_claims(&request.claims)?;
         Ok(request)
     }
 }
@@ -60,7 +65,7 @@ mod tests {
     #[test]
     fn a_request_is_read_and_a_wrong_one_refused_with_its_reason() {
         let request = SqlRequest::decode(br#"{"sql":"SELECT 1"}"#).unwrap();
-        assert_eq!(request, SqlRequest { sql: "SELECT 1".into(), params: vec![] });
+        assert_eq!(request, SqlRequest { sql: "SELECT 1".into(), params: vec![], claims: Claims::new() });
         assert_eq!(SqlRequest::decode(br#"{"sql":"SELECT 1","params":null}"#).unwrap(), request);
         let error = SqlRequest::decode(br#"{"query":"SELECT 1"}"#).unwrap_err().to_string();
         assert!(error.contains("unknown field `query`"), "{error}");
@@ -72,6 +77,24 @@ mod tests {
         assert!(matches!(SqlRequest::decode(deep.as_bytes()), Err(DecodeError::Malformed { .. })));
     }
 
+    #[test]
+    fn claims_are_texts_and_not_too_many() {
+        let read = |claims: Json| {
+            SqlRequest::decode(serde_json::json!({"sql": "", "claims": claims}).to_string().as_bytes())
+        };
+        let few = read(serde_json::json!({"sub": "ann", "org": "7"})).unwrap();
+        assert_eq!(few.claims, Claims::from([("org".into(), "7".into()), ("sub".into(), "ann".into())]));
+        let many: Claims = (0..=limits::CLAIMS).map(|n| (n.to_string(), String::new())).collect();
+        let long = Claims::from([("sub".to_owned(), "x".repeat(limits::CLAIMS_BYTES))]);
+        for claims in [many, long] {
+            let refused = read(serde_json::json!(claims));
+            assert!(matches!(refused, Err(DecodeError::TooManyClaims { .. })), "{refused:?}");
+        }
+        for claims in [serde_json::json!({"org": 7}), serde_json::json!({"sub": "\0"})] {
+            assert!(matches!(read(claims), Err(DecodeError::Malformed { .. })));
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -79,8 +102,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(sql in ".*", numbers in proptest::collection::vec(any::<i64>(), 0..9)) {
-            let request = SqlRequest { sql, params: numbers.into_iter().map(Json::from).collect() };
+        fn what_is_written_is_read(
+            sql in ".*",
+            numbers in proptest::collection::vec(any::<i64>(), 0..9),
+            claims in proptest::collection::btree_map("[a-z]{1,9}", "[^\0]{0,9}", 0..9),
+        ) {
+            let request = SqlRequest { sql, params: numbers.into_iter().map(Json::from).collect(), claims };
             let bytes = serde_json::to_vec(&request).unwrap();
             prop_assert_eq!(SqlRequest::decode(&bytes).unwrap(), request);
         }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
+    claims::{Claims, check_claims},
     error::{DecodeError, ErrorBody, decode},
     live::{Change, Current, Keep, Snapshot},
     sql::check_parameters,
@@ -19,12 +20,23 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientMessage {
+    /// Who asks: before all else, once.
+    Hello(Hello),
     /// Keep a result up to date.
     Subscribe(Subscribe),
     /// No more.
     Unsubscribe(Unsubscribe),
     /// Answer with the same number.
     Ping(u64),
+}
+
+/// What is known of the session, as long as the connection lives.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// Its claims.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
 }
 
 /// A query whose result is to be kept up to date.
@@ -58,11 +70,15 @@ impl ClientMessage {
     /// Decodes a frame.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
         let message: Self = decode(text.as_bytes(), limits::FRAME_BYTES)?;
-        if let Self::Subscribe(subscribe) = &message {
-            check_parameters(&subscribe.params)?;
-            if subscribe.cookie.as_ref().is_some_and(|cookie| cookie.len() > limits::COOKIE_BYTES) {
-                return Err(DecodeError::Cookie);
+        match &message {
+            Self::Hello(hello) => check_claims(&hello.claims)?,
+            Self::Subscribe(subscribe) => {
+                check_parameters(&subscribe.params)?;
+                if subscribe.cookie.as_ref().is_some_and(|cookie| cookie.len() > limits::COOKIE_BYTES) {
+                    return Err(DecodeError::Cookie);
+                }
             }
+            Self::Unsubscribe(_) | Self::Ping(_) => {}
         }
         Ok(message)
     }
@@ -160,6 +176,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&message).unwrap(), text);
         let unsubscribe = ClientMessage::decode(r#"{"unsubscribe":{"id":1}}"#).unwrap();
         assert_eq!(unsubscribe, ClientMessage::Unsubscribe(Unsubscribe { id: 1 }));
+        let hello = r#"{"hello":{"claims":{"sub":"ann"}}}"#;
+        assert_eq!(serde_json::to_string(&ClientMessage::decode(hello).unwrap()).unwrap(), hello);
         assert_eq!(ClientMessage::decode(r#"{"ping":7}"#).unwrap(), ClientMessage::Ping(7));
         assert_eq!(serde_json::to_value(ServerMessage::Pong(7)).unwrap(), json!({"pong": 7}));
     }
@@ -178,6 +196,9 @@ mod tests {
             let error = ClientMessage::decode(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
+        let claims = json!({"sub": "x".repeat(limits::CLAIMS_BYTES)});
+        let text = json!({"hello": {"claims": claims}}).to_string();
+        assert!(matches!(ClientMessage::decode(&text), Err(DecodeError::TooManyClaims { .. })));
         let cookie = "x".repeat(limits::COOKIE_BYTES + 1);
         let text = json!({"subscribe": {"id": 1, "sql": "", "cookie": cookie}}).to_string();
         assert_eq!(ClientMessage::decode(&text), Err(DecodeError::Cookie));

@@ -106,8 +106,8 @@ impl Lifting<'_> {
                 limit: limit.clone(),
                 offset: offset.clone(),
             },
-            Plan::Recursive { base, step, all } => {
-                Plan::Recursive { base: inside(base, false), step: step.clone(), all: *all }
+            Plan::Recursive { base, step, all, ranked } => {
+                Plan::Recursive { base: inside(base, false), step: step.clone(), all: *all, ranked: *ranked }
             }
             Plan::Scan { .. }
             | Plan::Values { .. }

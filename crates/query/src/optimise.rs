@@ -99,9 +99,9 @@ fn push_down(plan: Plan, conditions: Vec<Expr>) -> Plan {
         }
         Plan::Scan { .. } | Plan::Values { .. } | Plan::Recurring { .. } => filter(plan, conditions),
         // A row that a condition refuses may still lead to one that it admits.
-        Plan::Recursive { base, step, all } => {
+        Plan::Recursive { base, step, all, ranked } => {
             let [base, step] = [base, step].map(|input| Box::new(push_down(*input, Vec::new())));
-            filter(Plan::Recursive { base, step, all }, conditions)
+            filter(Plan::Recursive { base, step, all, ranked }, conditions)
         }
         Plan::Window { input, partition, order, calls } => {
             // What is the same in a whole partition keeps or drops it whole.
@@ -210,10 +210,10 @@ pub(crate) fn move_columns(expr: &Expr, to: impl Fn(usize) -> usize) -> Expr {
 fn narrow(plan: Plan, needed: &[bool]) -> Plan {
     match plan {
         Plan::Scan { .. } | Plan::Values { .. } | Plan::Recurring { .. } => select(plan, needed),
-        Plan::Recursive { base, step, all } => {
-            let whole = vec![true; needed.len()];
+        Plan::Recursive { base, step, all, ranked } => {
+            let whole = vec![true; base.types().len()];
             let [base, step] = [base, step].map(|input| Box::new(narrow(*input, &whole)));
-            select(Plan::Recursive { base, step, all }, needed)
+            select(Plan::Recursive { base, step, all, ranked }, needed)
         }
         Plan::Filter { input, predicate } => {
             let inner = with(needed, predicate.columns());

@@ -38,6 +38,8 @@ pub struct Parsed {
     pub ast: Statement,
     /// The statement's own text, without the semicolon.
     pub text: String,
+    /// The highest number of a `$n` in the whole text it was parsed from.
+    pub placeholders: usize,
     /// The lines of the whole text it was parsed from, to which positions refer.
     lines: Arc<Lines>,
 }
@@ -73,6 +75,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
     check_chains(sql, &tokens)?;
     let tokens = check_statements(sql, tokens)?;
     let lines = Arc::new(Lines::of(sql));
+    let placeholders = tokens.iter().filter_map(|token| placeholder(&token.token)).max().unwrap_or(0);
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(2 * limits::EXPRESSION_DEPTH)
         .with_tokens_with_locations(tokens);
@@ -99,8 +102,19 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         }
         let start = cursor.forward(start.span.start);
         let text = sql[start..cursor.forward(end)].trim_end().to_owned();
-        statements.push(Parsed { ast, text, lines: Arc::clone(&lines) });
+        statements.push(Parsed { ast, text, placeholders, lines: Arc::clone(&lines) });
     }
+}
+
+fn placeholder(token: &Token) -> Option<usize> {
+    let Token::Placeholder(name) = token else { return None };
+    placeholder_number(name)
+}
+
+/// The number of a parameter, `$1` upwards.
+pub(crate) fn placeholder_number(name: &str) -> Option<usize> {
+    let number = name.strip_prefix('$')?.parse::<usize>().ok()?;
+    (1..=limits::PARAMETERS).contains(&number).then_some(number)
 }
 
 /// Parses one expression, as it is stored in a schema.

@@ -120,6 +120,9 @@ pub enum Plan {
         step: Box<Plan>,
         /// Whether rows are counted; otherwise each different row is there once.
         all: bool,
+        /// Whether behind the columns of a row stands the round that first derives it, a [`ROUND`]: 0 in the
+        /// base. The step reads it, and does not give it.
+        ranked: bool,
     },
     /// The rows of the recursion whose step this stands in, the innermost one.
     Recurring {
@@ -127,6 +130,9 @@ pub enum Plan {
         types: Vec<DataType>,
     },
 }
+
+/// The type of the number of a recursion's round.
+pub const ROUND: DataType = DataType::Integer;
 
 /// What a join yields. One that is not named so has the left columns, then the right ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -325,7 +331,9 @@ impl Plan {
             Self::Scan { types, .. } | Self::Values { types, .. } | Self::Recurring { types } => {
                 types.clone()
             }
-            Self::Recursive { base, .. } => base.types(),
+            Self::Recursive { base, ranked, .. } => {
+                base.types().into_iter().chain(ranked.then_some(ROUND)).collect()
+            }
             Self::Filter { input, .. } | Self::Distinct { input } | Self::TopK { input, .. } => input.types(),
             Self::Project { exprs, .. } => exprs.iter().map(|expr| expr.data_type.clone()).collect(),
             Self::Join { kind, left, right, .. } => {
@@ -377,9 +385,9 @@ impl Plan {
             Self::TopK { input, partition, order, limit, offset } => {
                 Self::TopK { input: inside(input), partition, order, limit, offset }
             }
-            Self::Recursive { base, step, all } => {
+            Self::Recursive { base, step, all, ranked } => {
                 let (base, step) = (inside(base), inside(step));
-                Self::Recursive { base, step, all }
+                Self::Recursive { base, step, all, ranked }
             }
         }
     }

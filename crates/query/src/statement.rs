@@ -15,6 +15,18 @@ pub struct Bound {
     pub statement: Statement,
     /// The type of `$1`, `$2`, …; None for a number that is not in the statement.
     pub parameters: Vec<Option<DataType>>,
+    /// The claims of the session that it reads.
+    pub claims: ClaimNames,
+}
+
+/// The claims that a statement reads, each once for a type: parameters, numbered from `base` on, behind every `$n` of the
+/// text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimNames {
+    /// The place of the first one among the parameters.
+    pub base: usize,
+    /// Their names, and the types in which they are read.
+    pub names: Vec<(String, DataType)>,
 }
 
 impl Bound {

@@ -55,6 +55,9 @@ pub fn check_row_counts(plan: &Plan, values: &[Value]) -> Result<(), LowerError>
         for (bound, clause) in [(limit, "LIMIT"), (offset, "OFFSET")] {
             // What the row around decides is not known here; a negative number takes no rows there.
             let Some(bound) = bound.as_ref().filter(|bound| !bound.has_outer()) else { continue };
+            if bound.reads_time() {
+                return Err(LowerError::MovingTime);
+            }
             if let Value::Integer(..0) = evaluate(&bind_expression(bound, values), &Row::empty())? {
                 return Err(LowerError::NegativeLimit { clause });
             }
@@ -70,8 +73,8 @@ pub fn map_expressions(plan: &Plan, change: &dyn Fn(&Expr) -> Expr) -> Plan {
     let each = |exprs: &[Expr]| exprs.iter().map(change).collect::<Vec<_>>();
     match plan {
         Plan::Scan { .. } | Plan::Recurring { .. } => plan.clone(),
-        Plan::Recursive { base, step, all } => {
-            Plan::Recursive { base: inside(base), step: inside(step), all: *all }
+        Plan::Recursive { base, step, all, ranked } => {
+            Plan::Recursive { base: inside(base), step: inside(step), all: *all, ranked: *ranked }
         }
         Plan::Values { rows, types } => {
             Plan::Values { rows: rows.iter().map(|row| each(row)).collect(), types: types.clone() }

@@ -55,8 +55,8 @@ pub fn unnest(plan: Plan) -> Plan {
         Plan::SetOperation { kind, left, right } => {
             Plan::SetOperation { kind, left: inside(left), right: inside(right) }
         }
-        Plan::Recursive { base, step, all } => {
-            Plan::Recursive { base: inside(base), step: inside(step), all }
+        Plan::Recursive { base, step, all, ranked } => {
+            Plan::Recursive { base: inside(base), step: inside(step), all, ranked }
         }
         Plan::TopK { input, partition, order, limit, offset } => {
             Plan::TopK { input: inside(input), partition, order, limit, offset }

@@ -216,6 +216,12 @@ impl Accumulator {
         Units(self.missed.swap(0, Ordering::Relaxed))
     }
 
+    /// A refusal that was counted and is asked for in another way.
+    pub(crate) fn unmiss(&self, n: Units) {
+        let less = |sum: u64| Some(sum.saturating_sub(n.0));
+        let _ = self.missed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Whether somebody was refused, or might soon be, because the lease is used up.
     pub(crate) fn is_low(&self) -> bool {
         self.missed.load(Ordering::Relaxed) > 0 || self.low.load(Ordering::Relaxed)
@@ -338,7 +344,7 @@ impl Drop for Accumulator {
 
 /// A number that differs from thread to thread and stays with one: where its thread-local variables lie. It chooses
 /// a stripe and nothing else.
-fn stripe_hint() -> usize {
+pub(crate) fn stripe_hint() -> usize {
     thread_local!(static PLACE: u8 = const { 0 });
     let place = PLACE.with(|place| std::ptr::from_ref(place).addr() as u64);
     (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize

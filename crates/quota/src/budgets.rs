@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crate::accumulator::{Accumulator, LostWrite, Settings};
 use crate::dirty::{Mark, SLOTS, Segment};
 use crate::handle::Handle;
-use crate::ledger::{Batch, LedgerError, Opened, Reply};
+use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
 use crate::policy::{Limit, Policy, WhenAway};
@@ -246,8 +246,15 @@ impl Budgets {
             metrics.keys += 1;
             metrics.exposure = metrics.exposure.plus(available.bound.under);
             metrics.exposure_at_most = metrics.exposure_at_most.plus(outstanding);
-            metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(outstanding);
+            let under = available.bound.under.plus(slot.accumulator.going_home());
+            metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(under);
             metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
+        }
+        // The ledger may have granted what it was asked for.
+        for entry in self.under_way.iter().flat_map(|under_way| &under_way.batch.entries) {
+            if let Claim::Units(claim) = entry.claim {
+                metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(claim);
+            }
         }
         metrics
     }
@@ -327,6 +334,8 @@ impl Budgets {
                     effects.replies.push((request, Err(denied)));
                     return;
                 }
+                // It waits, and is counted as one that waits.
+                Err(denied) if denied.reason == Reason::Lease => slot.accumulator.unmiss(units),
                 Err(_) => {}
             }
         }
@@ -430,6 +439,6 @@ impl Slot {
     }
 
     fn leases_ahead(&self) -> bool {
-        matches!(self.accumulator.guarantee(), Guarantee::Escrow | Guarantee::Standing)
+        self.accumulator.guarantee() == Guarantee::Escrow
     }
 }

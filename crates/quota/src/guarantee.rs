@@ -16,9 +16,6 @@ pub enum Guarantee {
     /// chunk of its peak. After a crash what the lease had left is spent.
     #[default]
     Escrow,
-    /// A durable share of every window, written once and not for each window. After a crash the windows that the
-    /// node may have begun are given up.
-    Standing,
     /// A lease of exactly what waits: a request is answered when the write that covers it is durable. After a crash
     /// what was acknowledged is known exactly.
     GroupCommit,
@@ -38,7 +35,7 @@ pub struct Bound {
 /// What a bound depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exposure {
-    /// What the lease, or the window's share, may have unspent.
+    /// What the lease may have unspent.
     pub unspent: Units,
     /// What is admitted and not yet settled.
     pub unsettled: Units,
@@ -54,14 +51,13 @@ impl Guarantee {
     /// | guarantee | under | over |
     /// | --- | --- | --- |
     /// | `Escrow` | unspent | 0 |
-    /// | `Standing` | unspent, of each window that is given up | 0 |
     /// | `GroupCommit` | unacknowledged, and refunds not settled | 0 |
     /// | `Volatile` | 0 | unsettled |
     ///
     /// Refunds become unspent units of the lease, so `Escrow` counts them there.
     pub fn bound(self, exposure: Exposure) -> Bound {
         match self {
-            Self::Escrow | Self::Standing => Bound { under: exposure.unspent, over: Units::ZERO },
+            Self::Escrow => Bound { under: exposure.unspent, over: Units::ZERO },
             Self::GroupCommit => {
                 Bound { under: exposure.unacknowledged.plus(exposure.unsettled_refunds), over: Units::ZERO }
             }
@@ -119,7 +115,6 @@ mod tests {
             (bound.under.0, bound.over.0)
         };
         assert_eq!(bound(Guarantee::Escrow), (1, 0));
-        assert_eq!(bound(Guarantee::Standing), (1, 0));
         assert_eq!(bound(Guarantee::GroupCommit), (12, 0));
         assert_eq!(bound(Guarantee::Volatile), (0, 2));
     }

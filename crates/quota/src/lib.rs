@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+pub mod vsa;
 
 mod accumulator;
 mod budgets;
@@ -10,6 +11,7 @@ mod handle;
 mod ids;
 mod ledger;
 mod metrics;
+mod monoid;
 mod permit;
 mod policy;
 mod sync;
@@ -26,6 +28,7 @@ pub use ledger::{
     LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows, Then,
 };
 pub use metrics::Metrics;
+pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
 pub use policy::{Flush, Limit, Policy, WhenAway};
 pub use window::{Place, Window};

@@ -333,7 +333,7 @@ mod tests {
     }
 }
 
-/// Every order of the atomic steps of two or three threads.
+/// The orders of the atomic steps of two or three threads, with up to three preemptions.
 #[cfg(test)]
 #[cfg(loom)]
 mod loom_tests {
@@ -344,7 +344,7 @@ mod loom_tests {
 
     fn explore(body: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
-        // Three switches at moments of loom's choosing show every fault of this size that is known, in seconds.
+        // Bounded, so that the run ends in seconds: orders with more preemptions are not tried.
         builder.preemption_bound = Some(3);
         builder.check(body);
     }

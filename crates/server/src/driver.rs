@@ -183,10 +183,10 @@ impl Driver {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Sql { sql, parameters, reply, permit } => {
+                Command::Sql { sql, parameters, claims, reply, permit } => {
                     let id = RequestId(self.next_request);
                     self.next_request += 1;
-                    requests.push(Request { id, sql, parameters });
+                    requests.push(Request { id, sql, parameters, claims });
                     waiting.insert(id, Waiting { reply, arrived });
                     permits.push(permit);
                 }

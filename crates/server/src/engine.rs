@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::Sender,
 };
 
-use deltaic_engine::{ClientId, Hydrated, Outcome, RequestError, Subscribe, ViewId};
+use deltaic_engine::{Claims, ClientId, Hydrated, Outcome, RequestError, Subscribe, ViewId};
 use deltaic_protocol::{CircuitStatus, ErrorBody, SqlResponse, Status};
 use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Sql {
         sql: String,
         parameters: Vec<Json>,
+        claims: Claims,
         reply: SqlReply,
         permit: Option<OwnedSemaphorePermit>,
     },
@@ -91,7 +92,8 @@ impl EngineHandle {
     /// Runs statements as one transaction and waits for the outcome. Not for use inside a runtime.
     pub fn execute(&self, sql: &str, parameters: Vec<Json>) -> Result<SqlResponse, SqlFailure> {
         let (reply, outcome) = oneshot::channel();
-        let command = Command::Sql { sql: sql.to_owned(), parameters, reply, permit: None };
+        let (sql, claims) = (sql.to_owned(), Claims::new());
+        let command = Command::Sql { sql, parameters, claims, reply, permit: None };
         self.send(command)?;
         let outcome = outcome.blocking_recv().map_err(|_| stopping())?;
         Ok(response(&outcome.map_err(|error| error_body(&error))?))
@@ -113,10 +115,15 @@ impl EngineHandle {
         let _ = self.commands.send(command);
     }
 
-    pub(crate) async fn sql(&self, sql: String, parameters: Vec<Json>) -> Result<SqlResponse, ErrorBody> {
+    pub(crate) async fn sql(
+        &self,
+        sql: String,
+        parameters: Vec<Json>,
+        claims: Claims,
+    ) -> Result<SqlResponse, ErrorBody> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| stopping())?;
         let (reply, outcome) = oneshot::channel();
-        self.send(Command::Sql { sql, parameters, reply, permit: Some(permit) })?;
+        self.send(Command::Sql { sql, parameters, claims, reply, permit: Some(permit) })?;
         match outcome.await.map_err(|_| stopping())? {
             Ok(outcome) => Ok(response(&outcome)),
             Err(error) => Err(error_body(&error)),

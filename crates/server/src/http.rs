@@ -148,7 +148,7 @@ async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, R
     })?;
     let request = SqlRequest::decode(&bytes).map_err(|error| ErrorBody::from(&error))?;
     drop(bytes);
-    let response = app.engine.sql(request.sql, request.params).await?;
+    let response = app.engine.sql(request.sql, request.params, request.claims).await?;
     drop(held);
     Ok(Json(response).into_response())
 }

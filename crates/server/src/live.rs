@@ -12,7 +12,6 @@ use deltaic_engine::{Subscribe, SubscriptionId};
 use deltaic_protocol::{ErrorBody, Keep, SqlRequest};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::Value as Json;
 use tokio::sync::watch;
 
 use crate::{
@@ -41,6 +40,9 @@ pub(crate) struct LiveQuery {
     /// A JSON array.
     #[serde(default)]
     params: Option<String>,
+    /// A JSON object.
+    #[serde(default)]
+    claims: Option<String>,
     #[serde(default)]
     keep: Keep,
 }
@@ -59,15 +61,16 @@ pub(crate) async fn live(
     query: Result<Query<LiveQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let malformed = |message: String| ErrorBody::new("08P01", message);
-    let Query(LiveQuery { sql, params, keep }) = query.map_err(|error| malformed(error.body_text()))?;
-    let parameters: Vec<Json> = match params {
-        None => Vec::new(),
-        Some(text) => {
-            let body = format!("{{\"sql\":\"\",\"params\":{text}}}");
-            let request = SqlRequest::decode(body.as_bytes());
-            request.map_err(|error| malformed(format!("params must be a JSON array: {error}")))?.params
-        }
+    let Query(LiveQuery { sql, params, claims, keep }) =
+        query.map_err(|error| malformed(error.body_text()))?;
+    // What the address holds has the limits of what a body does.
+    let read = |field: &str, text: Option<String>, shape: &str| match text {
+        None => SqlRequest::decode(br#"{"sql":""}"#).map_err(|error| ErrorBody::from(&error)),
+        Some(text) => SqlRequest::decode(format!("{{\"sql\":\"\",\"{field}\":{text}}}").as_bytes())
+            .map_err(|error| malformed(format!("{field} must be a JSON {shape}: {error}"))),
     };
+    let parameters = read("params", params, "array")?.params;
+    let claims = read("claims", claims, "object of texts")?.claims;
     // Whatever is not a cookie of ours starts anew, as one of another database does.
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let resume = last.and_then(|id| id.parse().ok());
@@ -75,7 +78,7 @@ pub(crate) async fn live(
     let client = app.engine.connect(Wire::Events, &mailbox)?;
     let subscription = SubscriptionId(0);
     let subscribe =
-        Subscribe { client: client.id, subscription, sql, parameters, resume, life: life_of(keep) };
+        Subscribe { client: client.id, subscription, sql, parameters, claims, resume, life: life_of(keep) };
     app.engine.subscribe(subscribe).await.map_err(|refused| refused.error)?;
     let events = Events { mailbox, draining: app.draining.clone(), _client: client };
     let body = Body::from_stream(stream::unfold(events, |mut events| async {

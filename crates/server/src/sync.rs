@@ -15,8 +15,8 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use deltaic_engine::{Subscribe, SubscriptionId};
-use deltaic_protocol::{ClientMessage, ErrorBody, PokeText, ServerMessage};
+use deltaic_engine::{Claims, Subscribe, SubscriptionId};
+use deltaic_protocol::{ClientMessage, ErrorBody, Hello, PokeText, ServerMessage};
 use deltaic_types::limits;
 
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) async fn sync(
 async fn serve(app: App, severance: Arc<Severance>, socket: WebSocket) {
     let mailbox = Arc::new(Mailbox::new(severance, Arc::clone(&app.metrics)));
     let Ok(client) = app.engine.connect(Wire::Pokes, &mailbox) else { return };
-    let mut connection = Connection { socket, client, mailbox, subscriptions: BTreeSet::new() };
+    let mut connection = Connection { socket, client, mailbox, subscriptions: BTreeSet::new(), claims: None };
     let farewell = connection.run(&app).await;
     if let Some((code, reason)) = farewell {
         let frame = CloseFrame { code, reason: reason.into() };
@@ -62,6 +62,8 @@ struct Connection {
     client: Client,
     mailbox: Arc<Mailbox>,
     subscriptions: BTreeSet<u64>,
+    /// Those of its hello; none where something else came first.
+    claims: Option<Claims>,
 }
 
 impl Connection {
@@ -97,6 +99,7 @@ impl Connection {
 
     async fn take(&mut self, text: &str) -> Result<(), axum::Error> {
         match ClientMessage::decode(text) {
+            Ok(ClientMessage::Hello(hello)) => self.greet(hello).await,
             Ok(ClientMessage::Ping(number)) => self.answer(&ServerMessage::Pong(number)).await,
             Ok(ClientMessage::Unsubscribe(unsubscribe)) => {
                 self.subscriptions.remove(&unsubscribe.id);
@@ -109,8 +112,19 @@ impl Connection {
         }
     }
 
+    /// Takes the claims of the session, which stay what they are: what is subscribed already was asked with them.
+    async fn greet(&mut self, hello: Hello) -> Result<(), axum::Error> {
+        if self.claims.is_some() {
+            let message = "a connection says hello once, before it subscribes: open another one";
+            return self.answer(&ServerMessage::Error(ErrorBody::new("08P01", message))).await;
+        }
+        self.claims = Some(hello.claims);
+        Ok(())
+    }
+
     async fn subscribe(&mut self, subscribe: deltaic_protocol::Subscribe) -> Result<(), axum::Error> {
         let id = subscribe.id;
+        let claims = self.claims.get_or_insert_default().clone();
         if self.subscriptions.len() >= limits::SUBSCRIPTIONS {
             let limit = limits::SUBSCRIPTIONS;
             let message = format!("a connection has {limit} live queries at most: end one first");
@@ -126,6 +140,7 @@ impl Connection {
             subscription: SubscriptionId(id),
             sql: subscribe.sql,
             parameters: subscribe.params,
+            claims,
             resume,
             life: life_of(subscribe.keep),
         });

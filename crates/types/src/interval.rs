@@ -63,7 +63,7 @@ impl Interval {
     }
 
     /// The length in microseconds, a month counting as 30 days and a day as 24 hours.
-    pub(crate) fn total_micros(self) -> i128 {
+    pub fn total_micros(self) -> i128 {
         (i128::from(self.months) * 30 + i128::from(self.days)) * i128::from(DAY_MICROS)
             + i128::from(self.micros)
     }

@@ -26,6 +26,12 @@ pub const STATEMENT_ROWS: usize = 1_000_000;
 /// The most parameters of a statement: a bulk INSERT of some hundred rows.
 pub const PARAMETERS: usize = 16_384;
 
+/// The most claims of a session, and that one statement reads: a token holds a dozen or two.
+pub const CLAIMS: usize = 100;
+
+/// The bytes of a session's claims, names and values: they are kept with every connection.
+pub const CLAIMS_BYTES: usize = 16 << 10;
+
 /// The most relations one query joins.
 pub const JOIN_INPUTS: usize = 16;
 
@@ -51,6 +57,13 @@ pub const COOKIE_BYTES: usize = 128;
 /// between large tables is refused and not computed.
 pub const JOINED_ROWS: u64 = 5_000_000;
 
+/// The rows that they may visit before the next commit: a query that visits more is computed beside the commits.
+pub const INLINE_ROWS: u64 = 100_000;
+
+/// The bytes of the rows that one computation makes, those on the way to its result among them. Values that rows share are
+/// counted for each.
+pub const COMPUTED_BYTES: u64 = 2 << 30;
+
 /// The rounds of a recursion: longer than any hierarchy and than most chains. A recursion without end does so many
 /// rounds of a few microseconds before it is an error.
 pub const RECURSION_ROUNDS: u32 = 10_000;
@@ -59,7 +72,7 @@ pub const RECURSION_ROUNDS: u32 = 10_000;
 /// thousand nodes.
 pub const RECURSION_ROWS: i64 = 1_000_000;
 
-/// The bytes of one live result: it is held in memory, and sent whole to who asks for it.
+/// The bytes of one result, live or asked once: it is held in memory, and sent whole to who asks for it.
 pub const VIEW_BYTES: usize = 256 << 20;
 
 /// The bytes of all live results of an engine, and of what it keeps to compute them.

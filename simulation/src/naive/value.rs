@@ -37,6 +37,8 @@ pub enum Failure {
     Evaluation(&'static str),
     /// A key is taken, or NULL stands where it must not.
     Constraint,
+    /// Equal rows stand under two windows: which row of the one is which of the other is nowhere said.
+    Ambiguous,
     /// The evaluator does not know this SQL.
     Unsupported(String),
 }

@@ -1,6 +1,6 @@
 //! Windows: for each row its partition is sorted and its frame picked out, row by row as the standard says.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use deltaic_query::sqlparser::ast::{
     Expr, Function, OrderByExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
@@ -53,6 +53,17 @@ pub(super) fn compute(items: &[(&Expr, String)], rows: &mut [Scope<'_>]) -> Resu
     let mut found = Vec::new();
     for (expr, _) in items {
         find(expr, &mut found);
+    }
+    let mut specs: Vec<String> =
+        found.iter().filter_map(|function| function.over.as_ref()).map(ToString::to_string).collect();
+    specs.sort();
+    specs.dedup();
+    if specs.len() > 1 {
+        let mut seen = BTreeSet::new();
+        let values = |row: &Scope<'_>| row.values.iter().map(V::canonical).collect::<Vec<_>>();
+        if !rows.iter().all(|row| seen.insert(values(row))) {
+            return Err(Failure::Ambiguous);
+        }
     }
     let mut computed = Vec::new();
     for function in found {

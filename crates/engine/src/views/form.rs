@@ -15,10 +15,9 @@ use deltaic_query::{
 };
 use deltaic_types::{DataType, Row, TableId};
 use rustc_hash::FxHasher;
-use serde_json::Value as Json;
 
 use super::Place;
-use crate::{admission::bind_live, error::RequestError, read::tables_of, tables::Tables};
+use crate::{admission::bind_live, error::RequestError, parameters::Given, read::tables_of, tables::Tables};
 
 /// What makes two queries one template: what they compute, and how they name it.
 pub(super) type TemplateKey = (Plan, Vec<SortKey>, Vec<DataType>, Vec<ResultColumn>);
@@ -41,11 +40,11 @@ impl Form {
     /// of its own: `is_own` says so, given its own template and the shared one. Cost: that of its text.
     pub(super) fn of(
         sql: &str,
-        parameters: &[Json],
+        given: Given<'_>,
         tables: &Tables,
         is_own: &dyn Fn(&TemplateKey, &TemplateKey) -> bool,
     ) -> Result<Self, RequestError> {
-        let (query, types, values) = bind_live(sql, parameters, tables.catalog())?;
+        let (query, types, values) = bind_live(sql, given, tables.catalog())?;
         let plan = optimise(query.plan.clone());
         check_row_counts(&plan, &values)?;
         let lifted = lift(&plan, types.len(), &|_, _| true);

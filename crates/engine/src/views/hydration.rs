@@ -194,7 +194,7 @@ impl Views {
                     ours.take_indexes(theirs);
                 }
             }
-            let template = self.install(&running.form, Some(computed), tables, place)?;
+            let template = self.install(&running.form, Some(computed), tables, place, limits::JOINED_ROWS)?;
             Ok(Some((template, running.form.tuple)))
         });
         woken

@@ -31,7 +31,7 @@ impl Views {
             .collect();
         for name in fresh {
             let sql = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
-            let Ok(view) = self.open_query(&sql, &[], tables, place) else { continue };
+            let Ok(view) = self.open_query(&sql, tables, place) else { continue };
             self.idle.take(view);
             let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
             entry.names.insert(name.clone());

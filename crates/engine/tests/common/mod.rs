@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    ClientId, Cookie, Effects, Engine, Hydration, Input, Life, Message, News, Now, Outcome, Request,
+    Claims, ClientId, Cookie, Effects, Engine, Hydration, Input, Life, Message, News, Now, Outcome, Request,
     RequestError, RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange,
 };
 use deltaic_storage::{Identity, MemoryStore, StorageError, Store as _};
@@ -23,6 +23,8 @@ pub(crate) struct Db {
     /// Whether large queries wait in [`Db::held`] and are not computed at once.
     pub(crate) hold: bool,
     pub(crate) held: Option<Box<Hydration>>,
+    /// The claims of whoever asks.
+    pub(crate) claims: Claims,
     next: u64,
     messages: Vec<Message>,
 }
@@ -56,7 +58,8 @@ impl Db {
     pub(crate) fn over(store: MemoryStore) -> Self {
         let engine = Engine::open(&store).unwrap();
         let now = 1_700_000_000 * SECOND;
-        Self { engine, store, now, hold: false, held: None, next: 0, messages: Vec::new() }
+        let claims = Claims::new();
+        Self { engine, store, now, hold: false, held: None, claims, next: 0, messages: Vec::new() }
     }
 
     /// The same store under a new engine.
@@ -96,7 +99,7 @@ impl Db {
             .map(|sql| {
                 self.next += 1;
                 let (id, sql) = (RequestId(self.next), sql.as_ref().to_owned());
-                Request { id, sql, parameters: parameters.to_vec() }
+                Request { id, sql, parameters: parameters.to_vec(), claims: self.claims.clone() }
             })
             .collect()
     }
@@ -208,6 +211,7 @@ impl Db {
             subscription: SubscriptionId(subscription),
             sql: sql.to_owned(),
             parameters: parameters.to_vec(),
+            claims: self.claims.clone(),
             resume,
             life: Life::default(),
         }));

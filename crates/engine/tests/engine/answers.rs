@@ -118,6 +118,25 @@ fn windows_recursion_and_aggregates_in_subqueries() {
     library(include_str!("../answers/puzzles.answers"));
 }
 
+#[test]
+fn ranges_of_times() {
+    let tables = [include_str!("../answers/ranges.sql").to_owned()];
+    let statements = [
+        "UPDATE reading SET at = at + INTERVAL '45 minutes' WHERE id = 1",
+        "UPDATE reading SET day = NULL, at = '2024-02-29 00:00Z' WHERE sensor = 'a'",
+        "DELETE FROM reading WHERE sensor = 'b' OR id = 2",
+        "INSERT INTO reading VALUES (11, 'a', '9999-12-31 23:00Z', '9999-12-31', 3), (12, 'a', '0001-01-01', '0001-01-01', 4)",
+        "DELETE FROM reading",
+        include_str!("../answers/ranges.sql").split_once(';').unwrap().1,
+    ];
+    compare(&tables, include_str!("../answers/ranges.answers"), &statements);
+}
+
+#[test]
+fn arrays_of_subqueries() {
+    library(include_str!("../answers/arrays.answers"));
+}
+
 /// The rows of a CSV file that has no quotes, as INSERTs; those alone whose first field is asked for.
 fn inserts(table: &str, csv: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
     let (columns, lines) = csv.split_once('\n').unwrap();

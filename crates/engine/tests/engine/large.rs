@@ -44,6 +44,18 @@ fn ten_thousand_rows_a_statement() {
 }
 
 #[test]
+fn a_result_asked_once_has_a_limit() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY)");
+    db.ok("INSERT INTO t VALUES (1), (2), (3), (4), (5), (6)");
+    // 36 rows of eight million bytes.
+    let sql = "SELECT a.id, b.id, repeat('x', 7999999 + a.id * 0) FROM t a, t b";
+    let (code, message) = db.error(sql);
+    assert_eq!(code, "54000");
+    assert!(message.contains("over the limit of 268435456: select fewer rows"), "{message}");
+    assert_eq!(db.rows(&format!("SELECT sum(length(s.r)) FROM ({sql}) AS s (x, y, r)")), ["287999964"]);
+}
+
+#[test]
 fn a_join_without_end_is_refused_and_leaves_no_trace() {
     let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY, k int)");
     for start in [0, 1_250] {

@@ -1,6 +1,6 @@
 //! How long live results stay, how large they may be, and the two ways in which a commit comes to them.
 
-use deltaic_engine::{Breaker, Input, Life, MemoryLimits, Subscribe, SubscriptionId};
+use deltaic_engine::{Breaker, Claims, Input, Life, MemoryLimits, Subscribe, SubscriptionId};
 
 use crate::common::{Db, one};
 
@@ -17,6 +17,7 @@ fn subscribe(db: &mut Db, subscription: u64, sql: &str, life: Life) -> String {
         subscription: SubscriptionId(subscription),
         sql: sql.to_owned(),
         parameters: Vec::new(),
+        claims: Claims::new(),
         resume: None,
         life,
     }));

@@ -6,8 +6,10 @@
 mod common;
 
 mod answers;
+mod array;
 mod batch;
 mod cascade;
+mod claims;
 mod cold;
 mod conflict;
 mod constraint;
@@ -20,6 +22,7 @@ mod large;
 mod life;
 mod live;
 mod live_view;
+mod mutual;
 mod recursion;
 mod resume;
 mod row_id;
@@ -28,4 +31,5 @@ mod slice;
 mod spoiled;
 mod temporal;
 mod traps;
+mod traverse;
 mod work;

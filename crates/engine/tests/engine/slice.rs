@@ -40,6 +40,32 @@ fn commits_go_on_while_a_large_query_is_computed() {
 }
 
 #[test]
+fn small_tables_with_a_large_join_are_computed_beside_the_commits() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY)");
+    let rows: Vec<String> = (0..400).map(|id| format!("({id})")).collect();
+    db.ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    db.hold = true;
+    let pairs = "SELECT count(*) FROM t a, t b WHERE a.id + b.id > 10";
+    assert!(db.subscribe(1, pairs).is_empty(), "160,000 pairs are not looked at between two commits");
+    db.ok("DELETE FROM t WHERE id > 1");
+    db.hydrate();
+    assert_eq!(db.news(), ["1: [0]"]);
+    assert_eq!(one(&db.subscribe(2, "SELECT count(*) FROM t a, t b")), "[4]");
+    // What does not end is refused from there too.
+    db.ok(
+        "INSERT INTO t SELECT a.id + 2 FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8)) AS a (id)",
+    );
+    assert_eq!(db.news(), ["1: -0 +55", "2: -4 +121"]);
+    let many = "SELECT count(*) FROM t a, t b, t c, t d, t e, t f, t g, t h";
+    assert!(db.subscribe(3, many).is_empty());
+    db.ok("INSERT INTO t VALUES (1000)");
+    db.hydrate();
+    assert_eq!(db.news(), ["1: -55 +78", "2: -121 +144", "3: error 54000"]);
+    db.ok("DELETE FROM t");
+    assert_eq!(db.news(), ["1: -78 +0", "2: -144 +0"]);
+}
+
+#[test]
 fn who_comes_later_waits_too_and_another_query_comes_next() {
     let mut db = db();
     let sql = "SELECT id FROM t WHERE k = $1";

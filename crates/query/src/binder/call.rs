@@ -33,6 +33,7 @@ const SPECIAL: &[&str] = &[
     "transaction_timestamp",
     "statement_timestamp",
     "current_date",
+    "claim",
 ];
 
 impl Kind {
@@ -144,6 +145,9 @@ impl<'a> Binder<'a> {
             {
                 &list.args
             }
+            FunctionArguments::Subquery(query) if name == "array" => {
+                return self.array_subquery(query, scope);
+            }
             _ => return Err(self.refuse("DISTINCT, ORDER BY and subqueries in arguments", None, span)),
         };
         let mut operands = Vec::new();
@@ -193,6 +197,10 @@ impl<'a> Binder<'a> {
                 let list = self.unify(operands, &name.to_uppercase(), span)?;
                 let data_type = list[0].data_type.clone();
                 return Ok(call_node(function, list, data_type).into());
+            }
+            ("claim", 1) => {
+                let name = operands.into_iter().next().expect("invariant: there is one operand");
+                return self.claim(name, span);
             }
             ("nullif", 2) => return self.nullif(operands, span),
             ("now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => {

@@ -16,6 +16,7 @@ use crate::{
     error::SqlError,
     expression::{Comparison, Expr, ExprKind},
     functions::Function,
+    parser::placeholder_number,
     suggestion::nearest,
 };
 
@@ -252,16 +253,15 @@ impl<'a> Binder<'a> {
     }
 
     fn parameter(&mut self, name: &str, span: Span) -> Result<Operand, SqlError> {
-        let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
-        match number {
-            Some(number @ 1..=deltaic_types::limits::PARAMETERS) => {
+        match placeholder_number(name) {
+            Some(number) => {
                 if self.parameters.len() < number {
                     self.parameters.resize(number, None);
                 }
                 self.parameters[number - 1].get_or_insert((None, span));
                 Ok(self.resolved(Operand::Unknown(Unknown::Parameter(number - 1), span)))
             }
-            _ => Err(SqlError::UndefinedParameter { name: name.to_owned(), position: self.at(span) }),
+            None => Err(SqlError::UndefinedParameter { name: name.to_owned(), position: self.at(span) }),
         }
     }
 
@@ -405,8 +405,12 @@ impl<'a> Binder<'a> {
         {
             return Ok(Expr::literal(Value::array(Vec::new()), (**element).clone().array()).into());
         }
+        let claims = self.claims.len();
         let operand = self.expr(inner, scope)?;
-        let expr = self.coerce(operand, to, Context::Explicit, "CAST", inner.span())?;
+        let expr = match self.cast_claim(&operand, claims, to, inner.span())? {
+            Some(claim) => claim,
+            None => self.coerce(operand, to, Context::Explicit, "CAST", inner.span())?,
+        };
         // A parameter of the plain type still has to be fitted to the declared size.
         Ok(cast_node(expr, to).into())
     }

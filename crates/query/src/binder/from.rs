@@ -13,6 +13,7 @@ use super::{
     folded,
     query::visible_columns,
     scope::{Found, Scope, ScopeColumn},
+    traverse::traversal,
 };
 use crate::{
     error::SqlError,
@@ -70,17 +71,26 @@ impl<'a> Binder<'a> {
         alias: Option<&'a ast::TableAlias>,
         span: Span,
     ) -> Result<Relation, SqlError> {
+        let query = self.seeing_left(|binder| binder.query(subquery, None));
+        let name = alias.map(|alias| folded(&alias.name)).unwrap_or_default();
+        self.derived(query?, name, alias, span)
+    }
+
+    /// Binds what may name the columns of the tables to its left.
+    pub(super) fn seeing_left<T>(
+        &mut self,
+        within: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
         let base = self.from_base;
         let hidden: Vec<bool> = self.frames[base..].iter().map(|frame| frame.hidden).collect();
         for frame in &mut self.frames[base..] {
             frame.hidden = false;
         }
-        let query = self.without_aggregates("FROM", |binder| binder.query(subquery, None));
+        let result = self.without_aggregates("FROM", within);
         for (frame, hidden) in self.frames[base..].iter_mut().zip(hidden) {
             frame.hidden = hidden;
         }
-        let name = alias.map(|alias| folded(&alias.name)).unwrap_or_default();
-        self.derived(query?, name, alias, span)
+        result
     }
 
     fn joins(&mut self, table: &'a TableWithJoins) -> Result<Relation, SqlError> {
@@ -95,6 +105,9 @@ impl<'a> Binder<'a> {
 
     fn factor(&mut self, factor: &'a TableFactor) -> Result<Relation, SqlError> {
         let span = factor.span();
+        if let Some(call) = traversal(factor) {
+            return self.traverse(call, span);
+        }
         match factor {
             TableFactor::Table {
                 name,
@@ -136,13 +149,16 @@ impl<'a> Binder<'a> {
             TableFactor::Table { args: Some(_), .. }
             | TableFactor::Function { .. }
             | TableFactor::TableFunction { .. }
-            | TableFactor::UNNEST { .. } => Err(self.refuse("functions in FROM", None, span)),
+            | TableFactor::UNNEST { .. } => {
+                let instead = "Of functions there is traverse(edges, start, depth).";
+                Err(self.refuse("functions in FROM", Some(instead), span))
+            }
             _ => Err(self.refuse("this form of FROM", None, span)),
         }
     }
 
     /// A common table's query, bound anew for this use of it.
-    fn common_table(
+    pub(super) fn common_table(
         &mut self,
         name: &str,
         alias: Option<&'a ast::TableAlias>,
@@ -442,7 +458,7 @@ fn is_lateral(factor: &TableFactor) -> bool {
             is_lateral(&table_with_joins.relation)
                 || table_with_joins.joins.iter().any(|join| is_lateral(&join.relation))
         }
-        _ => false,
+        factor => traversal(factor).is_some(),
     }
 }
 

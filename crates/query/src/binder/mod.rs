@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod call;
+mod claim;
 mod coercion;
 mod constraint;
 mod ddl;
@@ -14,6 +15,7 @@ mod explain;
 mod expression;
 mod from;
 mod live_view;
+mod mutual;
 mod operator;
 mod query;
 mod recursive;
@@ -21,10 +23,11 @@ mod scope;
 mod select;
 mod stored;
 mod subquery;
+mod traverse;
 mod types;
 mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_types::{Catalog, DataType, TableId, TableSchema, limits};
 use sqlparser::{
@@ -57,8 +60,9 @@ pub struct BindContext<'a> {
 pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> Result<Bound, SqlError> {
     let mut binder = Binder::new(parsed, *context);
     let statement = binder.statement(&parsed.ast)?;
+    let claims = binder.claim_names();
     let parameters = binder.finish()?;
-    Ok(Bound { statement, parameters })
+    Ok(Bound { statement, parameters, claims })
 }
 
 /// The most queries that common table expressions may be written out to.
@@ -83,6 +87,8 @@ struct Binder<'a> {
     now: Option<i64>,
     /// The type of each parameter, once known, and where it was first seen.
     parameters: Vec<Option<(Option<DataType>, Span)>>,
+    /// The claims of the session that were read, in which types, and where each was first seen.
+    claims: Vec<(String, DataType, Span)>,
     aggregates: Aggregates,
     windows: Windows<'a>,
     common_tables: Vec<CommonTable<'a>>,
@@ -94,6 +100,8 @@ struct Binder<'a> {
     no_subqueries: Option<&'static str>,
     /// The common tables of WITH RECURSIVE that are being bound, the innermost last.
     open: Vec<recursive::Open>,
+    /// Tables of one WITH RECURSIVE that were found to read each other, and are to be bound together.
+    mutual: Option<BTreeSet<usize>>,
     depth: usize,
     inlined: usize,
     reads: live_view::Reads,
@@ -108,6 +116,7 @@ impl<'a> Binder<'a> {
             catalog: context.catalog,
             now: context.now,
             parameters: Vec::new(),
+            claims: Vec::new(),
             aggregates: Aggregates::Forbidden("this place"),
             windows: Windows::Forbidden("this place"),
             common_tables: Vec::new(),
@@ -115,6 +124,7 @@ impl<'a> Binder<'a> {
             from_base: 0,
             no_subqueries: None,
             open: Vec::new(),
+            mutual: None,
             depth: 0,
             inlined: 0,
             reads: live_view::Reads::default(),

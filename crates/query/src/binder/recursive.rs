@@ -3,13 +3,15 @@
 //! Invariant: the step of a recursion reads the recursive table once in each term of its sum, where a row more or
 //! less of it is a row more or less of what is derived; the rules and their code are PostgreSQL's.
 
+use std::collections::BTreeSet;
+
 use deltaic_types::DataType;
 use sqlparser::{
     ast::{self, SetExpr, SetOperator, SetQuantifier, Spanned},
     tokenizer::Span,
 };
 
-use super::{Binder, coercion::common_type, folded, from::with_types};
+use super::{Binder, coercion::common_type, folded, from::with_types, query::Body};
 use crate::{
     error::SqlError,
     expression::{Expr, ExprKind},
@@ -20,13 +22,14 @@ use crate::{
 /// A common table of WITH RECURSIVE whose query is being bound.
 pub(super) struct Open {
     /// Its place among the common tables.
-    place: usize,
-    /// The columns, while the recursive term is bound.
-    columns: Option<Vec<ResultColumn>>,
-    /// Where it reads itself.
-    reference: Option<Span>,
-    /// What is wrong with a reference where there are no columns.
-    fault: &'static str,
+    pub(super) place: usize,
+    /// The recursion that it is a part of, by the number of tables that were open before it; None for a query that
+    /// is no UNION, which stands for what it reads wherever it is used.
+    pub(super) group: Option<usize>,
+    /// What a reference yields, while the recursive term is bound.
+    pub(super) reading: Option<Query>,
+    /// Where it is read.
+    pub(super) reference: Option<Span>,
 }
 
 const FORM: &str = "it has not the form: a first query, UNION or UNION ALL, and a second one";
@@ -41,46 +44,118 @@ impl<'a> Binder<'a> {
         cte: &'a ast::Cte,
         span: Span,
     ) -> Result<Query, SqlError> {
+        if let Some(reading) = self.reference(place, cte, span)? {
+            return Ok(reading);
+        }
         let name = folded(&cte.alias.name);
-        if let Some(depth) = self.open.iter().position(|open| open.place == place) {
-            if depth + 1 < self.open.len() {
-                let instead = "Make one recursive query of them, with a column that tells them apart.";
-                let what = format!("mutual recursion between \"{name}\" and other common tables");
+        let query = &*cte.query;
+        let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } = &*query.body
+        else {
+            self.open.push(Open { place, group: None, reading: None, reference: None });
+            let bound = self.query(query, None);
+            self.open.pop();
+            return bound;
+        };
+        let all = self.counts_rows(*set_quantifier, span)?;
+        let group = self.open.len();
+        self.open.push(Open { place, group: Some(group), reading: None, reference: None });
+        let mut bound = Ok(None);
+        if self.may_recur(place) {
+            let before = self.common_tables.len();
+            bound = self.nested(|binder| binder.terms(&name, query, (left, right), all));
+            self.common_tables.truncate(before);
+        }
+        let bound = match bound {
+            Ok(Some(query)) => Ok(query),
+            Ok(None) => self.query(query, None),
+            Err(error) => Err(error),
+        };
+        self.open.pop();
+        match self.mutual.take() {
+            Some(members) if bound.is_err() && members.contains(&place) => {
+                // Who of them is the outermost binds them all.
+                if self.open.iter().any(|open| members.contains(&open.place)) {
+                    self.mutual = Some(members);
+                    return bound;
+                }
+                self.mutual_tables(place, members, span)
+            }
+            _ => bound,
+        }
+    }
+
+    /// Whether rows of a UNION are counted.
+    pub(super) fn counts_rows(&self, quantifier: SetQuantifier, span: Span) -> Result<bool, SqlError> {
+        match quantifier {
+            SetQuantifier::All => Ok(true),
+            SetQuantifier::None | SetQuantifier::Distinct => Ok(false),
+            _ => Err(self.refuse("UNION BY NAME", None, span)),
+        }
+    }
+
+    /// What a table yields that is being bound already; None where it is to be bound.
+    fn reference(&mut self, place: usize, cte: &ast::Cte, span: Span) -> Result<Option<Query>, SqlError> {
+        let Some(depth) = self.open.iter().rposition(|open| open.place == place) else { return Ok(None) };
+        let name = folded(&cte.alias.name);
+        let group = self.open[depth].group;
+        let innermost = self.open[depth + 1..].iter().rev().find_map(|open| open.group);
+        match (group, innermost) {
+            // A query that reads a recursion and is read by it: it is written out once more.
+            (None, Some(_)) => return Ok(None),
+            (None, None) => {
+                return Err(self.invalid_recursion(&name, FORM, "Write the base first, then UNION.", span));
+            }
+            (Some(group), Some(other)) if group != other => {
+                let members: BTreeSet<usize> = self
+                    .open
+                    .iter()
+                    .filter(|open| open.group.is_some_and(|other| other >= group))
+                    .map(|open| open.place)
+                    .collect();
+                let siblings = |other: &usize| {
+                    self.common_tables.get(*other).map(|table| table.visible)
+                        == self.common_tables.get(place).map(|table| table.visible)
+                };
+                if members.iter().all(siblings) {
+                    self.mutual = Some(members);
+                }
+                let what = format!("mutual recursion between \"{name}\" and a common table within it");
+                let instead = "Write both as tables of one WITH RECURSIVE.";
                 return Err(self.refuse(&what, Some(instead), span));
             }
-            let open = &mut self.open[depth];
-            open.reference = Some(span);
-            let Some(columns) = open.columns.clone() else {
-                let fault = open.fault;
-                return Err(self.invalid_recursion(&name, fault, "Write the base first, then UNION.", span));
-            };
-            let types = types_of(&columns);
-            return Ok(Query { plan: Plan::Recurring { types }, columns, order: Vec::new() });
+            _ => {}
         }
-        let query = &*cte.query;
-        // A table that is not named in its own text need not be bound to know that it is not recursive.
-        let named = query.to_string().to_lowercase().contains(&name.to_lowercase());
-        if let (SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }, true) =
-            (&*query.body, named)
-        {
-            let all = match set_quantifier {
-                SetQuantifier::All => true,
-                SetQuantifier::None | SetQuantifier::Distinct => false,
-                _ => return Err(self.refuse("UNION BY NAME", None, span)),
-            };
-            let before = self.common_tables.len();
-            self.open.push(Open { place, columns: None, reference: None, fault: BASE });
-            let bound = self.nested(|binder| binder.terms(&name, query, (left, right), all));
-            self.open.pop();
-            self.common_tables.truncate(before);
-            if let Some(query) = bound? {
-                return Ok(query);
+        let open = &mut self.open[depth];
+        open.reference = Some(span);
+        match &open.reading {
+            Some(reading) => Ok(Some(reading.clone())),
+            None => Err(self.invalid_recursion(&name, BASE, "Write the base first, then UNION.", span)),
+        }
+    }
+
+    /// Whether a table may read itself, going by the names in the texts: those that cannot are not bound twice.
+    fn may_recur(&self, place: usize) -> bool {
+        let siblings: Vec<(usize, String, String)> = self
+            .common_tables
+            .iter()
+            .enumerate()
+            .filter(|(_, table)| table.visible == self.common_tables[place].visible)
+            .map(|(place, table)| {
+                let name = folded(&table.cte.alias.name).to_lowercase();
+                (place, name, table.cte.query.to_string().to_lowercase())
+            })
+            .collect();
+        let mut found = BTreeSet::new();
+        let mut pending = vec![place];
+        while let Some(next) = pending.pop() {
+            let Some((_, _, text)) = siblings.iter().find(|(place, ..)| *place == next) else { continue };
+            for (other, name, _) in &siblings {
+                if text.contains(name.as_str()) && found.insert(*other) {
+                    pending.push(*other);
+                }
             }
         }
-        self.open.push(Open { place, columns: None, reference: None, fault: FORM });
-        let bound = self.query(query, None);
-        self.open.pop();
-        bound
+        found.contains(&place)
     }
 
     /// The recursion of two terms; None where the second does not read the table.
@@ -97,43 +172,78 @@ impl<'a> Binder<'a> {
         let base = self.set_expr(left, None)?;
         let columns = base.columns;
         let types = types_of(&columns);
-        self.open.last_mut().expect("invariant: the table is being bound").columns = Some(columns.clone());
+        let reading = Plan::Recurring { types: types.clone() };
+        let reading = Query { plan: reading, columns: columns.clone(), order: Vec::new() };
+        self.open.last_mut().expect("invariant: the table is being bound").reading = Some(reading);
         let step = self.set_expr(right, Some(&types))?;
         let Some(reference) = self.open.last().and_then(|open| open.reference) else { return Ok(None) };
+        self.refuse_order(query)?;
+        let step = self.typed_term(name, step, &types, right.span())?;
+        let step = self.linear_step(name, step, all, reference)?;
+        let plan = Plan::Recursive {
+            base: Box::new(with_types(base.plan, &types)),
+            step: Box::new(step),
+            all,
+            ranked: false,
+        };
+        Ok(Some(Query { plan, columns, order: Vec::new() }))
+    }
+
+    /// The order of a recursive table is that of who reads it.
+    pub(super) fn refuse_order(&self, query: &ast::Query) -> Result<(), SqlError> {
         if query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
             let instead = "Write it in the query that reads the recursive table.";
             return Err(self.refuse("ORDER BY and LIMIT of a recursive query", Some(instead), query.span()));
         }
-        if step.columns.len() != types.len() {
+        Ok(())
+    }
+
+    /// A further query of a recursive table, with the types that the first one has.
+    pub(super) fn typed_term(
+        &self,
+        name: &str,
+        term: Body,
+        types: &[DataType],
+        span: Span,
+    ) -> Result<Plan, SqlError> {
+        if term.columns.len() != types.len() {
             return Err(SqlError::Syntax {
                 message: "each query of a UNION must have the same number of columns".to_owned(),
-                position: self.at(right.span()),
+                position: self.at(span),
             });
         }
-        for (place, (own, column)) in types.iter().zip(&step.columns).enumerate() {
-            if !step.untyped[place] && common_type(own, &column.data_type).as_ref() != Some(own) {
+        for (place, (own, column)) in types.iter().zip(&term.columns).enumerate() {
+            if !term.untyped[place] && common_type(own, &column.data_type).as_ref() != Some(own) {
                 return Err(SqlError::TypeMismatch {
                     place: format!("column {} of the second query of \"{name}\"", place + 1),
                     expected: own.to_string(),
                     found: column.data_type.to_string(),
-                    position: self.at(right.span()),
+                    position: self.at(span),
                 });
             }
         }
-        let mut step = with_types(step.plan, &types);
+        Ok(with_types(term.plan, types))
+    }
+
+    /// A step, where it is linear.
+    pub(super) fn linear_step(
+        &self,
+        name: &str,
+        mut step: Plan,
+        all: bool,
+        reference: Span,
+    ) -> Result<Plan, SqlError> {
         // Rows of a UNION are told apart anyway.
         while let (Plan::Distinct { input }, false) = (&step, all) {
             step = (**input).clone();
         }
-        if let Err((fault, instead)) = linear(&step) {
-            return Err(self.invalid_recursion(name, fault, instead, reference));
+        match linear(&step) {
+            Ok(()) => Ok(step),
+            Err((fault, instead)) => Err(self.invalid_recursion(name, fault, instead, reference)),
         }
-        let plan =
-            Plan::Recursive { base: Box::new(with_types(base.plan, &types)), step: Box::new(step), all };
-        Ok(Some(Query { plan, columns, order: Vec::new() }))
     }
 
-    fn invalid_recursion(
+    pub(super) fn invalid_recursion(
         &self,
         name: &str,
         fault: &'static str,
@@ -144,7 +254,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-fn types_of(columns: &[ResultColumn]) -> Vec<DataType> {
+pub(super) fn types_of(columns: &[ResultColumn]) -> Vec<DataType> {
     columns.iter().map(|column| column.data_type.clone()).collect()
 }
 

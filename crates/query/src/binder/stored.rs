@@ -77,6 +77,7 @@ pub(super) fn check_expr(
 impl Binder<'_> {
     /// What is stored has nobody to give it parameters.
     pub(super) fn refuse_parameters(&self, place: &str) -> Result<(), SqlError> {
+        self.refuse_claims(place)?;
         match self.parameters.iter().flatten().next() {
             None => Ok(()),
             Some((_, span)) => {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     error::SqlError,
     expression::{Comparison, Expr, ExprKind, Subquery, SubqueryKind},
-    plan::{Aggregate, JoinKind, Plan},
+    plan::{Aggregate, AggregateCall, JoinKind, Plan, Query},
 };
 
 /// A level of a query that what is inside it may name columns of.
@@ -99,14 +99,23 @@ impl<'a> Binder<'a> {
 
     /// A query in an expression: its plan, with the columns that it shows, and what it reads of the scope.
     fn nested_query(&mut self, query: &'a ast::Query, scope: &Scope) -> Result<(Plan, Vec<Expr>), SqlError> {
+        let (query, outer) = self.ordered_query(query, scope)?;
+        Ok((visible_columns(query), outer))
+    }
+
+    /// The same with its order, and the columns that only the order uses.
+    fn ordered_query(
+        &mut self,
+        query: &'a ast::Query,
+        scope: &Scope,
+    ) -> Result<(Query, Vec<Expr>), SqlError> {
         if let Some(place) = self.no_subqueries {
             return Err(self.refuse(&format!("subqueries in {place}"), None, query.span()));
         }
         let before = std::mem::replace(&mut self.aggregates, Aggregates::Forbidden("a subquery"));
         let bound = self.inside(scope, false, |binder| binder.query(query, None));
         self.aggregates = before;
-        let (query, outer) = bound?;
-        Ok((visible_columns(query), outer))
+        bound
     }
 
     pub(super) fn exists(
@@ -129,6 +138,36 @@ impl<'a> Binder<'a> {
         let types = plan.types();
         let [data_type] = &types[..] else { return Err(self.wrong_width(types.len(), 1, query.span())) };
         let data_type = data_type.clone();
+        Ok(subquery(SubqueryKind::Scalar, plan, outer, data_type).into())
+    }
+
+    /// `ARRAY(…)`: a scalar subquery of an aggregate of all rows, of which there is always one row.
+    pub(super) fn array_subquery(
+        &mut self,
+        query: &'a ast::Query,
+        scope: &Scope,
+    ) -> Result<Operand, SqlError> {
+        let span = query.span();
+        let (Query { plan, columns, order }, outer) = self.ordered_query(query, scope)?;
+        let [column] = &columns[..] else { return Err(self.wrong_width(columns.len(), 1, span)) };
+        self.refuse_nested(&column.data_type, span)?;
+        let data_type = column.data_type.clone().array();
+        let types = plan.types();
+        let arguments = types.into_iter().enumerate().map(|(place, of)| Expr::column(place, of)).collect();
+        let call = AggregateCall {
+            function: Aggregate::ArrayAgg,
+            arguments,
+            order,
+            direct: None,
+            distinct: false,
+            filter: None,
+            data_type: data_type.clone(),
+        };
+        let plan = Plan::Aggregate { input: Box::new(plan), keys: Vec::new(), calls: vec![call] };
+        let empty = Expr::literal(Value::array(Vec::new()), data_type.clone());
+        let items = ExprKind::Coalesce(vec![Expr::column(0, data_type.clone()), empty]);
+        let exprs = vec![Expr::new(items, data_type.clone())];
+        let plan = Plan::Project { input: Box::new(plan), exprs };
         Ok(subquery(SubqueryKind::Scalar, plan, outer, data_type).into())
     }
 

@@ -473,15 +473,22 @@ impl<'a> Binder<'a> {
             (Units::Range, [(expr, _)]) => {
                 let given = operand.data_type();
                 let to = if expr.data_type.is_integer() { DataType::Bigint } else { expr.data_type.clone() };
-                let to = if matches!(to, DataType::Numeric(_)) { DataType::NUMERIC } else { to };
-                let fits = given.is_none_or(|given| cast_context(given, &to) == Some(Context::Implicit));
-                if !to.is_number() || !fits {
+                let to = match to {
+                    DataType::Numeric(_) => DataType::NUMERIC,
+                    DataType::Timestamptz | DataType::Date => DataType::Interval,
+                    to => to,
+                };
+                let fits = given
+                    .is_none_or(|given| *given == to || cast_context(given, &to) == Some(Context::Implicit));
+                if !(to.is_number() || to == DataType::Interval) || !fits {
                     let what = format!(
                         "RANGE with an offset of type {} for a column of type {}",
                         operand.type_name(),
                         expr.data_type
                     );
-                    return Err(self.refuse(&what, Some("Ranges with offsets are of numbers."), span));
+                    let instead =
+                        "Offsets are numbers for numbers, and intervals for dates, instants and intervals.";
+                    return Err(self.refuse(&what, Some(instead), span));
                 }
                 to
             }
@@ -492,16 +499,23 @@ impl<'a> Binder<'a> {
         };
         let expr = self.coerce(operand, &to, Context::Assignment, "offset of a frame", span)?;
         let ExprKind::Literal(value) = expr.kind else {
-            let instead = Some("Write the number of rows as a constant.");
+            let instead = Some("Write the offset as a constant.");
             return Err(self.refuse("an offset of a frame that is not constant", instead, span));
         };
         let error = match &value {
             Value::Null => EvalError::NullNotAllowed { place: "an offset of a frame".into() },
-            value if *value < Value::Integer(0) => {
+            value if is_negative(value) => {
                 EvalError::InvalidArgument { function: "frame", reason: "an offset must not be negative" }
             }
             _ => return Ok(value),
         };
         Err(SqlError::InvalidLiteral { error, position: self.at(span) })
+    }
+}
+
+fn is_negative(offset: &Value) -> bool {
+    match offset {
+        Value::Interval(interval) => interval.total_micros() < 0,
+        number => *number < Value::Integer(0),
     }
 }

@@ -188,6 +188,8 @@ pub enum Function {
     ArrayToString,
     NumNulls,
     NumNonnulls,
+    /// Whether a depth is one that `traverse` takes: TRUE, or an error.
+    TraverseDepth,
 }
 
 impl Function {
@@ -238,6 +240,7 @@ impl Function {
                 | Self::ArrayToString
                 | Self::NumNulls
                 | Self::NumNonnulls
+                | Self::TraverseDepth
         )
     }
 
@@ -370,6 +373,12 @@ impl Function {
             | Self::StringToArray => array::call(self, args),
             Self::NumNulls => Ok(Value::Integer(args.iter().filter(|arg| arg.is_null()).count() as i64)),
             Self::NumNonnulls => Ok(Value::Integer(args.iter().filter(|arg| !arg.is_null()).count() as i64)),
+            Self::TraverseDepth => match args.first().map(Cow::as_ref) {
+                Some(Value::Integer(..0)) => {
+                    Err(EvalError::InvalidArgument { function: "traverse", reason: "the depth is negative" })
+                }
+                _ => Ok(Value::Boolean(true)),
+            },
             _ => text::call(self, args),
         }
     }

@@ -91,7 +91,7 @@ pub enum LowerError {
     /// The time stands where its every move would be a change.
     #[error(
         "in a live query now() and current_date stand in comparisons, such as created > now() - interval '1 hour', in \
-         WHERE, HAVING, the select list, aggregates, or ON of an inner join: elsewhere, or on both sides, the result \
+         WHERE, HAVING, the select list, aggregates, or ON (of an outer join where it concerns one side): elsewhere, or on both sides, the result \
          would change with every instant"
     )]
     MovingTime,
@@ -201,7 +201,7 @@ impl Lowering<'_> {
             Plan::Join { kind, left, right, outer, on } => self.match_join(*kind, left, right, outer, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
-            Plan::Recursive { base, step, all } => self.recursive(base, step, *all),
+            Plan::Recursive { base, step, all, ranked } => self.recursive(base, step, *all, *ranked),
             Plan::Recurring { .. } => {
                 Ok(self.feedback.expect("invariant: a recursive relation is read in its step"))
             }

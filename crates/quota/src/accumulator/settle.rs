@@ -106,6 +106,18 @@ impl Accumulator {
         book.granted.minus(book.home).minus(book.settled)
     }
 
+    /// What was sent home and is not known to have arrived.
+    pub(crate) fn going_home(&self) -> Units {
+        let book = lock(&self.book);
+        book.returned.minus(book.home)
+    }
+
+    /// By how much what is used and reserved is above the target of a limit that was cut.
+    pub(crate) fn over(&self) -> Units {
+        let baseline = lock(&self.book).baseline.unwrap_or_default();
+        baseline.used.plus(baseline.reserved).plus(baseline.before).minus(baseline.target)
+    }
+
     /// Whether the ledger has ever answered.
     pub(crate) fn is_known(&self) -> bool {
         lock(&self.book).baseline.is_some()

@@ -7,7 +7,7 @@ use super::{Budgets, Effects, Lost, Slot, Stage, UnderWay};
 use crate::ledger::{Batch, Entry, LedgerError, Reply, Then};
 use crate::permit::{Denied, Reason};
 use crate::policy::{Policy, WhenAway};
-use crate::{Time, Units};
+use crate::{Guarantee, Time, Units};
 
 /// The most rows of a batch.
 const ROWS: usize = 4_096;
@@ -20,7 +20,11 @@ impl Budgets {
         }
         for (number, segment) in self.segments.iter().enumerate() {
             segment.take(|slot| {
-                self.pending.insert(number * crate::dirty::SLOTS + slot);
+                let index = number * crate::dirty::SLOTS + slot;
+                self.pending.insert(index);
+                if let Some(slot) = self.slots[index].as_mut() {
+                    slot.dirty_since.get_or_insert(self.clock);
+                }
             });
         }
         self.roll();
@@ -134,10 +138,11 @@ impl Budgets {
             let unsettled = slot.accumulator.pending().unsigned_abs();
             slot.armed = unsettled <= policy.flush.low_water.0;
             let waits = !slot.waiting.is_empty();
+            let called = slot.is_called_home();
             if waits {
                 self.asking.insert(index);
             }
-            if waits || unsettled > 0 {
+            if waits || called || unsettled > 0 {
                 self.pending.insert(index);
             }
         }
@@ -171,6 +176,10 @@ impl Slot {
         if !self.waiting.is_empty() || self.accumulator.has_untold() {
             return true;
         }
+        // A limit was cut: what is not spent is called home.
+        if self.is_called_home() {
+            return true;
+        }
         let unsettled = self.accumulator.pending().unsigned_abs();
         let old = clock.since(since) >= policy.flush.max_age_millis;
         self.armed |= clock.since(self.flushed) >= policy.flush.max_age_millis;
@@ -184,6 +193,13 @@ impl Slot {
         // when it had nothing: another node may have sent units home.
         let low = self.accumulator.is_low();
         low && (old || self.accumulator.durable_left() > Units::ZERO)
+    }
+
+    /// Without a lease there is nothing to send: an answer takes the difference away.
+    fn is_called_home(&self) -> bool {
+        self.accumulator.guarantee() != Guarantee::Volatile
+            && self.accumulator.over() > Units::ZERO
+            && self.accumulator.held() > Units::ZERO
     }
 
     /// How much to claim, or to send home.
@@ -205,7 +221,7 @@ impl Slot {
             Units::ZERO
         };
         let wanted = demand.plus(ahead).min(Units::LEASE_MAX);
-        let over = baseline.used.plus(baseline.reserved).plus(baseline.before).minus(baseline.target);
+        let over = self.accumulator.over();
         if over > Units::ZERO {
             return (Units::ZERO, over.min(held));
         }

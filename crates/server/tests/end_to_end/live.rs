@@ -62,6 +62,23 @@ fn a_refused_query_is_a_response_and_not_a_stream() {
 }
 
 #[test]
+fn claims_come_with_the_request() {
+    let setting = Setting::new(TABLE);
+    let body = json!({"sql": "SELECT id FROM t WHERE body = claim('body')", "claims": {"body": "b"}});
+    let (status, answer) = setting.post("/v1/sql", body.to_string().as_bytes(), &[]);
+    assert_eq!((status, &answer["rows"]), (200, &json!([[2]])));
+    let (status, answer) = setting.sql("SELECT id FROM t WHERE body = claim('body')", &json!([]));
+    assert_eq!((status, &answer["rows"]), (200, &json!([])));
+    let sql = "SELECT id FROM t WHERE body = claim('body')";
+    let mut live = setting.live_as(sql, r#"{"body": "a"}"#).unwrap();
+    assert_eq!(live.expect("snapshot").1["rows"], json!([[1]]));
+    for claims in ["[]", "7", r#"{"body": 7}"#] {
+        let (status, body) = setting.live_as(sql, claims).err().expect("refused");
+        assert_eq!((status, &body["error"]["code"]), (400, &json!("08P01")), "{claims}");
+    }
+}
+
+#[test]
 fn a_last_event_id_resumes_without_a_gap() {
     let setting = Setting::new(TABLE);
     let sql = "SELECT id, n FROM t";

@@ -103,17 +103,16 @@ impl Setting {
     }
 
     pub(crate) fn live(&self, sql: &str, last: Option<&str>) -> Result<Live, Response> {
-        let mut request = self.agent.get(self.url("/v1/live")).query("sql", sql);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = request.call().unwrap();
-        if response.status() != 200 {
-            return Err(read(response));
-        }
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let reader = Box::new(BufReader::new(response.into_body().into_reader()));
-        Ok(Live { reader, events: EventReader::default() })
+        let request = self.agent.get(self.url("/v1/live")).query("sql", sql);
+        stream(match last {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
+        })
+    }
+
+    /// A live query of a session with claims.
+    pub(crate) fn live_as(&self, sql: &str, claims: &str) -> Result<Live, Response> {
+        stream(self.agent.get(self.url("/v1/live")).query("sql", sql).query("claims", claims))
     }
 
     /// The value of a metric.
@@ -123,6 +122,16 @@ impl Setting {
         let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
+}
+
+fn stream(request: ureq::RequestBuilder<ureq::typestate::WithoutBody>) -> Result<Live, Response> {
+    let response = request.call().unwrap();
+    if response.status() != 200 {
+        return Err(read(response));
+    }
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let reader = Box::new(BufReader::new(response.into_body().into_reader()));
+    Ok(Live { reader, events: EventReader::default() })
 }
 
 /// The body as JSON, or as text where it is none.

@@ -96,6 +96,34 @@ fn all_that_a_commit_changed_arrives_in_one_poke() {
 }
 
 #[test]
+fn a_connection_has_the_claims_of_its_hello() {
+    with_server(TABLES, async |setting| {
+        const OWN: &str = "SELECT n FROM a WHERE id = claim('id')::integer";
+        let rows = |news: News| news.snapshot.unwrap().rows;
+        let mut ann = Socket::open(setting).await;
+        ann.say(json!({"hello": {"claims": {"id": "1"}}})).await;
+        assert_eq!(rows(ann.subscribe(1, OWN, None).await), [[json!(1)]]);
+        let mut ben = Socket::open(setting).await;
+        ben.say(json!({"hello": {"claims": {"id": "2"}}})).await;
+        assert!(rows(ben.subscribe(1, OWN, None).await).is_empty());
+        // Who says no hello has none, and what was subscribed keeps what it was asked with.
+        let mut nobody = Socket::open(setting).await;
+        assert!(rows(nobody.subscribe(1, OWN, None).await).is_empty());
+        for socket in [&mut ann, &mut nobody] {
+            socket.say(json!({"hello": {"claims": {"id": "2"}}})).await;
+            let ServerMessage::Error(error) = socket.message().await else { panic!("no error") };
+            assert_eq!(error.code, "08P01");
+        }
+        let lsn = execute(setting, "INSERT INTO a VALUES (2, 20)");
+        assert_eq!(ben.poke().await.lsn, lsn);
+        for socket in [&mut ann, &mut nobody] {
+            socket.say(json!({"ping": 7})).await;
+            assert_eq!(socket.message().await, ServerMessage::Pong(7), "the row is another session's");
+        }
+    });
+}
+
+#[test]
 fn a_cookie_resumes_with_the_difference() {
     with_server(TABLES, async |setting| {
         let mut socket = Socket::open(setting).await;

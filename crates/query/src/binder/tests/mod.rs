@@ -123,7 +123,7 @@ fn show(plan: &Plan) -> String {
             let inputs: Vec<String> = inputs.iter().map(|input| format!("[{}]", show(input))).collect();
             format!("union {}", inputs.join(" "))
         }
-        Plan::Recursive { base, step, all } => {
+        Plan::Recursive { base, step, all, .. } => {
             format!("recursive{} [{}] [{}]", if *all { " all" } else { "" }, show(base), show(step))
         }
         Plan::Recurring { .. } => "recurring".to_owned(),
