@@ -28,7 +28,7 @@ impl RedbStore {
 
     /// Opens the store in a file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        open(path.as_ref(), |backend| Self::open_with_backend(backend))
+        open(path.as_ref(), Self::open_with_backend)
     }
 
     /// Opens the store in a file for looking at it: the file is read and never written, and what this process writes
@@ -42,12 +42,9 @@ impl RedbStore {
     /// Opens the store of a data directory. Where there is none it is made, with `identity`, and the directory
     /// with it; the header says whose store it is.
     pub fn open_or_create(directory: impl AsRef<Path>, identity: Identity) -> Result<Self, OpenError> {
-        open_or_create(
-            directory.as_ref(),
-            STORE_FILE,
-            |backend| Self::open_with_backend(backend),
-            |backend| Self::create_with_backend(backend, identity),
-        )
+        open_or_create(directory.as_ref(), STORE_FILE, Self::open_with_backend, |backend| {
+            Self::create_with_backend(backend, identity)
+        })
     }
 }
 

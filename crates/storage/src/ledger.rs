@@ -98,8 +98,8 @@ impl RedbLedger {
         crate::directory::open_or_create(
             directory.as_ref(),
             crate::directory::LEDGER_FILE,
-            |backend| Self::open_with_backend(backend),
-            |backend| Self::create_with_backend(backend),
+            Self::open_with_backend,
+            Self::create_with_backend,
         )
     }
 
@@ -155,7 +155,11 @@ impl Ledger for RedbLedger {
     }
 
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {
-        self.change(|tables, rows| tables.take_all(rows), |rows| Ok(rows.image()))
+        let all = |tables: &Tables<'_>, rows: &mut Rows| {
+            tables.take_all(rows)?;
+            Ok(())
+        };
+        self.change(all, |rows| Ok(rows.image()))
     }
 }
 

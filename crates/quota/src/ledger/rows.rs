@@ -83,7 +83,7 @@ impl Rows {
     fn baseline(&self, account: &Account, span: u64) -> Baseline {
         let key = self.keys.get(&account.key);
         let target = key.map_or(Units::ZERO, |key| key.target);
-        let row = self.accounts.get(account).cloned().unwrap_or_default();
+        let row = self.accounts.get(account).copied().unwrap_or_default();
         let before = if account.window == WindowId::EVERY { Units::ZERO } else { self.before(account, span) };
         Baseline {
             target,
@@ -220,7 +220,7 @@ impl Rows {
                 self.forget(account, entry.span);
             }
         }
-        let row = self.accounts.get(account).cloned().unwrap_or_default();
+        let row = self.accounts.get(account).copied().unwrap_or_default();
         let left = target.minus(row.used).minus(row.reserved).minus(if account.window == WindowId::EVERY {
             Units::ZERO
         } else {
