@@ -62,7 +62,7 @@ fn calls(seed: u64, count: usize) -> Vec<Call> {
             continue;
         }
         *seq += 1;
-        let mut entries: Vec<Entry> = (0..1 + random.below(3)).map(|_| entry(&mut random, *seq)).collect();
+        let mut entries: Vec<Entry> = (0..=random.below(3)).map(|_| entry(&mut random, *seq)).collect();
         entries.sort_by(|a, b| a.account.cmp(&b.account));
         entries.dedup_by(|a, b| a.account == b.account);
         let (epoch, seq) = (Epoch(*epoch), Seq(*seq));
@@ -114,9 +114,9 @@ fn the_ledger_in_a_file_answers_as_the_one_in_memory() {
             let answer = call.make(&mut file);
             assert_eq!(answer, call.make(&mut memory), "seed {seed}, {call:?}");
             if answer.is_ok() {
-                fine += 1
+                fine += 1;
             } else {
-                refused += 1
+                refused += 1;
             }
             if let Call::Apply(batch) = &call {
                 for entry in &batch.entries {
@@ -137,9 +137,8 @@ fn the_ledger_in_a_file_answers_as_the_one_in_memory() {
 /// Runs calls until one has no answer; how many have one.
 fn run(ledger: &mut RedbLedger, calls: &[Call]) -> (usize, Option<LedgerError>) {
     for (done, call) in calls.iter().enumerate() {
-        match call.make(ledger) {
-            Err(error @ (LedgerError::Away | LedgerError::Refused { .. })) => return (done, Some(error)),
-            Ok(_) | Err(_) => {}
+        if let Err(error @ (LedgerError::Away | LedgerError::Refused { .. })) = call.make(ledger) {
+            return (done, Some(error));
         }
     }
     (calls.len(), None)
@@ -174,9 +173,9 @@ fn what_was_answered_survives_a_crash_at_every_operation() {
             let next = images.get(done + 1).is_some_and(|next| *next == image);
             assert!(image == images[done] || next, "seed {seed}, operation {n}: {done} were answered");
             if image == images[done] {
-                without += 1
+                without += 1;
             } else {
-                with_next += 1
+                with_next += 1;
             }
             // The same bytes go again, and all goes on. An epoch that was begun is begun.
             let again = done + usize::from(image != images[done] && matches!(calls[done], Call::Open(_)));
