@@ -455,21 +455,3 @@ fn an_edge_costs_what_it_changes() {
     assert_eq!(graph.arranged(root, &[]).len(), reached);
     assert!(each < 60, "{each} rows and probes a toggle, of {reached} nodes");
 }
-
-/// `cargo test --release -p deltaic-dataflow --test recursion -- --ignored --nocapture`
-#[test]
-#[ignore = "measures, and asserts nothing"]
-#[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
-fn the_time_of_a_toggle() {
-    let (mut graph, _, mut relations, toggles) = large();
-    let mut times = Vec::new();
-    for edge in toggles.iter().chain(&toggles) {
-        for weight in [-1, 1] {
-            let start = std::time::Instant::now();
-            toggle(&mut graph, &mut relations, *edge, weight);
-            times.push(start.elapsed());
-        }
-    }
-    times.sort();
-    println!("median {:?}, 99 % {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
-}

@@ -19,16 +19,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use deltaic_quota::{Account, Batch, Key, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows};
-use redb::{ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
 
-use crate::pages::{Contents, Pages, Stop, contents};
+use crate::pages::{FORMAT, META, Pages, Stop};
 use crate::{Damage, OpenError, StorageError, record};
 use row::{account_of, account_place, held_place, key_place, lease_of, lease_place};
 
 /// The format that this program writes, and the newest it reads.
 const FORMAT_VERSION: u32 = 1;
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const NODES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("nodes");
 const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
 const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accounts");
@@ -36,7 +35,6 @@ const LEASES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases")
 /// The leases again, by node.
 const HELD: TableDefinition<'_, &[u8], ()> = TableDefinition::new("held");
 
-const FORMAT: &str = "format";
 const LEDGER: &str = "ledger";
 
 /// A ledger in a redb file.
@@ -48,12 +46,7 @@ pub struct RedbLedger {
 impl RedbLedger {
     /// A new ledger in an empty backend.
     pub fn create_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        match contents(&backend)? {
-            Contents::Empty => {}
-            Contents::Redb => return Err(OpenError::AlreadyExists),
-            Contents::Foreign => return Err(OpenError::Foreign),
-        }
-        let pages = Pages::open(Box::new(backend))?;
+        let pages = Pages::begin(backend)?;
         pages.run(|database| {
             let transaction = database.begin_write()?;
             {
@@ -70,25 +63,9 @@ impl RedbLedger {
 
     /// Opens the ledger in a backend.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        if contents(&backend)? != Contents::Redb {
+        let (pages, meta) = Pages::resume(backend, FORMAT_VERSION)?;
+        if !meta.contains_key(LEDGER) {
             return Err(OpenError::Foreign);
-        }
-        let pages = Pages::open(Box::new(backend))?;
-        let format = pages.run(|database| {
-            let transaction = database.begin_read()?;
-            let meta = match transaction.open_table(META) {
-                Ok(meta) => meta,
-                Err(redb::TableError::Storage(error)) => return Err(error.into()),
-                Err(_) => return Ok(None),
-            };
-            if meta.get(LEDGER)?.is_none() {
-                return Ok(None);
-            }
-            Ok(meta.get(FORMAT)?.and_then(|format| record::read_format(format.value())))
-        })?;
-        let found = format.ok_or(OpenError::Foreign)?;
-        if found > FORMAT_VERSION {
-            return Err(OpenError::Newer { found, supported: FORMAT_VERSION });
         }
         Ok(Self { pages })
     }

@@ -7,13 +7,19 @@
 //! other ways can make it panic. Such a panic is caught here, where nothing of ours is half done: the closures
 //! given to [`Pages::run`] call redb and decode, and own what they change. What was caught is damage of the file.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Builder, Database, DatabaseError, StorageBackend};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+};
 
 use crate::caught::caught;
 use crate::watched::{Failures, Watched, classify};
-use crate::{Damage, OpenError, StorageError};
+use crate::{Damage, OpenError, StorageError, record};
+
+/// The name of the format in [`META`].
+pub(crate) const FORMAT: &str = "format";
 
 /// What redb opens its files with.
 const REDB_MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
@@ -76,9 +82,53 @@ pub(crate) fn contents(backend: &dyn StorageBackend) -> Result<Contents, OpenErr
     Ok(if first == REDB_MAGIC { Contents::Redb } else { Contents::Foreign })
 }
 
+/// What stands beside the rows of a file: its format first.
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// The records of [`META`], by name.
+pub(crate) type Meta = BTreeMap<String, Vec<u8>>;
+
 impl Pages {
+    /// Begins a database in an empty backend.
+    pub(crate) fn begin(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        match contents(&backend)? {
+            Contents::Empty => Self::open(Box::new(backend)),
+            Contents::Redb => Err(OpenError::AlreadyExists),
+            Contents::Foreign => Err(OpenError::Foreign),
+        }
+    }
+
+    /// Opens the database in a backend, and gives what [`META`] says, whose format is one that is read here.
+    pub(crate) fn resume(backend: impl StorageBackend, newest: u32) -> Result<(Self, Meta), OpenError> {
+        if contents(&backend)? != Contents::Redb {
+            return Err(OpenError::Foreign);
+        }
+        let pages = Self::open(Box::new(backend))?;
+        let meta = pages.run(|database| {
+            let transaction = database.begin_read()?;
+            let meta = match transaction.open_table(META) {
+                Ok(meta) => meta,
+                Err(redb::TableError::Storage(error)) => return Err(error.into()),
+                Err(_) => return Ok(None),
+            };
+            let mut records = Meta::new();
+            for entry in meta.iter()? {
+                let (key, value) = entry?;
+                records.insert(key.value().to_owned(), value.value().to_vec());
+            }
+            Ok(Some(records))
+        })?;
+        let meta = meta.ok_or(OpenError::Foreign)?;
+        let format = meta.get(FORMAT).ok_or(OpenError::Foreign)?;
+        let found = record::read_format(format).ok_or(OpenError::Foreign)?;
+        if found > newest {
+            return Err(OpenError::Newer { found, supported: newest });
+        }
+        Ok((pages, meta))
+    }
+
     /// Opens the database in the backend, or begins one where it is empty.
-    pub(crate) fn open(backend: Box<dyn StorageBackend>) -> Result<Self, OpenError> {
+    fn open(backend: Box<dyn StorageBackend>) -> Result<Self, OpenError> {
         let failures = Failures::default();
         let watched = Watched::new(backend, failures.clone());
         let open = || Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(watched);

@@ -15,7 +15,7 @@ use redb::{
 };
 
 use crate::commit::{advance, schema};
-use crate::pages::{Contents, Pages, Stop, contents};
+use crate::pages::{FORMAT, META, Meta, Pages, Stop};
 use crate::record::{self, COMMIT_BYTES, Hot, row_key};
 use crate::{
     Change, Commit, Damage, Header, Identity, OpenError, StorageError, Store, StoredRow, TableSize,
@@ -25,12 +25,10 @@ use crate::{
 /// The format that this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const HOT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("hot");
 const COLD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("cold");
 
-const FORMAT: &str = "format";
 const IDENTITY: &str = "identity";
 const STATE: &str = "state";
 const CATALOG: &str = "catalog";
@@ -66,12 +64,7 @@ pub struct RedbStore {
 impl RedbStore {
     /// A new store in an empty backend. [`RedbStore::create`] and its like do the same with a file.
     pub fn create_with_backend(backend: impl StorageBackend, identity: Identity) -> Result<Self, OpenError> {
-        match contents(&backend)? {
-            Contents::Empty => {}
-            Contents::Redb => return Err(OpenError::AlreadyExists),
-            Contents::Foreign => return Err(OpenError::Foreign),
-        }
-        let pages = Pages::open(Box::new(backend))?;
+        let pages = Pages::begin(backend)?;
         let header =
             Header { identity, lsn: Lsn(0), seq: 0, time: HybridTime(0), catalog: Catalog::default() };
         pages.run(|database| {
@@ -94,30 +87,7 @@ impl RedbStore {
     /// Opens the store in a backend. After a crash this reads the whole file once, to find the last commit that is
     /// complete.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        if contents(&backend)? != Contents::Redb {
-            return Err(OpenError::Foreign);
-        }
-        let pages = Pages::open(Box::new(backend))?;
-        let meta = pages.run(|database| {
-            let transaction = database.begin_read()?;
-            let meta = match transaction.open_table(META) {
-                Ok(meta) => meta,
-                Err(redb::TableError::Storage(error)) => return Err(error.into()),
-                Err(_) => return Ok(None),
-            };
-            let mut records = BTreeMap::new();
-            for entry in meta.iter()? {
-                let (key, value) = entry?;
-                records.insert(key.value().to_owned(), value.value().to_vec());
-            }
-            Ok(Some(records))
-        })?;
-        let meta = meta.ok_or(OpenError::Foreign)?;
-        let format = meta.get(FORMAT).ok_or(OpenError::Foreign)?;
-        let found = record::read_format(format).ok_or(OpenError::Foreign)?;
-        if found > FORMAT_VERSION {
-            return Err(OpenError::Newer { found, supported: FORMAT_VERSION });
-        }
+        let (pages, meta) = Pages::resume(backend, FORMAT_VERSION)?;
         let (header, sizes) =
             read_meta(&meta).map_err(|damage| StorageError::Corrupted { part: "meta", damage })?;
         Ok(Self { pages, header, sizes })
@@ -130,7 +100,7 @@ impl RedbStore {
     }
 }
 
-fn read_meta(meta: &BTreeMap<String, Vec<u8>>) -> Result<(Header, BTreeMap<TableId, TableSize>), Damage> {
+fn read_meta(meta: &Meta) -> Result<(Header, BTreeMap<TableId, TableSize>), Damage> {
     let get = |key: &str| meta.get(key).ok_or(Damage::Missing);
     let identity = record::read_identity(get(IDENTITY)?)?;
     let (lsn, seq, time) = record::read_state(get(STATE)?)?;
