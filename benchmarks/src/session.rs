@@ -7,7 +7,7 @@ use std::{
 
 use deltaic_engine::{
     Claims, ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Subscribe,
-    SubscriptionId,
+    SubscriptionId, Work,
 };
 use deltaic_storage::Store;
 
@@ -28,8 +28,8 @@ impl<S: Store> Session<S> {
     pub(crate) fn step(&mut self, input: Input) -> Effects {
         self.now += 1000;
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
-        if let Some(work) = effects.work.take() {
-            effects.send.extend(self.step(Input::Hydrated(Box::new(work.run()))).send);
+        for worked in std::mem::take(&mut effects.work).into_iter().filter_map(Work::run) {
+            effects.send.extend(self.step(Input::Worked(worked)).send);
         }
         effects
     }

@@ -1,10 +1,13 @@
 //! [`Driver`]: an engine with its store, driven as a server drives it, on one thread and by hand.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use deltaic_engine::{
     Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, Request, RequestError,
-    RequestId, Subscribe, SubscriptionId,
+    RequestId, Subscribe, SubscriptionId, Work,
 };
 use deltaic_storage::{StorageError, Store};
 
@@ -17,9 +20,15 @@ pub struct Driver<S> {
     pub store: S,
     /// The time: it moves a millisecond an input.
     pub now: i64,
-    next: u64,
     /// Messages to subscribers, not yet read.
     pub messages: Vec<Message>,
+    /// Whether work waits for [`Driver::work`] and is not done at once.
+    pub holds: bool,
+    works: VecDeque<Work>,
+    replies: BTreeMap<RequestId, Result<Outcome, RequestError>>,
+    /// The first failure of the store that no batch has told yet.
+    failure: Option<Arc<StorageError>>,
+    next: u64,
 }
 
 /// The replies of a batch, or the store's failure.
@@ -29,44 +38,74 @@ impl<S: Store> Driver<S> {
     /// An engine over a store.
     pub fn open(store: S, now: i64) -> Result<Self, StorageError> {
         let engine = Engine::open(&store)?;
-        Ok(Self { engine, store, now, next: 0, messages: Vec::new() })
+        Ok(Self::of(engine, store, now))
     }
 
-    fn step(&mut self, input: Input) -> Effects {
+    fn of(engine: Engine, store: S, now: i64) -> Self {
+        let (messages, works, replies) = (Vec::new(), VecDeque::new(), BTreeMap::new());
+        Self { engine, store, now, messages, holds: false, works, replies, failure: None, next: 0 }
+    }
+
+    /// The same engine, whose store was opened anew.
+    pub fn reopen(self, open: impl FnOnce() -> Result<S, String>) -> Result<Self, String> {
+        let Self { engine, store, now, messages, holds, works, replies, next, .. } = self;
+        drop(store);
+        Ok(Self { messages, holds, works, replies, next, ..Self::of(engine, open()?, now) })
+    }
+
+    /// Gives the engine an input and does what it asks for.
+    fn step(&mut self, input: Input) {
         self.now += 1000;
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
-        self.messages.append(&mut effects.send);
-        if let Some(work) = effects.work.take() {
-            self.step(Input::Hydrated(Box::new(work.run())));
+        loop {
+            let Effects { append, replies, send, work, .. } = effects;
+            self.replies.extend(replies.into_iter().map(|reply| (reply.request, reply.result)));
+            self.messages.extend(send);
+            self.works.extend(work);
+            if append.is_empty() {
+                break;
+            }
+            let appended = self.store.append(&append).map_err(Arc::new);
+            self.failure = self.failure.take().or(appended.clone().err());
+            self.now += 1000;
+            effects = self.engine.step(Now(self.now), Input::Appended(appended), &self.store);
         }
-        effects
+        if !self.holds {
+            self.work();
+        }
+    }
+
+    /// Does the work that waits, and what follows from it.
+    pub fn work(&mut self) {
+        while let Some(work) = self.works.pop_front() {
+            if let Some(worked) = work.run() {
+                self.step(Input::Worked(worked));
+            }
+        }
     }
 
     /// Runs requests that arrive together. The error is the store's: what it means is the caller's to say.
     pub fn batch(&mut self, statements: &[String]) -> Result<Replies, Arc<StorageError>> {
-        let requests = statements
-            .iter()
-            .map(|sql| {
-                self.next += 1;
-                let (parameters, claims) = (Vec::new(), Claims::new());
-                Request { id: RequestId(self.next), sql: sql.clone(), parameters, claims }
-            })
-            .collect();
-        let effects = self.step(Input::Requests(requests));
-        if effects.append.is_empty() {
-            return Ok(effects.replies.into_iter().map(|reply| reply.result).collect());
+        let ids = self.send(statements);
+        if ids.iter().any(|id| !self.replies.contains_key(id)) {
+            self.work();
         }
-        match self.store.append(&effects.append) {
-            Ok(()) => {
-                let effects = self.step(Input::Appended(Ok(())));
-                Ok(effects.replies.into_iter().map(|reply| reply.result).collect())
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                self.step(Input::Appended(Err(Arc::clone(&error))));
-                Err(error)
-            }
-        }
+        let mut reply = |id| self.replies.remove(id).expect("invariant: a request is answered");
+        let replies = ids.iter().map(&mut reply).collect();
+        self.failure.take().map_or(Ok(replies), Err)
+    }
+
+    /// Sends requests that arrive together; their replies may come later.
+    fn send(&mut self, statements: &[String]) -> Vec<RequestId> {
+        let requests = statements.iter().map(|sql| {
+            self.next += 1;
+            let (parameters, claims) = (Vec::new(), Claims::new());
+            Request { id: RequestId(self.next), sql: sql.clone(), parameters, claims }
+        });
+        let requests: Vec<Request> = requests.collect();
+        let ids = requests.iter().map(|request| request.id).collect();
+        self.step(Input::Requests(requests));
+        ids
     }
 
     /// Runs one request.

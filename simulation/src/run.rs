@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_engine::{Breaker, RequestError};
+use deltaic_engine::{Breaker, RequestError, Slice};
 use deltaic_query::parse;
 use deltaic_storage::MemoryStore;
 
@@ -139,9 +139,22 @@ impl<'j, 'a> Run<'j, 'a> {
             // Computing anew must change nothing.
             self.driver.engine.set_breaker(if anew { Breaker::ALWAYS } else { Breaker::NEVER });
             // Nor must where a query is computed.
-            self.driver.engine.set_slice(if beside { 0 } else { usize::MAX });
+            self.driver.engine.set_slice(if beside { Slice::NONE } else { Slice::WHOLE });
+            if beside {
+                return self.beside(&write.texts());
+            }
         }
         self.execute(&write.texts())
+    }
+
+    /// Requests of which each comes while the work of those before it is still to be done.
+    fn beside(&mut self, requests: &[String]) -> Result<(), Failed> {
+        self.driver.holds = true;
+        let outcome = requests.iter().try_for_each(|request| self.execute(std::slice::from_ref(request)));
+        self.driver.holds = false;
+        self.driver.work();
+        outcome?;
+        self.deliver()
     }
 
     fn execute(&mut self, requests: &[String]) -> Result<(), Failed> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use deltaic_causality::ActorId;
 use deltaic_engine::{
     Claims, ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe,
-    SubscriptionId,
+    SubscriptionId, Work,
 };
 use deltaic_protocol::{Column, encode_row};
 use deltaic_storage::{Identity, MemoryStore, Store as _};
@@ -46,8 +46,8 @@ impl Session {
     fn step(&mut self, input: Input) -> Effects {
         self.now += 1_000;
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
-        if let Some(work) = effects.work.take() {
-            effects.send.extend(self.step(Input::Hydrated(Box::new(work.run()))).send);
+        for worked in std::mem::take(&mut effects.work).into_iter().filter_map(Work::run) {
+            effects.send.extend(self.step(Input::Worked(worked)).send);
         }
         effects
     }

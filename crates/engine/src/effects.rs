@@ -1,7 +1,7 @@
 //! [`Effects`]: everything an engine asks of the world.
 //!
-//! Invariant: whatever is in `send` is durable already; what a commit caused leaves with the
-//! [`crate::Input::Appended`] that says so, and not before.
+//! Invariant: whatever is in `send` is durable already. A reply leaves with the [`crate::Input::Appended`] that says so; so
+//! do the news that the commit caused, or later where a commit is large or stands behind a large one.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::{
     cookie::Cookie,
     error::RequestError,
     input::{ClientId, Now, RequestId, SubscriptionId},
-    views::{Hydration, ViewId},
+    views::ViewId,
+    work::Work,
 };
 
 /// What is to be done after a step, in this order.
@@ -26,10 +27,21 @@ pub struct Effects {
     pub replies: Vec<Reply>,
     /// Messages to subscribers. Those of one commit to one client stand together.
     pub send: Vec<Message>,
-    /// A query to be computed, wherever and as long as it takes; its end is an input. There is one at a time.
-    pub work: Option<Box<Hydration>>,
+    /// What is to be computed, wherever and as long as it takes; its end is an input, [`crate::Input::Worked`].
+    pub work: Vec<Work>,
     /// When [`crate::Input::Wake`] is due at the latest, if nothing else happens.
     pub wake_at: Option<Now>,
+}
+
+impl Effects {
+    /// Adds what is to be done after it.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        assert!(self.append.is_empty() || later.append.is_empty(), "one append at a time");
+        self.append.extend(later.append);
+        self.replies.extend(later.replies);
+        self.send.extend(later.send);
+        self.work.extend(later.work);
+    }
 }
 
 /// The outcome of a request.

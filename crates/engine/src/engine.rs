@@ -14,14 +14,17 @@ use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
     admission::{self, Verdict},
-    effects::{Effects, Message, Outcome, Reply},
+    behind::{Behind, Held, Path},
+    effects::{Effects, Outcome, Reply},
     error::RequestError,
     input::{Input, Now, Request, Subscribe},
     label::Labels,
-    merge::merge,
     tables::{Tables, Writes},
     transaction::{Done, Start, Transaction},
-    views::{Advances, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, ViewId, ViewStatus, Views},
+    views::{
+        Advances, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, Slice, ViewId, ViewStatus, Views,
+    },
+    work::{Work, Worked},
 };
 
 /// How far the clock may lie behind what was committed before admission stops: a minute.
@@ -34,20 +37,26 @@ const TICK_MICROS: i64 = 50_000;
 const TICK_FAILED_MICROS: i64 = 1_000_000;
 
 /// The time of a commit as the clock of live queries shows it.
-fn micros(time: HybridTime) -> Now {
+pub(crate) fn micros(time: HybridTime) -> Now {
     Now(i64::try_from(time.millis()).unwrap_or(i64::MAX / 1000) * 1000)
 }
 
 /// A live-data engine without clock, thread, socket or file.
 #[derive(Debug)]
 pub struct Engine {
-    identity: Identity,
+    pub(crate) identity: Identity,
+    /// The last durable commit.
     lsn: Lsn,
     seq: u64,
     clock: HybridLogicalClock,
-    tables: Tables,
-    views: Views,
-    in_flight: Option<InFlight>,
+    /// The tables after it.
+    pub(crate) tables: Tables,
+    pub(crate) views: Views,
+    pub(crate) in_flight: Option<InFlight>,
+    /// The commits that the live queries have not seen, while a large one is followed.
+    pub(crate) behind: Option<Behind>,
+    /// What waits for the live queries to catch up.
+    pub(crate) held: Held,
     /// The time of the last commit.
     time: HybridTime,
     /// Before this time no commit is made for the clock alone.
@@ -58,7 +67,7 @@ pub struct Engine {
 
 /// A batch whose append was asked for.
 #[derive(Debug)]
-struct InFlight {
+pub(crate) struct InFlight {
     prepared: Vec<Prepared>,
     replies: Vec<Reply>,
     lsn: Lsn,
@@ -67,11 +76,11 @@ struct InFlight {
 
 /// A commit that waits to be durable.
 #[derive(Debug)]
-struct Prepared {
-    lsn: Lsn,
-    time: HybridTime,
-    touched: Vec<(TableId, Row)>,
-    after: Tables,
+pub(crate) struct Prepared {
+    pub(crate) lsn: Lsn,
+    pub(crate) time: HybridTime,
+    pub(crate) touched: Vec<(TableId, Row)>,
+    pub(crate) after: Tables,
 }
 
 /// Requests admitted so far, one on the other.
@@ -98,6 +107,11 @@ pub struct TableStatus {
     pub memory_bytes: usize,
     /// Its columns: name, type, and whether it is in memory.
     pub columns: Vec<(String, String, bool)>,
+}
+
+/// A query to be computed, as what is to be done.
+fn computed(hydration: Option<Box<Hydration>>) -> Vec<Work> {
+    hydration.map(Work::Hydration).into_iter().collect()
 }
 
 /// What an engine holds, for people to read.
@@ -139,8 +153,20 @@ impl Engine {
         let mut views = Views::new();
         let place = Place { store, database: identity.database, lsn, time: micros(time) };
         views.keep_named(&mut tables, &place, Now(0));
-        let (rest_until, late) = (Now(0), None);
-        Ok(Self { identity, lsn, seq, clock, tables, views, in_flight: None, time, rest_until, late })
+        Ok(Self {
+            identity,
+            lsn,
+            seq,
+            clock,
+            tables,
+            views,
+            in_flight: None,
+            behind: None,
+            held: Held::default(),
+            time,
+            rest_until: Now(0),
+            late: None,
+        })
     }
 
     /// Sets when results are computed anew and not advanced row by row. Changes no result.
@@ -148,10 +174,9 @@ impl Engine {
         self.views.set_breaker(breaker);
     }
 
-    /// Sets how many rows the tables of a query have at most where it is computed before the next input. A larger one
-    /// leaves as [`Effects::work`].
-    pub fn set_slice(&mut self, rows: usize) {
-        self.views.set_slice(rows);
+    /// Sets what is done before the next input. What is larger leaves as [`Effects::work`]. Changes no result.
+    pub fn set_slice(&mut self, slice: Slice) {
+        self.views.set_slice(slice);
     }
 
     /// Sets how much memory live results may take, from now on.
@@ -172,10 +197,28 @@ impl Engine {
             matches!(input, Input::Appended(_)),
             "the outcome of an append comes next after it, and only then"
         );
-        let mut effects = match input {
+        let mut effects = match self.hold(input) {
+            Some(input) => self.take(now, input, store),
+            None => Effects::default(),
+        };
+        self.release(now, store, &mut effects);
+        if self.behind.is_none() {
+            if self.in_flight.is_none() {
+                self.views.expire(now, &mut self.tables);
+            }
+            let wakes = [self.views.wake_at(), self.ticks_at()];
+            effects.wake_at = wakes.into_iter().flatten().min();
+        }
+        effects
+    }
+
+    /// Takes in an input for which the live queries stand where they must.
+    pub(crate) fn take(&mut self, now: Now, input: Input, store: &dyn Store) -> Effects {
+        match input {
             Input::Requests(requests) => self.admit(now, &requests, store),
-            Input::Hydrated(hydrated) => self.hydrated(*hydrated, store),
             Input::Appended(outcome) => self.appended(now, outcome, store),
+            Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(*hydrated, store),
+            Input::Worked(Worked::Followed(followed)) => self.followed(now, *followed, store),
             Input::Subscribe(subscribe) => self.subscribe(now, subscribe, store),
             Input::Unsubscribe { client, subscription } => {
                 self.views.unsubscribe((client, subscription), now);
@@ -186,13 +229,7 @@ impl Engine {
                 Effects::default()
             }
             Input::Wake => Effects { append: self.tick(now), ..Effects::default() },
-        };
-        if self.in_flight.is_none() {
-            self.views.expire(now, &mut self.tables);
         }
-        let wakes = [self.views.wake_at(), self.ticks_at()];
-        effects.wake_at = wakes.into_iter().flatten().min();
-        effects
     }
 
     /// When the clock is to have a commit of its own: when it changes a result, to the millisecond, which is what
@@ -223,7 +260,7 @@ impl Engine {
         let place = self.place(store);
         let opened = match self.views.open(&subscribe, &mut self.tables, &place) {
             Ok(Opened::View(view)) => Ok(view),
-            Ok(Opened::Later(work)) => return Effects { work, ..Effects::default() },
+            Ok(Opened::Later(work)) => return Effects { work: computed(work), ..Effects::default() },
             Err(error) => Err(error),
         };
         if opened.is_ok() {
@@ -269,7 +306,7 @@ impl Engine {
         let view = match opened {
             Ok(Opened::View(view)) => Ok(view),
             Ok(Opened::Later(work)) => {
-                effects.work = effects.work.take().or(work);
+                effects.work.extend(computed(work));
                 return;
             }
             Err(error) => Err(error),
@@ -277,7 +314,7 @@ impl Engine {
         effects.send.extend(self.views.subscribe(subscribe, view, place));
     }
 
-    fn place<'a>(&self, store: &'a dyn Store) -> Place<'a> {
+    pub(crate) fn place<'a>(&self, store: &'a dyn Store) -> Place<'a> {
         let (database, lsn, time) = (self.identity.database, self.lsn, micros(self.time));
         Place { store, database, lsn, time }
     }
@@ -354,47 +391,37 @@ impl Engine {
             };
             let replies = in_flight.replies.into_iter().map(refuse).collect();
             self.rest_until = Now(now.0.saturating_add(TICK_FAILED_MICROS));
-            let (send, work) = self.told_late(store);
-            return Effects { replies, send, work, ..Effects::default() };
+            let mut effects = Effects { replies, ..Effects::default() };
+            self.told_late(store, &mut effects);
+            return effects;
         }
-        let mut send = Vec::new();
-        let mut is_defined = false;
-        for mut prepared in in_flight.prepared {
+        for prepared in &in_flight.prepared {
             assert_eq!(prepared.lsn, self.lsn.next(), "commits are applied in order");
-            self.lsn = prepared.lsn;
-            send.extend(self.views.drop_tables(&mut self.tables, &prepared.after));
-            self.views.retain_parameters(&mut prepared.after);
-            let mut changes = merge(&self.tables, &prepared.after, &prepared.touched);
-            self.time = prepared.time;
-            self.views.move_clock(&self.tables, &mut prepared.after, micros(self.time), &mut changes);
-            let (before, after) = (&self.tables, &prepared.after);
-            let place = (self.identity.database, self.lsn, micros(self.time));
-            send.extend(self.views.advance(before, after, changes, place));
-            is_defined |= !self.tables.has_catalog_of(&prepared.after);
-            self.tables = prepared.after;
-            send.extend(self.views.end_overgrown(&mut self.tables));
-        }
-        if is_defined {
-            // Only now: the tables of a commit that follows know nothing of what is brought into memory here.
-            let place = self.place(store);
-            self.views.keep_named(&mut self.tables, &place, now);
+            (self.lsn, self.time) = (prepared.lsn, prepared.time);
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         self.seq = in_flight.seq;
-        let (late, work) = self.told_late(store);
-        send.extend(late);
-        Effects { replies: in_flight.replies, send, work, ..Effects::default() }
+        let mut effects = Effects { replies: in_flight.replies, ..Effects::default() };
+        if let Some(commits) = self.queue(in_flight.prepared.into()) {
+            let standing = std::mem::take(&mut self.tables);
+            self.follow(
+                now,
+                Path { standing, newest: None, commits, is_defined: false },
+                store,
+                &mut effects,
+            );
+        }
+        self.told_late(store, &mut effects);
+        effects
     }
 
     /// The first message of a subscription that waited for the clock.
-    fn told_late(&mut self, store: &dyn Store) -> (Vec<Message>, Option<Box<Hydration>>) {
-        let mut effects = Effects::default();
+    fn told_late(&mut self, store: &dyn Store, effects: &mut Effects) {
         if let Some(subscribe) = self.late.take() {
             let place = self.place(store);
             let opened = self.views.open(&subscribe, &mut self.tables, &place);
-            self.opened(&subscribe, opened, &place, &mut effects);
+            self.opened(&subscribe, opened, &place, effects);
         }
-        (effects.send, effects.work)
     }
 
     /// What the engine holds.
@@ -423,7 +450,7 @@ impl Engine {
             views: self.views.status(),
             advances: self.views.advances(),
             lives: self.views.lives(),
-            waiting: self.views.waiting(),
+            waiting: self.views.waiting() + self.held.subscriptions(),
             held_bytes: self.views.held_bytes(),
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use deltaic_storage::StorageError;
 use serde_json::Value as Json;
 
-use crate::{cookie::Cookie, life::Life, views::Hydrated};
+use crate::{cookie::Cookie, life::Life, work::Worked};
 
 /// The time that comes with an input: microseconds since 1970-01-01T00:00:00Z. What the engine knows of
 /// time it knows from here; it may stand still and it may jump.
@@ -60,14 +60,14 @@ pub struct Subscribe {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Input {
     /// Requests that arrived together; their commits share one append.
     Requests(Vec<Request>),
     /// The answer to [`crate::Effects::append`]. Until it is given no other input may be.
     Appended(Result<(), Arc<StorageError>>),
     /// What [`crate::Effects::work`] came to.
-    Hydrated(Box<Hydrated>),
+    Worked(Worked),
     /// A subscription.
     Subscribe(Subscribe),
     /// The end of a subscription.

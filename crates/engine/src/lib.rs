@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod admission;
+mod behind;
 mod constraint;
 mod cookie;
 mod ddl;
@@ -18,6 +19,7 @@ mod read;
 mod tables;
 mod transaction;
 mod views;
+mod work;
 
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};
@@ -26,4 +28,7 @@ pub use engine::{CircuitNode, Engine, Status, TableStatus};
 pub use error::{ConstraintError, RequestError};
 pub use input::{Claims, ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
-pub use views::{Advances, Hydrated, Hydration, Lives, MemoryLimits, ViewId, ViewStatus};
+pub use views::{
+    Advances, Followed, Following, Hydrated, Hydration, Lives, MemoryLimits, Slice, ViewId, ViewStatus,
+};
+pub use work::{Discarded, Work, Worked};

@@ -5,6 +5,7 @@
 //! circuit has a template.
 
 mod advance;
+mod following;
 mod form;
 mod hydration;
 mod named;
@@ -23,6 +24,7 @@ use deltaic_query::lower::{Circuit, lower};
 use deltaic_storage::Store;
 use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
 
+pub use following::{Followed, Following};
 use form::{Form, TemplateKey};
 use hydration::Hydrating;
 pub use hydration::{Hydrated, Hydration};
@@ -81,8 +83,7 @@ pub(crate) struct Views {
     breaker: Breaker,
     advances: Advances,
     hydrating: Hydrating,
-    /// The rows that a query's tables have at most where it is computed at once.
-    slice_rows: usize,
+    slice: Slice,
     next: u64,
 }
 
@@ -93,6 +94,28 @@ pub(crate) enum Opened {
     View(ViewId),
     /// It waits for a hydration: this one, or one that runs.
     Later(Option<Box<Hydration>>),
+}
+
+/// What is done before the next input, and not beside the inputs that follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// The rows of the tables of a query that is computed for the first time.
+    pub rows: usize,
+    /// The work of bringing a commit to the live queries, in probes and rows.
+    pub units: u64,
+}
+
+impl Slice {
+    /// Nothing that may be done beside.
+    pub const NONE: Self = Self { rows: 0, units: 0 };
+    /// All of it.
+    pub const WHOLE: Self = Self { rows: usize::MAX, units: u64::MAX };
+}
+
+impl Default for Slice {
+    fn default() -> Self {
+        Self { rows: limits::SLICE_ROWS, units: limits::SLICE_UNITS }
+    }
 }
 
 /// How much memory results may take.
@@ -125,7 +148,7 @@ pub(crate) struct Place<'a> {
 impl Views {
     /// None.
     pub(crate) fn new() -> Self {
-        Self { slice_rows: limits::SLICE_ROWS, ..Self::default() }
+        Self::default()
     }
 
     /// The first message of a subscription to a view that was just opened: a snapshot, or what is missing since the
@@ -164,7 +187,7 @@ impl Views {
         }
         let given = Given { parameters: &subscribe.parameters, claims: &subscribe.claims };
         let form = self.form(&subscribe.sql, given, tables)?;
-        if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice_rows {
+        if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice.rows {
             return self.begin(form, subscribe, tables, place).map(Opened::Later);
         }
         match self.open_form(&form, &subscribe.sql, tables, place, limits::INLINE_ROWS) {
@@ -605,9 +628,9 @@ impl Views {
         self.breaker = breaker;
     }
 
-    /// Sets how many rows a query's tables have at most where it is computed at once.
-    pub(crate) fn set_slice(&mut self, rows: usize) {
-        self.slice_rows = rows;
+    /// Sets what is done at once.
+    pub(crate) fn set_slice(&mut self, slice: Slice) {
+        self.slice = slice;
     }
 
     /// How many subscriptions wait for a hydration.

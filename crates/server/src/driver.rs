@@ -1,7 +1,7 @@
 //! [`Driver`]: the thread that owns engine and store.
 //!
 //! It takes whatever has queued up, runs the requests among it as one batch, appends what they wrote, and hands
-//! out replies and news; what arrives meanwhile is the next batch. Invariants: the engine is never given another
+//! out replies and news; what arrives meanwhile is the next batch. What takes long it has done elsewhere ([`working`]). Invariants: the engine is never given another
 //! input between an append and its outcome; after a failure that leaves open what is durable, nothing in memory
 //! is trusted and the thread ends.
 
@@ -15,23 +15,22 @@ use std::{
 };
 
 use deltaic_engine::{
-    ClientId, Effects, Engine, Hydration, Input, Message, News, Now, Outcome, Request, RequestError,
-    RequestId, Subscribe, SubscriptionId, ViewId,
+    ClientId, Effects, Engine, Input, Message, News, Now, Reply, Request, RequestError, RequestId, Subscribe,
+    SubscriptionId, ViewId, Work,
 };
 use deltaic_protocol::ErrorBody;
-use deltaic_storage::{OpenError, StorageError, Store};
+use deltaic_storage::{Commit, OpenError, StorageError, Store};
 use deltaic_types::Lsn;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     delivery::{Encoder, Wire, error_body},
     engine::{Command, Refused, SqlReply},
-    hydrating,
     latency::Latency,
     mailbox::Mailbox,
     metrics::Metrics,
-    status,
+    status, working,
 };
 
 /// The most commands of one batch: a bound on how long the last of them waits.
@@ -62,6 +61,11 @@ struct Client {
     mailbox: Arc<Mailbox>,
 }
 
+/// Whether catching up takes no more than a client may let pile up; otherwise the whole result is sent instead.
+fn has_room_for(news: &[Message]) -> bool {
+    Mailbox::has_room_for(&Encoder::default().messages(Wire::Pokes, news))
+}
+
 /// Engine, store and whoever waits for them.
 pub(crate) struct Driver {
     engine: Engine,
@@ -70,9 +74,13 @@ pub(crate) struct Driver {
     commands: Receiver<Command>,
     clients: BTreeMap<ClientId, Client>,
     latencies: BTreeMap<ViewId, Latency>,
-    /// Who waits for the first news of a subscription whose query is being computed.
-    hydrating: BTreeMap<(ClientId, SubscriptionId), oneshot::Sender<Result<(), Refused>>>,
-    works: Sender<hydrating::Work>,
+    /// When the requests came whose commits were made last.
+    arrivals: BTreeMap<Lsn, Instant>,
+    /// The requests that have no reply yet.
+    waiting: BTreeMap<RequestId, Waiting>,
+    /// Who waits for the first news of a subscription.
+    subscribing: BTreeMap<(ClientId, SubscriptionId), Subscribing>,
+    works: Sender<Work>,
     metrics: Arc<Metrics>,
     wake_at: Option<Now>,
     next_request: u64,
@@ -82,6 +90,15 @@ pub(crate) struct Driver {
 struct Waiting {
     reply: SqlReply,
     arrived: Instant,
+    /// Its place among the requests that may wait.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A subscription that waits for its first news.
+struct Subscribing {
+    reply: oneshot::Sender<Result<(), Refused>>,
+    /// The same from the start, where it takes up an earlier one.
+    anew: Option<Subscribe>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver gives the engine its time")]
@@ -98,7 +115,7 @@ fn instant() -> Instant {
 impl Driver {
     pub(crate) fn open(
         mut opener: Opener,
-        commands: Receiver<Command>,
+        (commands, back): (Receiver<Command>, Sender<Command>),
         metrics: Arc<Metrics>,
     ) -> Result<Self, DriverError> {
         let store = opener()?;
@@ -110,8 +127,10 @@ impl Driver {
             commands,
             clients: BTreeMap::new(),
             latencies: BTreeMap::new(),
-            hydrating: BTreeMap::new(),
-            works: hydrating::start(),
+            arrivals: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            subscribing: BTreeMap::new(),
+            works: working::start(&back),
             metrics,
             wake_at: None,
             next_request: 0,
@@ -142,24 +161,35 @@ impl Driver {
     }
 
     fn wake(&mut self) -> Result<(), DriverError> {
-        let effects = self.step(Input::Wake);
-        let effects = self.append(effects)?;
-        self.deliver(&effects.send, &BTreeMap::new());
-        Ok(())
+        self.perform(Input::Wake)
+    }
+
+    /// Gives the engine an input and does all that it asks for.
+    fn perform(&mut self, input: Input) -> Result<(), DriverError> {
+        let mut effects = self.step(input);
+        let (mut replies, mut news) = (Vec::new(), Vec::new());
+        loop {
+            for work in effects.work {
+                self.works.send(work).map_err(|_| DriverError::Panicked)?;
+            }
+            replies.append(&mut effects.replies);
+            news.append(&mut effects.send);
+            if effects.append.is_empty() {
+                return self.answer(replies, news);
+            }
+            effects = self.append(&effects.append)?;
+        }
     }
 
     /// Appends what a step asks for; what the engine does then.
-    fn append(&mut self, effects: Effects) -> Result<Effects, DriverError> {
-        if effects.append.is_empty() {
-            return Ok(effects);
-        }
+    fn append(&mut self, commits: &[Commit]) -> Result<Effects, DriverError> {
         let start = instant();
         let store = self.store.as_mut().expect("invariant: the store is open between batches");
-        let outcome = store.append(&effects.append).map_err(Arc::new);
+        let outcome = store.append(commits).map_err(Arc::new);
         self.metrics.append.record(start.elapsed());
         let mut reopen = false;
         match &outcome {
-            Ok(()) => self.metrics.committed(effects.append.len()),
+            Ok(()) => self.metrics.committed(commits.len()),
             Err(error) => match **error {
                 StorageError::DiskFull { .. } => reopen = true,
                 StorageError::CommitTooLarge { .. } => {}
@@ -173,12 +203,56 @@ impl Driver {
         Ok(effects)
     }
 
+    /// Hands out what a step gives: the news first, so that whoever is told that it has written can have seen it.
+    fn answer(&mut self, replies: Vec<Reply>, mut news: Vec<Message>) -> Result<(), DriverError> {
+        let mut answers = Vec::new();
+        for Reply { request, result } in replies {
+            let waiting = self.waiting.remove(&request).expect("invariant: a request is answered once");
+            if let Ok(outcome) = &result {
+                // A commit's news are as old as the first request that saw it.
+                self.arrivals.entry(outcome.lsn).or_insert(waiting.arrived);
+            }
+            answers.push((waiting.reply, result));
+        }
+        while self.arrivals.len() > BATCH {
+            self.arrivals.pop_first();
+        }
+        while !news.is_empty() {
+            let is_first =
+                |message: &Message| self.subscribing.contains_key(&(message.client, message.subscription));
+            let id = (news[0].client, news[0].subscription);
+            let rest = if is_first(&news[0]) {
+                news.split_off(
+                    news.iter().take_while(|other| (other.client, other.subscription) == id).count(),
+                )
+            } else {
+                news.split_off(news.iter().take_while(|other| !is_first(other)).count())
+            };
+            let next = std::mem::replace(&mut news, rest);
+            match self.subscribing.remove(&id) {
+                None => self.deliver(&next)?,
+                Some(Subscribing { anew: Some(anew), reply }) if !has_room_for(&next) => {
+                    // What has come since is in the whole result.
+                    news.retain(|message| (message.client, message.subscription) != id);
+                    let (client, subscription) = id;
+                    self.perform(Input::Unsubscribe { client, subscription })?;
+                    self.subscribing.insert(id, Subscribing { reply, anew: None });
+                    self.perform(Input::Subscribe(anew))?;
+                }
+                Some(Subscribing { reply, .. }) => self.subscribed(&next, reply)?,
+            }
+        }
+        for (reply, result) in answers {
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+        }
+        Ok(())
+    }
+
     /// Does what has queued up, requests first: they share one append. True after the end.
     fn batch(&mut self, first: Command) -> Result<bool, DriverError> {
         let arrived = instant();
         let mut requests = Vec::new();
-        let mut waiting = BTreeMap::new();
-        let mut permits = Vec::new();
         let mut others = Vec::new();
         let mut next = Some(first);
         while let Some(command) = next {
@@ -187,8 +261,7 @@ impl Driver {
                     let id = RequestId(self.next_request);
                     self.next_request += 1;
                     requests.push(Request { id, sql, parameters, claims });
-                    waiting.insert(id, Waiting { reply, arrived });
-                    permits.push(permit);
+                    self.waiting.insert(id, Waiting { reply, arrived, _permit: permit });
                 }
                 other => others.push(other),
             }
@@ -196,9 +269,8 @@ impl Driver {
             next = if room { self.commands.try_recv().ok() } else { None };
         }
         if !requests.is_empty() {
-            self.requests(requests, waiting)?;
+            self.perform(Input::Requests(requests))?;
         }
-        drop(permits);
         let mut stop = false;
         for command in others {
             stop |= self.other(command)?;
@@ -206,43 +278,11 @@ impl Driver {
         Ok(stop)
     }
 
-    fn requests(
-        &mut self,
-        requests: Vec<Request>,
-        mut waiting: BTreeMap<RequestId, Waiting>,
-    ) -> Result<(), DriverError> {
-        let effects = self.step(Input::Requests(requests));
-        let effects = self.append(effects)?;
-        // A commit's news are as old as the first request that saw it.
-        let mut arrivals: BTreeMap<Lsn, Instant> = BTreeMap::new();
-        let mut replies: Vec<(SqlReply, Result<Outcome, RequestError>)> = Vec::new();
-        for reply in effects.replies {
-            let waiting = waiting.remove(&reply.request).expect("invariant: a request is answered once");
-            if let Ok(outcome) = &reply.result {
-                arrivals.entry(outcome.lsn).or_insert(waiting.arrived);
-            }
-            replies.push((waiting.reply, reply.result));
-        }
-        assert!(waiting.is_empty(), "every request is answered with its batch");
-        self.deliver(&effects.send, &arrivals);
-        for (reply, result) in replies {
-            // Whoever asked may have gone.
-            let _ = reply.send(result);
-        }
-        Ok(())
-    }
-
     /// Opens the store anew. What the engine has in memory is what is durable: nothing of the append is there.
     fn reopen(&mut self) -> Result<(), DriverError> {
         self.store = None;
         self.store = Some((self.opener)()?);
         Ok(())
-    }
-
-    /// Has a large query computed.
-    fn compute(&self, work: Option<Box<Hydration>>, back: Sender<Command>) -> Result<(), DriverError> {
-        let Some(work) = work else { return Ok(()) };
-        self.works.send((work, back)).map_err(|_| DriverError::Panicked)
     }
 
     /// Does what is no request. True for the end.
@@ -253,36 +293,21 @@ impl Driver {
                 self.clients.insert(client, Client { wire, mailbox });
                 self.metrics.set_clients(self.clients.len());
             }
-            Command::Subscribe { subscribe, reply, back } => {
+            Command::Subscribe { subscribe, reply } => {
+                let anew = subscribe.resume.map(|_| Subscribe { resume: None, ..subscribe.clone() });
                 let id = (subscribe.client, subscribe.subscription);
-                let mut effects = self.subscribe(subscribe)?;
-                self.compute(effects.work.take(), back)?;
-                if effects.send.is_empty() {
-                    self.hydrating.insert(id, reply);
-                } else {
-                    self.subscribed(&effects.send, reply);
-                }
+                self.subscribing.insert(id, Subscribing { reply, anew });
+                self.perform(Input::Subscribe(subscribe))?;
             }
-            Command::Hydrated { hydrated, back } => {
-                let hydrated = hydrated.ok_or(DriverError::Panicked)?;
-                let mut effects = self.step(Input::Hydrated(hydrated));
-                self.compute(effects.work.take(), back)?;
-                for message in
-                    effects.send.chunk_by(|a, b| (a.client, a.subscription) == (b.client, b.subscription))
-                {
-                    let id = (message[0].client, message[0].subscription);
-                    match self.hydrating.remove(&id) {
-                        Some(reply) => self.subscribed(message, reply),
-                        None => self.deliver(message, &BTreeMap::new()),
-                    }
-                }
+            Command::Worked(worked) => {
+                self.perform(Input::Worked(worked.ok_or(DriverError::Panicked)?))?;
             }
             Command::Unsubscribe { client, subscription } => {
                 let subscription = SubscriptionId(subscription);
-                self.hydrating.remove(&(client, subscription));
-                self.step(Input::Unsubscribe { client, subscription });
+                self.subscribing.remove(&(client, subscription));
+                self.perform(Input::Unsubscribe { client, subscription })?;
             }
-            Command::Disconnect(client) => self.disconnect(client),
+            Command::Disconnect(client) => self.disconnect(client)?,
             Command::Status(reply) => {
                 let views = self.engine.status().views;
                 self.latencies.retain(|id, _| views.iter().any(|view| view.id == *id));
@@ -298,25 +323,13 @@ impl Driver {
         Ok(false)
     }
 
-    /// Subscribes; where catching up takes more than a client may let pile up, the whole result is sent instead.
-    fn subscribe(&mut self, subscribe: Subscribe) -> Result<Effects, DriverError> {
-        let (client, subscription) = (subscribe.client, subscribe.subscription);
-        let anew = subscribe.resume.map(|_| Subscribe { resume: None, ..subscribe.clone() });
-        let effects = self.step(Input::Subscribe(subscribe));
-        let effects = self.append(effects)?;
-        let Some(anew) = anew else { return Ok(effects) };
-        let texts = Encoder::default().messages(Wire::Pokes, &effects.send);
-        if Mailbox::has_room_for(&texts) {
-            return Ok(effects);
-        }
-        self.step(Input::Unsubscribe { client, subscription });
-        let effects = self.step(Input::Subscribe(anew));
-        self.append(effects)
-    }
-
-    /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own, and
-    /// one that leaves an earlier subscription as it is must not look like its end.
-    fn subscribed(&mut self, news: &[Message], reply: oneshot::Sender<Result<(), Refused>>) {
+    /// Hands out the first news of a subscription. A refusal over server-sent events is a response of its own, and one that
+    /// leaves an earlier subscription as it is must not look like its end.
+    fn subscribed(
+        &mut self,
+        news: &[Message],
+        reply: oneshot::Sender<Result<(), Refused>>,
+    ) -> Result<(), DriverError> {
         let refusal = news.iter().find_map(|message| match &message.news {
             News::Error { error, cookie: None } => Some((message.client, error)),
             _ => None,
@@ -326,28 +339,30 @@ impl Driver {
             Some((client, error)) => {
                 let is_told = !events(&client) && !matches!(**error, RequestError::SubscriptionExists);
                 if is_told {
-                    self.deliver(news, &BTreeMap::new());
+                    self.deliver(news)?;
                 }
                 Err(Refused { error: error_body(error), is_told })
             }
             None => {
-                self.deliver(news, &BTreeMap::new());
+                self.deliver(news)?;
                 Ok(())
             }
         };
         let _ = reply.send(outcome);
+        Ok(())
     }
 
-    fn disconnect(&mut self, client: ClientId) {
+    fn disconnect(&mut self, client: ClientId) -> Result<(), DriverError> {
         if self.clients.remove(&client).is_some() {
             self.metrics.set_clients(self.clients.len());
-            self.hydrating.retain(|(other, _), _| *other != client);
-            self.step(Input::Disconnect(client));
+            self.subscribing.retain(|(other, _), _| *other != client);
+            self.perform(Input::Disconnect(client))?;
         }
+        Ok(())
     }
 
     /// Puts news into mailboxes. Clients that do not read are cut off and forgotten.
-    fn deliver(&mut self, news: &[Message], arrivals: &BTreeMap<Lsn, Instant>) {
+    fn deliver(&mut self, news: &[Message]) -> Result<(), DriverError> {
         let mut encoder = Encoder::default();
         let mut gone = Vec::new();
         for part in news.chunk_by(|a, b| a.client == b.client) {
@@ -372,13 +387,14 @@ impl Driver {
             })
             .collect();
         for (view, lsn) in changes {
-            if let Some(arrived) = arrivals.get(&lsn) {
+            if let Some(arrived) = self.arrivals.get(&lsn) {
                 self.latencies.entry(view).or_default().record(arrived.elapsed());
             }
         }
         for client in gone {
-            self.disconnect(client);
+            self.disconnect(client)?;
         }
+        Ok(())
     }
 
     fn store(&self) -> &dyn Store {

@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::Sender,
 };
 
-use deltaic_engine::{Claims, ClientId, Hydrated, Outcome, RequestError, Subscribe, ViewId};
+use deltaic_engine::{Claims, ClientId, Outcome, RequestError, Subscribe, ViewId, Worked};
 use deltaic_protocol::{CircuitStatus, ErrorBody, SqlResponse, Status};
 use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -50,17 +50,12 @@ pub(crate) enum Command {
         wire: Wire,
         mailbox: Arc<Mailbox>,
     },
-    /// `back` is the way to the engine's thread for what is computed meanwhile.
     Subscribe {
         subscribe: Subscribe,
         reply: oneshot::Sender<Result<(), Refused>>,
-        back: Sender<Command>,
     },
-    /// A large query was computed; None where it panicked.
-    Hydrated {
-        hydrated: Option<Box<Hydrated>>,
-        back: Sender<Command>,
-    },
+    /// What a work came to; None where it panicked.
+    Worked(Option<Worked>),
     Unsubscribe {
         client: ClientId,
         subscription: u64,
@@ -140,8 +135,7 @@ impl EngineHandle {
     /// Subscribes. The first news are in the mailbox when it returns.
     pub(crate) async fn subscribe(&self, subscribe: Subscribe) -> Result<(), Refused> {
         let (reply, outcome) = oneshot::channel();
-        let back = self.commands.clone();
-        self.send(Command::Subscribe { subscribe, reply, back })?;
+        self.send(Command::Subscribe { subscribe, reply })?;
         outcome.await.map_err(|_| stopping())?
     }
 

@@ -8,7 +8,6 @@ mod demo;
 mod driver;
 mod engine;
 mod http;
-mod hydrating;
 mod latency;
 mod live;
 mod mailbox;
@@ -18,6 +17,7 @@ mod server;
 mod serving;
 mod status;
 mod sync;
+mod working;
 
 pub use config::{Config, ServeError};
 pub use demo::DemoClock;

@@ -40,6 +40,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Server {
     engine: EngineHandle,
+    owner: Owner,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     served: oneshot::Receiver<()>,
@@ -72,10 +73,10 @@ impl Server {
         let (commands, received) = mpsc::channel();
         let (opened, is_open) = oneshot::channel();
         let (ended, driver) = oneshot::channel();
-        let (opener, for_driver) = (opener(config.data), Arc::clone(&metrics));
+        let (opener, for_driver, back) = (opener(config.data), Arc::clone(&metrics), commands.clone());
         let thread = thread::Builder::new().name("engine".into()).spawn(move || {
             let outcome =
-                catch_unwind(AssertUnwindSafe(|| match Driver::open(opener, received, for_driver) {
+                catch_unwind(AssertUnwindSafe(|| match Driver::open(opener, (received, back), for_driver) {
                     Ok(driver) => {
                         let _ = opened.send(Ok(()));
                         driver.run()
@@ -89,6 +90,7 @@ impl Server {
         })?;
         is_open.blocking_recv().unwrap_or(Err(DriverError::Panicked))?;
         let engine = EngineHandle::new(commands, limits::QUEUED_REQUESTS);
+        let owner = Owner(engine.clone());
         let (stop, stopping) = watch::channel(false);
         let runtime =
             Builder::new_multi_thread().worker_threads(2).thread_name("sockets").enable_all().build()?;
@@ -103,7 +105,7 @@ impl Server {
             serving::serve(app.router(), Connections::new(listener), stopping).await;
             let _ = finished.send(());
         });
-        Ok(Self { engine, address, stop, served, driver, thread, runtime })
+        Ok(Self { engine, owner, address, stop, served, driver, thread, runtime })
     }
 
     /// Where it listens.
@@ -148,7 +150,7 @@ impl Server {
 
     /// Waits for the end. The directory is consistent after it, whatever it returns.
     pub fn wait(self) -> Result<(), ServeError> {
-        let Self { engine, stop, served, mut driver, thread, runtime, .. } = self;
+        let Self { owner, stop, served, mut driver, thread, runtime, .. } = self;
         let mut stopping = stop.subscribe();
         let ended_early = runtime.block_on(async {
             let outcome = tokio::select! {
@@ -160,7 +162,7 @@ impl Server {
             let _ = tokio::time::timeout(DRAIN, served).await;
             outcome
         });
-        engine.tell(Command::Stop);
+        drop(owner);
         let outcome = match ended_early {
             Some(outcome) => outcome,
             None => driver.blocking_recv(),
@@ -171,6 +173,16 @@ impl Server {
             return Err(DriverError::Panicked.into());
         }
         Ok(outcome.unwrap_or(Err(DriverError::Panicked))?)
+    }
+}
+
+/// Whose end is the end of the engine's thread.
+#[derive(Debug)]
+struct Owner(EngineHandle);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.tell(Command::Stop);
     }
 }
 

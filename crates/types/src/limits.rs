@@ -103,3 +103,7 @@ pub const QUEUED_REQUESTS: usize = 1_024;
 /// The rows that a live query's tables have at most where it is computed between two commits. A larger one is computed
 /// beside them.
 pub const SLICE_ROWS: usize = 20_000;
+
+/// The work, in probes and rows as the circuit breaker counts it, of a commit that is brought to the live queries before the
+/// next one. More is done beside the commits behind it.
+pub const SLICE_UNITS: u64 = 100_000;

@@ -33,13 +33,18 @@ impl Graph {
         if rows >= breaker.least {
             let changed: Vec<RelationId> = changes.iter().map(|(relation, _)| *relation).collect();
             let reached = self.reached(&changed);
-            let step = rows.saturating_mul(self.units_of_a_row(&changed));
+            let step = self.units(rows as usize, &changed);
             if !reached.is_empty() && breaker.trips(step, self.units_to_recompute(&reached, after)) {
                 let outputs = self.recompute_within(&reached, after, watched, u64::MAX);
                 return (outputs.expect("invariant: this budget is never used up"), Advance::Recomputed);
             }
         }
         (self.step(before, after, changes, watched), Advance::Stepped)
+    }
+
+    /// The work that is expected to follow so many changed rows of these relations.
+    pub fn units(&self, rows: usize, changed: &[RelationId]) -> u64 {
+        (rows as u64).saturating_mul(self.units_of_a_row(changed))
     }
 
     /// The mean work that followed a changed row of these relations so far.

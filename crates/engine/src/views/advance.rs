@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use deltaic_dataflow::{Advance, Batch, ENTRY_BYTES, RelationId, Weight, ZSet, clock_change};
+use deltaic_dataflow::{Advance, Batch, ENTRY_BYTES, NodeId, RelationId, Weight, ZSet, clock_change};
 use deltaic_types::{DatabaseId, EvalError, Lsn, Row};
 
 use super::{ViewId, Views, view::without_result};
@@ -51,14 +51,24 @@ impl Views {
         self.hydrating.miss(time, &changes);
         let (before, after) = (&before.relations, &after.relations);
         let (outputs, path) = self.graph.advance(&self.breaker, before, after, changes, &self.roots);
+        self.give_out(&outputs, path, (database, lsn, time))
+    }
+
+    /// The news of what a commit changed of the circuits' results.
+    pub(super) fn give_out(
+        &mut self,
+        outputs: &BTreeMap<NodeId, Batch>,
+        path: Advance,
+        (database, lsn, _): (DatabaseId, Lsn, Now),
+    ) -> Vec<Message> {
         match path {
             Advance::Stepped => self.advances.stepped += 1,
             Advance::Recomputed => self.advances.recomputed += 1,
         }
         let mut messages = Vec::new();
         for (root, output) in outputs {
-            for template in self.by_root.get(&root).cloned().unwrap_or_default() {
-                self.deliver(template, &output, database, lsn, &mut messages);
+            for template in self.by_root.get(root).cloned().unwrap_or_default() {
+                self.deliver(template, output, database, lsn, &mut messages);
             }
         }
         // A client's news of one commit stand together.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A query to be computed: a value that can be sent to another thread. Its end is an input:
-/// [`crate::Input::Hydrated`].
+/// [`crate::Input::Worked`].
 #[derive(Debug, Clone)]
 pub struct Hydration {
     /// The number that its template is going to have.

@@ -1,11 +1,11 @@
 //! A database for tests: an engine over a store in memory, driven by hand.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    Claims, ClientId, Cookie, Effects, Engine, Hydration, Input, Life, Message, News, Now, Outcome, Request,
-    RequestError, RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange,
+    Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, News, Now, Outcome, Request,
+    RequestError, RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange, Work,
 };
 use deltaic_storage::{Identity, MemoryStore, StorageError, Store as _};
 use deltaic_types::{DatabaseId, Row, text_format};
@@ -20,9 +20,9 @@ pub(crate) struct Db {
     pub(crate) engine: Engine,
     pub(crate) store: MemoryStore,
     pub(crate) now: i64,
-    /// Whether large queries wait in [`Db::held`] and are not computed at once.
+    /// Whether work waits in [`Db::held`] and is not done at once.
     pub(crate) hold: bool,
-    pub(crate) held: Option<Box<Hydration>>,
+    pub(crate) held: VecDeque<Work>,
     /// The claims of whoever asks.
     pub(crate) claims: Claims,
     next: u64,
@@ -59,7 +59,7 @@ impl Db {
         let engine = Engine::open(&store).unwrap();
         let now = 1_700_000_000 * SECOND;
         let claims = Claims::new();
-        Self { engine, store, now, hold: false, held: None, claims, next: 0, messages: Vec::new() }
+        Self { engine, store, now, hold: false, held: VecDeque::new(), claims, next: 0, messages: Vec::new() }
     }
 
     /// The same store under a new engine.
@@ -77,20 +77,22 @@ impl Db {
             effects = self.engine.step(Now(self.now), Input::Appended(Ok(())), &self.store);
         }
         self.messages.append(&mut effects.send);
-        if let Some(work) = effects.work.take() {
-            assert!(self.held.is_none(), "one large query is computed at a time");
-            self.held = Some(work);
-            if !self.hold {
-                self.hydrate();
-            }
+        self.held.extend(effects.work.drain(..).filter(|work| !matches!(work, Work::Discard(_))));
+        let kind = |work: &Work| std::mem::discriminant(work);
+        let is_alone = |(place, work)| self.held.iter().take(place).all(|other| kind(other) != kind(work));
+        assert!(self.held.iter().enumerate().all(is_alone), "of each kind there is one at a time");
+        while !self.hold && !self.held.is_empty() {
+            self.work();
         }
         effects
     }
 
-    /// Computes the large query that waits.
-    pub(crate) fn hydrate(&mut self) {
-        let work = self.held.take().expect("a large query waits");
-        self.step(Input::Hydrated(Box::new(work.run())));
+    /// Does the work that has waited longest.
+    pub(crate) fn work(&mut self) {
+        let work = self.held.pop_front().expect("some work waits");
+        if let Some(worked) = work.run() {
+            self.step(Input::Worked(worked));
+        }
     }
 
     pub(crate) fn requests<S: AsRef<str>>(&mut self, statements: &[S], parameters: &[Json]) -> Vec<Request> {

@@ -8,6 +8,7 @@ mod common;
 mod answers;
 mod array;
 mod batch;
+mod behind;
 mod cascade;
 mod claims;
 mod cold;
