@@ -1,10 +1,12 @@
 //! The share of operations that are served from memory: those that read nothing from the store.
 
-use std::{cell::Cell, collections::BTreeMap, path::Path};
+use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc};
 
 use deltaic_causality::ActorId;
 use deltaic_simulation::tpch::{SCHEMA, Workload};
-use deltaic_storage::{Commit, Header, Identity, MemoryStore, StorageError, Store, StoredRow, TableSize};
+use deltaic_storage::{
+    Commit, Header, Identity, MemoryStore, Reader, StorageError, Store, StoredRow, TableSize,
+};
 use deltaic_types::{DatabaseId, Lsn, Row, TableId, Value};
 
 use crate::{
@@ -25,11 +27,7 @@ impl Counted {
     }
 }
 
-impl Store for Counted {
-    fn header(&self) -> Result<Header, StorageError> {
-        self.store.header()
-    }
-
+impl Reader for Counted {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
         self.reads.set(self.reads.get() + 1);
         self.store.row(table, key)
@@ -43,6 +41,16 @@ impl Store for Counted {
     ) -> Result<(), StorageError> {
         self.reads.set(self.reads.get() + 1);
         self.store.scan(table, columns, visit)
+    }
+}
+
+impl Store for Counted {
+    fn header(&self) -> Result<Header, StorageError> {
+        self.store.header()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
+        self.store.snapshot()
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {

@@ -262,7 +262,9 @@ mod tests {
         sync::atomic::{AtomicU8, Ordering},
     };
 
-    use deltaic_storage::{Commit, Header, MemoryStore, OpenError, StorageError, StoredRow, TableSize};
+    use deltaic_storage::{
+        Commit, Header, MemoryStore, OpenError, Reader, StorageError, StoredRow, TableSize,
+    };
     use deltaic_types::{Lsn, Row, TableId, Value};
 
     use super::*;
@@ -287,11 +289,7 @@ mod tests {
         }
     }
 
-    impl Store for Faulty {
-        fn header(&self) -> Result<Header, StorageError> {
-            self.inner().header()
-        }
-
+    impl Reader for Faulty {
         fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
             self.inner().row(table, key)
         }
@@ -303,6 +301,16 @@ mod tests {
             visit: &mut dyn FnMut(Row),
         ) -> Result<(), StorageError> {
             self.inner().scan(table, columns, visit)
+        }
+    }
+
+    impl Store for Faulty {
+        fn header(&self) -> Result<Header, StorageError> {
+            self.inner().header()
+        }
+
+        fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
+            self.inner().snapshot()
         }
 
         fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {

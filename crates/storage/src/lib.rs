@@ -13,6 +13,7 @@ mod memory;
 mod pages;
 mod record;
 mod redb_store;
+mod rows;
 mod store;
 mod watched;
 
@@ -27,4 +28,4 @@ pub use ledger::RedbLedger;
 pub use memory::MemoryStore;
 pub use record::COMMIT_BYTES;
 pub use redb_store::{FORMAT_VERSION, RedbStore};
-pub use store::{Header, Identity, Store, TableSize};
+pub use store::{Header, Identity, Reader, Store, TableSize};

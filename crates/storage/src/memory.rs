@@ -4,13 +4,16 @@
 //! same bytes as they do, by the same encoding, and encodes nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
 use deltaic_types::{Catalog, Lsn, Row, TableId, Value, key};
 
 use crate::commit::{advance, schema};
 use crate::record::{self, COMMIT_BYTES};
-use crate::{Change, Commit, Header, Identity, StorageError, Store, StoredRow, TableSize, hot_columns};
+use crate::{
+    Change, Commit, Header, Identity, Reader, StorageError, Store, StoredRow, TableSize, hot_columns,
+};
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -19,12 +22,16 @@ struct Entry {
     cold_bytes: u64,
 }
 
+/// The rows of all tables. A clone shares each table until one of both changes it.
+#[derive(Debug, Clone, Default)]
+struct Tables(BTreeMap<TableId, Arc<BTreeMap<Vec<u8>, Entry>>>);
+
 /// A store in memory. Its appends cannot fail, but for a commit that is too large.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     header: Header,
     log: Vec<Commit>,
-    tables: BTreeMap<TableId, BTreeMap<Vec<u8>, Entry>>,
+    tables: Tables,
     sizes: BTreeMap<TableId, TableSize>,
 }
 
@@ -33,24 +40,24 @@ impl MemoryStore {
     pub fn new(identity: Identity) -> Self {
         let header =
             Header { identity, lsn: Lsn(0), seq: 0, time: HybridTime(0), catalog: Catalog::default() };
-        Self { header, log: Vec::new(), tables: BTreeMap::new(), sizes: BTreeMap::new() }
+        Self { header, log: Vec::new(), tables: Tables::default(), sizes: BTreeMap::new() }
     }
 
     /// The row of a key, in place.
     pub(crate) fn get(&self, table: TableId, key: &[Value]) -> Option<&StoredRow> {
-        self.tables.get(&table)?.get(&key::encode(key)).map(|entry| &entry.row)
+        self.tables.get(table, key)
     }
 
     /// The rows of a table, in key order.
     pub(crate) fn rows(&self, table: TableId) -> impl Iterator<Item = &StoredRow> {
-        self.tables.get(&table).into_iter().flat_map(BTreeMap::values).map(|entry| &entry.row)
+        self.tables.rows(table)
     }
 
     fn apply(&mut self, catalog: &mut Catalog, change: &Change) {
         match change {
             Change::Catalog(next) => {
                 *catalog = next.clone();
-                self.tables.retain(|id, _| catalog.get(*id).is_some());
+                self.tables.0.retain(|id, _| catalog.get(*id).is_some());
                 self.sizes.retain(|id, _| catalog.get(*id).is_some());
                 for table in catalog.tables() {
                     self.sizes.entry(table.id).or_default();
@@ -68,11 +75,11 @@ impl MemoryStore {
                 size.rows += 1;
                 size.hot_bytes += entry.hot_bytes;
                 size.cold_bytes += entry.cold_bytes;
-                let old = self.tables.entry(*table).or_default().insert(key, entry);
+                let old = self.tables.table(*table).insert(key, entry);
                 self.forget(*table, old.as_ref());
             }
             Change::Delete { table, key, .. } => {
-                let old = self.tables.entry(*table).or_default().remove(&key::encode(key));
+                let old = self.tables.table(*table).remove(&key::encode(key));
                 self.forget(*table, old.as_ref());
             }
         }
@@ -88,11 +95,22 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
-    fn header(&self) -> Result<Header, StorageError> {
-        Ok(self.header.clone())
+impl Tables {
+    fn get(&self, table: TableId, key: &[Value]) -> Option<&StoredRow> {
+        self.0.get(&table)?.get(&key::encode(key)).map(|entry| &entry.row)
     }
 
+    fn rows(&self, table: TableId) -> impl Iterator<Item = &StoredRow> {
+        self.0.get(&table).into_iter().flat_map(|rows| rows.values()).map(|entry| &entry.row)
+    }
+
+    /// A table to be changed.
+    fn table(&mut self, table: TableId) -> &mut BTreeMap<Vec<u8>, Entry> {
+        Arc::make_mut(self.0.entry(table).or_default())
+    }
+}
+
+impl Reader for Tables {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
         Ok(self.get(table, key).cloned())
     }
@@ -107,6 +125,31 @@ impl Store for MemoryStore {
             visit(row.values.project(columns));
         }
         Ok(())
+    }
+}
+
+impl Reader for MemoryStore {
+    fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
+        self.tables.row(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: TableId,
+        columns: &[usize],
+        visit: &mut dyn FnMut(Row),
+    ) -> Result<(), StorageError> {
+        self.tables.scan(table, columns, visit)
+    }
+}
+
+impl Store for MemoryStore {
+    fn header(&self) -> Result<Header, StorageError> {
+        Ok(self.header.clone())
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
+        Ok(Arc::new(self.tables.clone()))
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
@@ -55,8 +56,8 @@ impl Stop {
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// None only while it is dropped.
-    database: Option<Database>,
+    /// None once it is closed. Calls hold it for reading, so that closing waits for those on other threads.
+    database: RwLock<Option<Database>>,
     failures: Failures,
     /// Whether the failure that closed the database was reported.
     closed: AtomicBool,
@@ -145,12 +146,13 @@ impl Pages {
             }
             Err(_) => return Err(pages_damaged(PANICKED.to_owned()).into()),
         };
-        Ok(Self { database: Some(database), failures, closed: AtomicBool::new(false) })
+        Ok(Self { database: RwLock::new(Some(database)), failures, closed: AtomicBool::new(false) })
     }
 
     /// Runs calls of redb.
     pub(crate) fn run<T>(&self, calls: impl FnOnce(&Database) -> Result<T, Stop>) -> Result<T, StorageError> {
-        let database = self.database.as_ref().expect("invariant: the database is there until it is dropped");
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_ref() else { return Err(StorageError::Closed) };
         match caught(|| calls(database)) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(stop)) => Err(self.report(stop)),
@@ -161,8 +163,9 @@ impl Pages {
     /// Whether redb's own checksums of all pages hold. Reads the whole file.
     ///
     /// redb mends what it can, so this belongs behind reading the store as it is, never before.
-    pub(crate) fn verify(&mut self) -> Result<bool, StorageError> {
-        let database = self.database.as_mut().expect("invariant: the database is there until it is dropped");
+    pub(crate) fn verify(&self) -> Result<bool, StorageError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_mut() else { return Err(StorageError::Closed) };
         match caught(|| database.check_integrity()) {
             Ok(Ok(clean)) => Ok(clean),
             Ok(Err(error)) => Err(self.report(Stop::Redb(error.into()))),
@@ -197,10 +200,18 @@ fn pages_damaged(message: String) -> StorageError {
     StorageError::Corrupted { part: "pages", damage: Damage::Pages { message } }
 }
 
+impl Pages {
+    /// Ends the database, also for those on other threads who share it: the file may be opened anew and its pages be
+    /// written over, so nothing that was begun before reads on.
+    pub(crate) fn close(&self) {
+        // Closing writes; after damage that can panic as a read can, and there is nobody to tell.
+        let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = caught(|| drop(database));
+    }
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
-        // Closing writes; after damage that can panic as a read can, and there is nobody to tell.
-        let database = self.database.take();
-        let _ = caught(|| drop(database));
+        self.close();
     }
 }

@@ -4,21 +4,19 @@
 //! together or not at all. What was read is verified by our own checksums, since redb does not verify pages when
 //! it reads them; and what is not found is looked for once more, between its neighbours.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
 use deltaic_types::{Catalog, Lsn, Row, TableId, Value, key};
-use redb::{
-    ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction,
-};
+use redb::{ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
 
 use crate::commit::{advance, schema};
 use crate::pages::{FORMAT, META, Meta, Pages, Stop};
-use crate::record::{self, COMMIT_BYTES, Hot, row_key};
+use crate::record::{self, COMMIT_BYTES, row_key};
+use crate::rows::{self, COLD, HOT, Scan, Snapshot, as_slices, rows_of};
 use crate::{
-    Change, Commit, Damage, Header, Identity, OpenError, StorageError, Store, StoredRow, TableSize,
+    Change, Commit, Damage, Header, Identity, OpenError, Reader, StorageError, Store, StoredRow, TableSize,
     hot_columns,
 };
 
@@ -26,37 +24,20 @@ use crate::{
 pub const FORMAT_VERSION: u32 = 1;
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-const HOT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("hot");
-const COLD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("cold");
 
 const IDENTITY: &str = "identity";
 const STATE: &str = "state";
 const CATALOG: &str = "catalog";
 
-/// Rows that are read at a time: between two such steps the visitor runs.
-const STEP_ROWS: usize = 256;
-
 fn size_key(table: TableId) -> String {
     format!("size/{}", table.0)
-}
-
-/// The rows of one table among those of all.
-fn rows_of(table: TableId) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    let end = match table.0.checked_add(1) {
-        Some(next) => Bound::Excluded(row_key(TableId(next), &[])),
-        None => Bound::Unbounded,
-    };
-    (Bound::Included(row_key(table, &[])), end)
-}
-
-fn as_slices(range: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (range.0.as_ref().map(Vec::as_slice), range.1.as_ref().map(Vec::as_slice))
 }
 
 /// A store in a redb file.
 #[derive(Debug)]
 pub struct RedbStore {
-    pages: Pages,
+    /// Shared with snapshots, which end with this store.
+    pages: Arc<Pages>,
     header: Header,
     sizes: BTreeMap<TableId, TableSize>,
 }
@@ -81,7 +62,7 @@ impl RedbStore {
             }
             Ok(transaction.commit()?)
         })?;
-        Ok(Self { pages, header, sizes: BTreeMap::new() })
+        Ok(Self { pages: Arc::new(pages), header, sizes: BTreeMap::new() })
     }
 
     /// Opens the store in a backend. After a crash this reads the whole file once, to find the last commit that is
@@ -90,7 +71,7 @@ impl RedbStore {
         let (pages, meta) = Pages::resume(backend, FORMAT_VERSION)?;
         let (header, sizes) =
             read_meta(&meta).map_err(|damage| StorageError::Corrupted { part: "meta", damage })?;
-        Ok(Self { pages, header, sizes })
+        Ok(Self { pages: Arc::new(pages), header, sizes })
     }
 
     /// Verifies redb's own checksums of all pages: false where some did not hold and were mended. Reads the whole
@@ -112,28 +93,15 @@ fn read_meta(meta: &Meta) -> Result<(Header, BTreeMap<TableId, TableSize>), Dama
     Ok((Header { identity, lsn, seq, time, catalog }, sizes))
 }
 
-impl Store for RedbStore {
-    fn header(&self) -> Result<Header, StorageError> {
-        Ok(self.header.clone())
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.pages.close();
     }
+}
 
+impl Reader for RedbStore {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
-        let place = row_key(table, &key::encode(key));
-        self.pages.run(|database| {
-            let transaction = database.begin_read()?;
-            let hot = transaction.open_table(HOT)?;
-            let Some(found) = hot.get(&place[..])? else {
-                verify_absent(&hot, &place)?;
-                return Ok(None);
-            };
-            let mut row = Hot::read(found.value(), &place).map_err(Stop::damage("hot"))?;
-            if !row.is_whole() {
-                let cold = transaction.open_table(COLD)?;
-                let rest = cold.get(&place[..])?.ok_or_else(|| Stop::damage("cold")(Damage::Missing))?;
-                row.complete(rest.value(), &place).map_err(Stop::damage("cold"))?;
-            }
-            row.into_row().map(Some).map_err(Stop::damage("cold"))
-        })
+        self.pages.run(|database| rows::row(&database.begin_read()?, table, key))
     }
 
     fn scan(
@@ -143,55 +111,19 @@ impl Store for RedbStore {
         visit: &mut dyn FnMut(Row),
     ) -> Result<(), StorageError> {
         let Some(size) = self.sizes.get(&table) else { return Ok(()) };
-        let range = rows_of(table);
-        let (mut hot, cold) = self.pages.run(|database| {
-            let transaction = database.begin_read()?;
-            let hot = transaction.open_table(HOT)?.range::<&[u8]>(as_slices(&range))?;
-            Ok((hot, transaction.open_table(COLD)?))
-        })?;
-        let mut cold_rows = None;
-        let mut last: Vec<u8> = Vec::new();
-        let mut rows = 0;
-        loop {
-            let mut step = Vec::new();
-            // The visitor runs outside: its panics are not redb's.
-            self.pages.run(|_| {
-                while step.len() < STEP_ROWS {
-                    let Some(entry) = hot.next() else { break };
-                    let (place, found) = entry?;
-                    let place = place.value();
-                    if !last.is_empty() && place <= &last[..] {
-                        return Err(Stop::damage("hot")(Damage::Misplaced));
-                    }
-                    last.clear();
-                    last.extend_from_slice(place);
-                    let mut row = Hot::read(found.value(), place).map_err(Stop::damage("hot"))?;
-                    if cold_rows.is_none() && row.lacks(columns) {
-                        let rest = (Bound::Included(place), range.1.as_ref().map(Vec::as_slice));
-                        cold_rows = Some(cold.range::<&[u8]>(rest)?);
-                    }
-                    // From the first row on that needs it, the cold part is read beside the hot one.
-                    if let Some(cold_rows) = cold_rows.as_mut().filter(|_| !row.is_whole()) {
-                        let missing = || Stop::damage("cold")(Damage::Missing);
-                        let (cold_place, rest) = cold_rows.next().ok_or_else(missing)??;
-                        if cold_place.value() != place {
-                            return Err(Stop::damage("cold")(Damage::Misplaced));
-                        }
-                        row.complete(rest.value(), place).map_err(Stop::damage("cold"))?;
-                    }
-                    step.push(row.project(columns).map_err(Stop::damage("hot"))?);
-                }
-                Ok(())
-            })?;
-            rows += step.len() as u64;
-            let done = step.len() < STEP_ROWS;
-            step.into_iter().for_each(&mut *visit);
-            if done {
-                break;
-            }
-        }
-        // A damaged branch page can hide rows from every search and look whole.
-        if rows == size.rows { Ok(()) } else { Err(damaged("hot", Damage::Missing)) }
+        let scan = self.pages.run(|database| Scan::begin(&database.begin_read()?, table, size.rows))?;
+        scan.run(&self.pages, columns, visit)
+    }
+}
+
+impl Store for RedbStore {
+    fn header(&self) -> Result<Header, StorageError> {
+        Ok(self.header.clone())
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
+        let transaction = self.pages.run(|database| Ok(database.begin_read()?))?;
+        Ok(Arc::new(Snapshot::new(Arc::clone(&self.pages), transaction, self.sizes.clone())))
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
@@ -247,26 +179,6 @@ impl Store for RedbStore {
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
         Ok(self.sizes.clone())
     }
-}
-
-fn damaged(part: &'static str, damage: Damage) -> StorageError {
-    StorageError::Corrupted { part, damage }
-}
-
-/// Fails where a key was not found although it may be there: where its neighbours do not stand on both sides of it,
-/// the search went astray on a damaged branch page, and a neighbour that is damaged may be the key itself.
-fn verify_absent(hot: &ReadOnlyTable<&[u8], &[u8]>, place: &[u8]) -> Result<(), Stop> {
-    let before = hot.range::<&[u8]>(..place)?.next_back();
-    let behind = hot.range::<&[u8]>(place..)?.next();
-    for (entry, side) in [(before, Ordering::Less), (behind, Ordering::Greater)] {
-        let Some(entry) = entry else { continue };
-        let (key, record) = entry?;
-        if key.value().cmp(place) != side {
-            return Err(Stop::damage("hot")(Damage::Misplaced));
-        }
-        record::verify(record.value(), key.value()).map_err(Stop::damage("hot"))?;
-    }
-    Ok(())
 }
 
 /// The tables of one write transaction.

@@ -1,9 +1,10 @@
-//! [`Store`]: the durable state that an engine reads and appends to.
+//! [`Store`]: the durable state that an engine reads and appends to; [`Reader`]: its rows, which others read too.
 //!
 //! Invariant: the tables are the changes of the log, applied in order. A store keeps both because reading a row
 //! must not cost a replay, and neither is ever changed without the other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use deltaic_causality::{ActorId, HybridTime};
 use deltaic_types::{Catalog, DatabaseId, Lsn, Row, TableId, Value};
@@ -45,14 +46,8 @@ pub struct TableSize {
     pub cold_bytes: u64,
 }
 
-/// A commit log and the tables that it has made.
-///
-/// Reads see every commit that was appended. After an error of [`append`](Store::append) reads may fail with
-/// [`StorageError::Closed`]; the state is whole again once the store is opened anew.
-pub trait Store {
-    /// The state after the last commit. Costs a copy of the catalog.
-    fn header(&self) -> Result<Header, StorageError>;
-
+/// The rows of a store, to be read.
+pub trait Reader {
     /// The row of a key, or None. `key` holds the values of the primary key, in its order. Costs a search in each
     /// part.
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError>;
@@ -61,6 +56,20 @@ pub trait Store {
     /// keep one of the columns in it. A table that does not exist has no rows.
     fn scan(&self, table: TableId, columns: &[usize], visit: &mut dyn FnMut(Row))
     -> Result<(), StorageError>;
+}
+
+/// A commit log and the tables that it has made.
+///
+/// Reads see every commit that was appended. After an error of [`append`](Store::append) reads may fail with
+/// [`StorageError::Closed`]; the state is whole again once the store is opened anew.
+pub trait Store: Reader {
+    /// The state after the last commit. Costs a copy of the catalog.
+    fn header(&self) -> Result<Header, StorageError>;
+
+    /// The rows as they are now, for another thread: what is appended afterwards is not seen. Costs nothing that grows
+    /// with the rows. A store in a file keeps the pages of a snapshot until it is dropped; reads of a snapshot that
+    /// outlives its store fail with [`StorageError::Closed`] where the store is in a file.
+    fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError>;
 
     /// The commits after `after`, oldest first, `limit` at most.
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError>;

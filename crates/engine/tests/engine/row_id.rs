@@ -46,7 +46,7 @@ fn a_failed_insert_leaves_no_gap_in_the_hidden_numbers() {
         let store = db.store;
         let mut rows = Vec::new();
         let id = db.engine.status().tables[0].id;
-        deltaic_storage::Store::scan(&store, id, &[0, 1], &mut |row| rows.push(row)).unwrap();
+        deltaic_storage::Reader::scan(&store, id, &[0, 1], &mut |row| rows.push(row)).unwrap();
         rows
     };
     assert_eq!(numbers(true), numbers(false));

@@ -1,10 +1,11 @@
 //! A check finds each way in which a store can differ from its log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
 use deltaic_storage::{
-    Commit, Damage, Difference, Header, MemoryStore, StorageError, Store, StoredRow, TableSize, check,
+    Commit, Damage, Difference, Header, MemoryStore, Reader, StorageError, Store, StoredRow, TableSize, check,
 };
 use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
 
@@ -39,17 +40,7 @@ fn damaged<T>() -> Result<T, StorageError> {
     Err(StorageError::Corrupted { part: "hot", damage: Damage::Checksum })
 }
 
-impl Store for Liar {
-    fn header(&self) -> Result<Header, StorageError> {
-        let mut header = self.store.header()?;
-        match self.lie {
-            Lie::Time => header.time = HybridTime(header.time.0 + 1),
-            Lie::Catalog => header.catalog = Catalog::default(),
-            _ => {}
-        }
-        Ok(header)
-    }
-
+impl Reader for Liar {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
         let row = self.store.row(table, key)?;
         if table != self.table || key != &self.key[..] {
@@ -86,6 +77,22 @@ impl Store for Liar {
             }
             visit(Row::from(values));
         })
+    }
+}
+
+impl Store for Liar {
+    fn header(&self) -> Result<Header, StorageError> {
+        let mut header = self.store.header()?;
+        match self.lie {
+            Lie::Time => header.time = HybridTime(header.time.0 + 1),
+            Lie::Catalog => header.catalog = Catalog::default(),
+            _ => {}
+        }
+        Ok(header)
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
+        self.store.snapshot()
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {

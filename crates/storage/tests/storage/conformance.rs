@@ -1,7 +1,9 @@
 //! Every store means the same.
 
 use deltaic_causality::HybridTime;
-use deltaic_storage::{Change, Commit, FaultyDisk, Header, MemoryStore, RedbStore, Store, check};
+use deltaic_storage::{
+    Change, Commit, FaultyDisk, Header, MemoryStore, Reader, RedbStore, StorageError, Store, check,
+};
 use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
 use proptest::prelude::*;
 
@@ -104,4 +106,51 @@ fn commits_that_break_a_rule_panic_and_leave_no_trace() {
         }
         store.append(&[commit(2, seq, vec![])]).unwrap();
     }
+}
+
+#[test]
+fn a_snapshot_stays_as_it_was_on_another_thread() {
+    for mut store in stores() {
+        let mut world = World::new(8);
+        for _ in 0..10 {
+            store.append(&world.commits()).unwrap();
+        }
+        let snapshot = store.snapshot().unwrap();
+        let then = world.clone();
+        let (began, begin) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                began.send(()).unwrap();
+                for _ in 0..20 {
+                    then.assert_rows(&*snapshot);
+                }
+            });
+            begin.recv().unwrap();
+            for _ in 0..20 {
+                store.append(&world.commits()).unwrap();
+            }
+            reader.join().unwrap();
+        });
+        then.assert_rows(&*snapshot);
+        world.assert_rows(&*store);
+        world.assert_rows(&*store.snapshot().unwrap());
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_file_ends_with_its_store() {
+    let disk = FaultyDisk::new(0);
+    let mut store = RedbStore::create_with_backend(disk.clone(), IDENTITY).unwrap();
+    let mut world = World::new(8);
+    store.append(&world.commits()).unwrap();
+    let Some(table) = world.catalog.tables().next().cloned() else { unreachable!() };
+    let snapshot = store.snapshot().unwrap();
+    drop(store);
+    let mut store = RedbStore::open_with_backend(disk).unwrap();
+    store.append(&world.commits()).unwrap();
+    let key = world.key(&table);
+    assert!(matches!(snapshot.row(table.id, &key), Err(StorageError::Closed)));
+    assert!(matches!(snapshot.scan(table.id, &[0], &mut |_| ()), Err(StorageError::Closed)));
+    drop(snapshot);
+    world.assert_rows(&store);
 }

@@ -1,7 +1,7 @@
 //! Damaged files: an error or the right answer, never a wrong one and never a panic.
 
 use deltaic_storage::{
-    Commit, Damage, FaultyDisk, MemoryStore, OpenError, RedbStore, StorageError, Store, check,
+    Commit, Damage, FaultyDisk, MemoryStore, OpenError, Reader, RedbStore, StorageError, Store, check,
 };
 use deltaic_types::Lsn;
 

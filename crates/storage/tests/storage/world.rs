@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
-use deltaic_storage::{CellVersion, Change, Commit, Identity, Store, StoredRow};
+use deltaic_storage::{CellVersion, Change, Commit, Identity, Reader, Store, StoredRow};
 use deltaic_types::{
     Catalog, Column, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Row, TableId, TableSchema, Value,
 };
@@ -231,7 +231,7 @@ impl World {
     }
 
     /// The rows as this world knows them: neither store had a part in it.
-    pub(crate) fn assert_rows(&self, store: &dyn Store) {
+    pub(crate) fn assert_rows(&self, store: &dyn Reader) {
         let mut found = BTreeMap::new();
         for table in self.catalog.tables() {
             store
@@ -245,7 +245,7 @@ impl World {
     }
 }
 
-pub(crate) fn scan(store: &dyn Store, table: TableId, columns: &[usize]) -> Vec<Row> {
+pub(crate) fn scan(store: &dyn Reader, table: TableId, columns: &[usize]) -> Vec<Row> {
     let mut rows = Vec::new();
     store.scan(table, columns, &mut |row| rows.push(row)).unwrap();
     rows
