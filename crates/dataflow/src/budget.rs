@@ -1,4 +1,4 @@
-//! [`Budget`]: how many rows joins may still visit and how many bytes be made, so that no query grows without end.
+//! [`Budget`]: how many rows a run may still visit and read and how many bytes make, so that no query grows without end.
 //!
 //! Invariant: a run that used up its budget has an output that nobody may use; its caller is told, and what the run
 //! had changed is taken back.
@@ -28,25 +28,52 @@ pub enum Exhausted {
     },
 }
 
+/// What one run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The rows that its joins visit.
+    pub visited: u64,
+    /// The rows of relations that it reads from end to end.
+    pub scanned: u64,
+}
+
+impl From<u64> for Allowance {
+    fn from(visited: u64) -> Self {
+        Self { visited, scanned: u64::MAX }
+    }
+}
+
 /// What is left of a budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     left: Cell<u64>,
+    scanned: Cell<u64>,
     /// None where nobody counts.
     bytes: Cell<Option<u64>>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: Cell::new(u64::MAX), bytes: Cell::new(None) }
+        Self { left: Cell::new(u64::MAX), scanned: Cell::new(u64::MAX), bytes: Cell::new(None) }
     }
 }
 
 impl Budget {
     /// Begins a run with so many rows, and with [`limits::COMPUTED_BYTES`] where there is a limit.
-    pub(crate) fn begin(&self, rows: u64) {
-        self.left.set(rows.saturating_add(1));
-        self.bytes.set((rows < u64::MAX).then_some(limits::COMPUTED_BYTES));
+    pub(crate) fn begin(&self, allowance: Allowance) {
+        self.left.set(allowance.visited.saturating_add(1));
+        self.scanned.set(allowance.scanned);
+        self.bytes.set((allowance.visited < u64::MAX).then_some(limits::COMPUTED_BYTES));
+    }
+
+    /// Takes the rows of a relation that is read from end to end; false where there are fewer left.
+    pub(crate) fn scan(&self, rows: usize) -> bool {
+        let left = self.scanned.get().checked_sub(rows as u64);
+        match left {
+            Some(left) => self.scanned.set(left),
+            None => self.left.set(0),
+        }
+        left.is_some()
     }
 
     /// Takes a row; false where there is none left.
@@ -90,9 +117,18 @@ mod tests {
     #[test]
     fn a_budget_is_used_up_by_one_row_too_many() {
         let budget = Budget::default();
-        budget.begin(2);
+        budget.begin(2.into());
         assert!(budget.spend() && budget.spend() && budget.exhausted(2).is_none());
         assert!(!budget.spend());
+        assert_eq!(budget.exhausted(2), Some(Exhausted::Rows { limit: 2 }));
+    }
+
+    #[test]
+    fn a_budget_is_used_up_by_what_is_read() {
+        let budget = Budget::default();
+        budget.begin(Allowance { visited: 2, scanned: 5 });
+        assert!(budget.scan(3) && budget.scan(2) && !budget.is_exhausted());
+        assert!(!budget.scan(1));
         assert_eq!(budget.exhausted(2), Some(Exhausted::Rows { limit: 2 }));
     }
 
@@ -100,9 +136,9 @@ mod tests {
     fn a_budget_is_used_up_by_large_rows() {
         let row = Row::from_iter([Value::from("x".repeat(1 << 20).as_str())]);
         let budget = Budget::default();
-        budget.begin(u64::MAX);
+        budget.begin(u64::MAX.into());
         assert!((0..4_000).all(|_| budget.make(&row)), "nobody counts");
-        budget.begin(9);
+        budget.begin(9.into());
         assert_eq!((0..4_000).take_while(|_| budget.make(&row)).count(), 2_047);
         assert!(!budget.spend());
         assert_eq!(budget.exhausted(9), Some(Exhausted::Bytes { limit: limits::COMPUTED_BYTES }));

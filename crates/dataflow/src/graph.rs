@@ -21,7 +21,7 @@ use held::Held;
 
 use crate::{
     aggregate::Groups,
-    budget::{Budget, Exhausted},
+    budget::{Allowance, Budget, Exhausted},
     index::{Index, KeyColumn},
     join::{Join, JoinInput, Probe},
     operator::{NodeId, Operator},
@@ -407,9 +407,15 @@ impl Graph {
         self.hydrate_within(relations, u64::MAX).expect("invariant: this budget is never used up");
     }
 
-    /// The same, if the joins visit so many rows at most. Otherwise the new nodes are of no use: remove them.
-    pub fn hydrate_within(&mut self, relations: &Relations, limit: u64) -> Result<(), Exhausted> {
-        self.budget.begin(limit);
+    /// The same, within an allowance. Beyond it the new nodes are of no use: remove them.
+    pub fn hydrate_within(
+        &mut self,
+        relations: &Relations,
+        allowance: impl Into<Allowance>,
+    ) -> Result<(), Exhausted> {
+        let allowance = allowance.into();
+        let limit = allowance.visited;
+        self.budget.begin(allowance);
         let fresh: Vec<NodeId> = self.fresh.iter().copied().collect();
         for id in fresh {
             let operator = self.nodes[&id].operator.clone();
@@ -501,6 +507,9 @@ impl Graph {
         match (&node.operator, &node.state) {
             (Operator::Input(relation), _) => {
                 let relation = relations.get(*relation).expect("invariant: an input's relation is there");
+                if !self.budget.scan(relation.len()) {
+                    return Batch::default();
+                }
                 Batch::of(relation.primary().iter().map(|(row, weight)| (row.clone(), weight)).collect())
             }
             (Operator::Constant(rows), _) => Batch::of(rows.iter().map(|row| (row.clone(), 1)).collect()),
@@ -510,7 +519,10 @@ impl Graph {
                 Batch { rows: recursion.contents(spec), errors: node.errors.to_vec() }
             }
             (Operator::Map(map), _) => match self.lent(map.input, relations) {
-                Some((index, errors)) => map.apply_to(index.iter(), errors, &self.budget),
+                Some((index, errors)) if self.budget.scan(index.len()) => {
+                    map.apply_to(index.iter(), errors, &self.budget)
+                }
+                Some(_) => Batch::default(),
                 None => map.apply(&self.contents(map.input, relations), &self.budget),
             },
             (Operator::Unnest(unnest), _) => unnest.apply(&self.contents(unnest.input, relations)),
@@ -620,7 +632,7 @@ impl Graph {
         watched: &BTreeSet<NodeId>,
         limit: u64,
     ) -> Result<BTreeMap<NodeId, Batch>, Exhausted> {
-        self.budget.begin(limit);
+        self.budget.begin(limit.into());
         let mut deltas: BTreeMap<NodeId, Batch> = BTreeMap::new();
         let mut pending: BTreeSet<NodeId> = BTreeSet::new();
         let mut arranged: Vec<NodeId> = Vec::new();

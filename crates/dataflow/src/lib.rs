@@ -59,7 +59,7 @@ mod zset;
 pub use accumulator::AggregateFunction;
 pub use aggregate::{Aggregate, AggregateCall};
 pub use breaker::{Advance, Breaker};
-pub use budget::Exhausted;
+pub use budget::{Allowance, Exhausted};
 pub use collection::Gathering;
 pub use corner::{Edge, Edges};
 pub use cow_tree::{CowTree, Iter};

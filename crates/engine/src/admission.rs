@@ -83,6 +83,9 @@ pub(crate) fn run(
 
 fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<StatementResult, RequestError> {
     let done = |()| StatementResult::default();
+    if is_definition(&statement) {
+        transaction.expect_definition()?;
+    }
     match statement {
         Statement::Query(query) => {
             let rows = read::rows(&query, transaction)?;
@@ -108,6 +111,19 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
         | Statement::Commit
         | Statement::Rollback => Ok(StatementResult::default()),
     }
+}
+
+fn is_definition(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::CreateTable(Some(_))
+            | Statement::DropTable(_)
+            | Statement::AddColumn(Some(_))
+            | Statement::CreateIndex(Some(_))
+            | Statement::CreateLiveView(Some(_))
+            | Statement::DropLiveView(_)
+            | Statement::DropIndex(_)
+    )
 }
 
 fn written(written: dml::Written) -> StatementResult {

@@ -59,6 +59,7 @@ impl Applied {
         if self.written > limits::STATEMENT_ROWS {
             return Err(RequestError::TooManyRows { rows: self.written, limit: limits::STATEMENT_ROWS });
         }
+        transaction.expect_writes(changes.len())?;
         for row in changes.iter().filter_map(|change| change.after.as_ref()) {
             rules.check(row)?;
         }

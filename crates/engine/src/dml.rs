@@ -54,10 +54,11 @@ fn values_of(scalars: &[Scalar], row: &Row) -> Result<Row, RequestError> {
 /// INSERT.
 pub(crate) fn insert(transaction: &mut Transaction<'_>, insert: &Insert) -> Result<Written, RequestError> {
     let mut rows = read::source_rows(&insert.source, transaction)?;
+    transaction.expect_writes(rows.len())?;
     if transaction.tables.schema(insert.table).has_row_id() {
         for row in &mut rows {
             let mut values = row.to_vec();
-            let id = transaction.next_row_id();
+            let id = transaction.next_row_id()?;
             *values.last_mut().expect("invariant: the hidden key is a column") = Value::Integer(id);
             *row = Row::from(values);
         }
@@ -225,6 +226,7 @@ fn matching(
     }
     let width = schema.primary_key.len();
     let found = read::matching(transaction, table, filter, values)?;
+    transaction.expect_writes(found.len())?;
     found
         .iter()
         .map(|found| {

@@ -9,18 +9,19 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use deltaic_causality::{HybridLogicalClock, HybridTime};
 use deltaic_dataflow::{Breaker, Description};
-use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
+use deltaic_storage::{Change, Commit, Header, Identity, Reader, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
     admission::{self, Verdict},
+    aside::{Aside, AsideCounts},
     behind::{Behind, Held, Path},
     effects::{Effects, Outcome, Reply},
     error::RequestError,
     input::{Input, Now, Request, Subscribe},
     label::Labels,
     tables::{Tables, Writes},
-    transaction::{Done, Start, Transaction},
+    transaction::{Done, Pace, Start, Transaction},
     views::{
         Advances, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, Slice, ViewId, ViewStatus, Views,
     },
@@ -46,8 +47,8 @@ pub(crate) fn micros(time: HybridTime) -> Now {
 pub struct Engine {
     pub(crate) identity: Identity,
     /// The last durable commit.
-    lsn: Lsn,
-    seq: u64,
+    pub(crate) lsn: Lsn,
+    pub(crate) seq: u64,
     clock: HybridLogicalClock,
     /// The tables after it.
     pub(crate) tables: Tables,
@@ -57,6 +58,9 @@ pub struct Engine {
     pub(crate) behind: Option<Behind>,
     /// What waits for the live queries to catch up.
     pub(crate) held: Held,
+    /// What is too large to be done before the next input.
+    pub(crate) aside: Aside,
+    slice: Slice,
     /// The time of the last commit.
     time: HybridTime,
     /// Before this time no commit is made for the clock alone.
@@ -68,10 +72,10 @@ pub struct Engine {
 /// A batch whose append was asked for.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    prepared: Vec<Prepared>,
-    replies: Vec<Reply>,
-    lsn: Lsn,
-    seq: u64,
+    pub(crate) prepared: Vec<Prepared>,
+    pub(crate) replies: Vec<Reply>,
+    pub(crate) lsn: Lsn,
+    pub(crate) seq: u64,
 }
 
 /// A commit that waits to be durable.
@@ -80,6 +84,8 @@ pub(crate) struct Prepared {
     pub(crate) lsn: Lsn,
     pub(crate) time: HybridTime,
     pub(crate) touched: Vec<(TableId, Row)>,
+    /// The tables of these rows.
+    pub(crate) tables: BTreeSet<TableId>,
     pub(crate) after: Tables,
 }
 
@@ -129,6 +135,10 @@ pub struct Status {
     pub lives: Lives,
     /// Subscriptions whose results are being computed.
     pub waiting: usize,
+    /// Requests that are large, or wait for a large one.
+    pub aside: usize,
+    /// What became of such requests.
+    pub aside_counts: AsideCounts,
     /// The bytes of all results and of what the circuits keep to compute them, within a factor of two.
     pub held_bytes: usize,
 }
@@ -163,6 +173,8 @@ impl Engine {
             in_flight: None,
             behind: None,
             held: Held::default(),
+            aside: Aside::default(),
+            slice: Slice::default(),
             time,
             rest_until: Now(0),
             late: None,
@@ -176,6 +188,7 @@ impl Engine {
 
     /// Sets what is done before the next input. What is larger leaves as [`Effects::work`]. Changes no result.
     pub fn set_slice(&mut self, slice: Slice) {
+        self.slice = slice;
         self.views.set_slice(slice);
     }
 
@@ -202,6 +215,7 @@ impl Engine {
             None => Effects::default(),
         };
         self.release(now, store, &mut effects);
+        self.resume(now, store, &mut effects);
         if self.behind.is_none() {
             if self.in_flight.is_none() {
                 self.views.expire(now, &mut self.tables);
@@ -217,6 +231,7 @@ impl Engine {
         match input {
             Input::Requests(requests) => self.admit(now, &requests, store),
             Input::Appended(outcome) => self.appended(now, outcome, store),
+            Input::Worked(Worked::Admitted(admitted)) => self.admitted(now, *admitted, store),
             Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(*hydrated, store),
             Input::Worked(Worked::Followed(followed)) => self.followed(now, *followed, store),
             Input::Subscribe(subscribe) => self.subscribe(now, subscribe, store),
@@ -250,7 +265,8 @@ impl Engine {
         let Ok(time) = self.clock.tick(millis) else { return Vec::new() };
         self.rest_until = Now(now.0.saturating_add(TICK_MICROS));
         let (lsn, seq) = (self.lsn.next(), self.seq);
-        let prepared = Prepared { lsn, time, touched: Vec::new(), after: self.tables.clone() };
+        let (touched, tables) = (Vec::new(), BTreeSet::new());
+        let prepared = Prepared { lsn, time, touched, tables, after: self.tables.clone() };
         self.in_flight = Some(InFlight { prepared: vec![prepared], replies: Vec::new(), lsn, seq });
         vec![Commit { lsn, time, seq, changes: Vec::new() }]
     }
@@ -319,8 +335,18 @@ impl Engine {
         Place { store, database, lsn, time }
     }
 
-    /// Admits requests, each on the state with the writes of those before it.
-    fn admit(&mut self, now: Now, requests: &[Request], store: &dyn Store) -> Effects {
+    /// Admits requests, each on the state with the writes of those before it. One that is too large for a slice is set
+    /// aside, and waits.
+    pub(crate) fn admit(&mut self, now: Now, requests: &[Request], store: &dyn Store) -> Effects {
+        self.admit_at(now, requests, &Pace::Slice(self.slice), store)
+    }
+
+    /// Admits a request, however large it is.
+    pub(crate) fn admit_whole(&mut self, now: Now, request: &Request, store: &dyn Store) -> Effects {
+        self.admit_at(now, std::slice::from_ref(request), &Pace::Whole, store)
+    }
+
+    fn admit_at(&mut self, now: Now, requests: &[Request], pace: &Pace, store: &dyn Store) -> Effects {
         let mut batch = Batch {
             tables: self.tables.clone(),
             writes: Writes::new(),
@@ -331,8 +357,9 @@ impl Engine {
             replies: Vec::new(),
         };
         for request in requests {
-            let result = self.admit_one(now, request, store, &mut batch);
-            batch.replies.push(Reply { request: request.id, result });
+            if let Some(result) = self.admit_one(now, request, pace, store, &mut batch) {
+                batch.replies.push(Reply { request: request.id, result });
+            }
         }
         if batch.commits.is_empty() {
             // Nothing was written; what became hot stays hot.
@@ -348,37 +375,64 @@ impl Engine {
         Effects { append: batch.commits, ..Effects::default() }
     }
 
+    /// The time of a commit.
+    pub(crate) fn clock_time(&mut self, now: Now) -> Result<HybridTime, RequestError> {
+        let millis = u64::try_from(now.0 / 1000).unwrap_or(0);
+        self.clock.tick(millis).map_err(|error| RequestError::Clock(error.to_string()))
+    }
+
+    /// Admits a request; None where it waits.
     fn admit_one(
         &mut self,
         now: Now,
         request: &Request,
+        pace: &Pace,
         store: &dyn Store,
         batch: &mut Batch,
-    ) -> Result<Outcome, RequestError> {
-        let millis = u64::try_from(now.0 / 1000).unwrap_or(0);
-        let time = self.clock.tick(millis).map_err(|error| RequestError::Clock(error.to_string()))?;
+    ) -> Option<Result<Outcome, RequestError>> {
+        let time = match self.clock_time(now) {
+            Ok(time) => time,
+            Err(error) => return Some(Err(error)),
+        };
         let start = Start { actor: self.identity.actor, seq: batch.seq, time, now };
-        let mut transaction = Transaction::new(batch.tables.clone(), store, &batch.writes, start);
-        let (result, verdict) = admission::run(&mut transaction, request)?;
-        let Done { tables, writes, changes, seq } = transaction.finish();
+        let reader = store as &dyn Reader;
+        let mut transaction =
+            Transaction::new(batch.tables.clone(), reader, &batch.writes, start, pace.clone());
+        let (result, verdict) = match admission::run(&mut transaction, request) {
+            Ok(done) => done,
+            Err(_) if transaction.is_stopped() => {
+                self.aside.put(request.clone());
+                batch.tables = transaction.unwritten().unwrap_or_else(|| batch.tables.clone());
+                return None;
+            }
+            Err(error) => return Some(Err(error)),
+        };
+        let Done { tables, writes, changes, seq, .. } = transaction.finish();
         if verdict == Verdict::Commit && changes.is_empty() {
             batch.tables = tables;
         } else if verdict == Verdict::Commit {
+            let written: BTreeSet<TableId> = writes.keys().map(|(table, _)| *table).collect();
+            let defines = matches!(changes.first(), Some(Change::Catalog(_)));
+            if self.aside.reserves(&written, defines) {
+                self.aside.hold(request.clone());
+                return None;
+            }
             let lsn = batch.lsn.next();
             let touched = writes.keys().cloned().collect();
-            batch.prepared.push(Prepared { lsn, time, touched, after: tables.clone() });
+            let after = tables.clone();
+            batch.prepared.push(Prepared { lsn, time, touched, tables: written, after });
             batch.commits.push(Commit { lsn, time, seq, changes });
             batch.writes.extend(writes);
             batch.tables = tables;
             batch.lsn = lsn;
             batch.seq = seq;
         }
-        Ok(Outcome {
+        Some(Ok(Outcome {
             columns: result.columns,
             rows: result.rows,
             rows_affected: result.rows_affected,
             lsn: batch.lsn,
-        })
+        }))
     }
 
     /// The commits in flight are durable, or they are not and nothing of them happened.
@@ -396,6 +450,7 @@ impl Engine {
             return effects;
         }
         for prepared in &in_flight.prepared {
+            self.aside.changed(prepared.lsn, &prepared.tables);
             assert_eq!(prepared.lsn, self.lsn.next(), "commits are applied in order");
             (self.lsn, self.time) = (prepared.lsn, prepared.time);
         }
@@ -451,6 +506,8 @@ impl Engine {
             advances: self.views.advances(),
             lives: self.views.lives(),
             waiting: self.views.waiting() + self.held.subscriptions(),
+            aside: self.aside.waiting(),
+            aside_counts: self.aside.counts(),
             held_bytes: self.views.held_bytes(),
         }
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod admission;
+mod aside;
 mod behind;
 mod constraint;
 mod cookie;
@@ -15,12 +16,14 @@ mod label;
 mod life;
 mod merge;
 mod parameters;
+mod provisional;
 mod read;
 mod tables;
 mod transaction;
 mod views;
 mod work;
 
+pub use aside::{Admission, Admitted, AsideCounts};
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};
 pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};

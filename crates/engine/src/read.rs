@@ -56,6 +56,7 @@ pub(crate) fn install(
 ) -> Result<Installed, RequestError> {
     let mut query = Query { plan: optimise(query.plan.clone()), ..query.clone() };
     transaction.make_hot(&columns_read(&query.plan))?;
+    transaction.reads(tables_of(&query.plan));
     // A constant that an index finds is a parameter with one tuple, so the index is probed and not scanned.
     let tables = &transaction.tables;
     let lifted = lift_columns(&query.plan, &|table, column| {
@@ -81,7 +82,8 @@ pub(crate) fn install(
         }
     }
     if computes {
-        graph.hydrate_within(&relations, limits::JOINED_ROWS)?;
+        let outcome = graph.hydrate_within(&relations, transaction.allowance());
+        outcome.map_err(|exhausted| transaction.exhausted(exhausted))?;
     }
     Ok(Installed { graph, circuit, tuple, relations })
 }

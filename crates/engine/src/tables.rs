@@ -13,7 +13,7 @@ use std::{
 
 use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations, Sample};
 use deltaic_query::lower;
-use deltaic_storage::{StorageError, Store, StoredRow};
+use deltaic_storage::{Reader, StorageError, StoredRow};
 use deltaic_types::{Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value};
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.
@@ -92,7 +92,7 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// The state as the store has it, with the least columns in memory.
-    pub(crate) fn load(catalog: Catalog, store: &dyn Store) -> Result<Self, StorageError> {
+    pub(crate) fn load(catalog: Catalog, store: &dyn Reader) -> Result<Self, StorageError> {
         let ids: Vec<TableId> = catalog.tables().map(|table| table.id).collect();
         let mut tables = Self { catalog: Arc::new(catalog), ..Self::default() };
         for id in ids {
@@ -115,6 +115,23 @@ impl Tables {
     /// Whether between two states no definition lies and no column was brought into memory.
     pub(crate) fn has_definitions_of(&self, other: &Self) -> bool {
         self.has_catalog_of(other) && Arc::ptr_eq(&self.layouts, &other.layouts)
+    }
+
+    /// Whether a table has all indexes that it has in another state.
+    pub(crate) fn has_indexes_of(&self, other: &Self, id: TableId) -> bool {
+        let theirs = other.relations.get(RelationId::Table(id)).into_iter().flat_map(Relation::keys);
+        theirs.into_iter().all(|key| self.relation(id).index(key).is_some())
+    }
+
+    /// Takes over the tables that a transaction wrote, and those of which it brought columns into memory, where nothing of
+    /// them has changed since it began.
+    pub(crate) fn adopt(&mut self, after: &Self, began: &Self, written: &BTreeSet<TableId>) {
+        let is_wider =
+            |table: &TableId| after.layouts[table].columns.len() != began.layouts[table].columns.len();
+        for id in self.layouts.keys().filter(|id| written.contains(id) || is_wider(id)) {
+            self.relations.put(RelationId::Table(*id), after.relation(*id).clone());
+        }
+        self.layouts = Arc::clone(&after.layouts);
     }
 
     pub(crate) fn schema(&self, id: TableId) -> &TableSchema {
@@ -183,7 +200,7 @@ impl Tables {
     pub(crate) fn define(
         &mut self,
         table: TableSchema,
-        store: &dyn Store,
+        store: &dyn Reader,
         writes: &[&Writes],
     ) -> Result<(), DefineError> {
         let id = table.id;
@@ -228,11 +245,18 @@ impl Tables {
         self.relations.remove(RelationId::Table(id));
     }
 
+    /// The rows of the tables of which columns would have to be brought into memory.
+    pub(crate) fn rows_of_cold(&self, columns: &BTreeSet<(TableId, usize)>) -> usize {
+        let is_cold = |(id, column): &&(TableId, usize)| self.layouts[id].slot(*column).is_none();
+        let cold: BTreeSet<TableId> = columns.iter().filter(is_cold).map(|(id, _)| *id).collect();
+        cold.into_iter().map(|id| self.relation(id).len()).sum()
+    }
+
     /// Brings columns into memory. Cost: nothing where they are there, else a scan of their tables.
     pub(crate) fn make_hot(
         &mut self,
         columns: &BTreeSet<(TableId, usize)>,
-        store: &dyn Store,
+        store: &dyn Reader,
         writes: &[&Writes],
     ) -> Result<(), StorageError> {
         let cold: BTreeSet<TableId> = columns
@@ -255,7 +279,7 @@ impl Tables {
     }
 
     /// Reads a table's hot columns from the store and from the writes above it, later ones last.
-    fn reload(&mut self, id: TableId, store: &dyn Store, writes: &[&Writes]) -> Result<(), StorageError> {
+    fn reload(&mut self, id: TableId, store: &dyn Reader, writes: &[&Writes]) -> Result<(), StorageError> {
         let layout = &self.layouts[&id];
         let key = layout.slots_of(&self.schema(id).primary_key);
         let kept: Vec<Vec<KeyColumn>> = match self.relations.get(RelationId::Table(id)) {

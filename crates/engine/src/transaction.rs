@@ -3,30 +3,47 @@
 //! Statements see the state with the writes before them. Invariant: nothing outside is touched until the
 //! transaction's commit is durable; giving it up is dropping it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
-use deltaic_storage::{CellVersion, Change, StorageError, Store, StoredRow};
-use deltaic_types::{LiveView, Row, TableId, TableSchema, Value};
+use deltaic_dataflow::{Allowance, Exhausted};
+use deltaic_storage::{CellVersion, Change, Reader, StorageError, StoredRow};
+use deltaic_types::{LiveView, Row, TableId, TableSchema, Value, limits};
 
 use crate::{
     error::RequestError,
     input::Now,
     tables::{DefineError, Tables, Writes},
+    views::Slice,
 };
 
 /// The working state of a request.
 pub(crate) struct Transaction<'a> {
     pub(crate) tables: Tables,
     pub(crate) now: Now,
-    store: &'a dyn Store,
+    store: &'a dyn Reader,
     /// What earlier requests of the batch have written.
     earlier: &'a Writes,
     writes: Writes,
+    reads: BTreeSet<TableId>,
     schema_changed: bool,
+    pace: Pace,
+    /// Whether it cannot go on at its pace.
+    is_stopped: bool,
     actor: ActorId,
     time: HybridTime,
     seq: u64,
+}
+
+/// Where a transaction runs, and so how much it may do.
+#[derive(Debug, Clone)]
+pub(crate) enum Pace {
+    /// Between two inputs, a slice at most.
+    Slice(Slice),
+    /// Beside them, on a snapshot, where nothing can be defined. The keys are for rows of tables without a primary key.
+    Aside { row_ids: Range<u64> },
+    /// Between two inputs, to its end.
+    Whole,
 }
 
 /// Where a transaction starts: the number of the last dot, and the time its writes carry.
@@ -43,18 +60,29 @@ pub(crate) struct Done {
     pub(crate) tables: Tables,
     pub(crate) writes: Writes,
     pub(crate) changes: Vec<Change>,
+    /// The tables that its queries read.
+    pub(crate) reads: BTreeSet<TableId>,
     pub(crate) seq: u64,
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(tables: Tables, store: &'a dyn Store, earlier: &'a Writes, start: Start) -> Self {
+    pub(crate) fn new(
+        tables: Tables,
+        store: &'a dyn Reader,
+        earlier: &'a Writes,
+        start: Start,
+        pace: Pace,
+    ) -> Self {
         Self {
             tables,
             now: start.now,
             store,
             earlier,
             writes: Writes::new(),
+            reads: BTreeSet::new(),
             schema_changed: false,
+            pace,
+            is_stopped: false,
             actor: start.actor,
             time: start.time,
             seq: start.seq,
@@ -71,14 +99,86 @@ impl<'a> Transaction<'a> {
     }
 
     /// Brings the columns that a statement reads into memory.
-    pub(crate) fn make_hot(&mut self, columns: &BTreeSet<(TableId, usize)>) -> Result<(), StorageError> {
-        self.tables.make_hot(columns, self.store, &[self.earlier, &self.writes])
+    pub(crate) fn make_hot(&mut self, columns: &BTreeSet<(TableId, usize)>) -> Result<(), RequestError> {
+        if let Pace::Slice(slice) = &self.pace {
+            let rows = self.tables.rows_of_cold(columns) as u64;
+            if rows > slice.scans {
+                self.is_stopped = true;
+                return Err(Exhausted::Rows { limit: slice.scans }.into());
+            }
+        }
+        Ok(self.tables.make_hot(columns, self.store, &[self.earlier, &self.writes])?)
     }
 
-    /// The number of the next dot: a value that no other row has.
-    pub(crate) fn next_row_id(&mut self) -> i64 {
+    /// The tables, where nothing but columns was brought into them.
+    pub(crate) fn unwritten(self) -> Option<Tables> {
+        (self.writes.is_empty() && !self.schema_changed).then_some(self.tables)
+    }
+
+    /// What a query may do.
+    pub(crate) fn allowance(&self) -> Allowance {
+        let visited = limits::JOINED_ROWS;
+        match &self.pace {
+            Pace::Slice(slice) => Allowance { visited: visited.min(slice.visits), scanned: slice.scans },
+            Pace::Aside { .. } | Pace::Whole => visited.into(),
+        }
+    }
+
+    /// A query went beyond its allowance: that of the slice, or that of all queries.
+    pub(crate) fn exhausted(&mut self, exhausted: Exhausted) -> RequestError {
+        let limit = limits::JOINED_ROWS;
+        self.is_stopped |= matches!(&self.pace, Pace::Slice(_)) && exhausted != Exhausted::Rows { limit };
+        exhausted.into()
+    }
+
+    /// Notes the tables that a query reads.
+    pub(crate) fn reads(&mut self, tables: impl IntoIterator<Item = TableId>) {
+        self.reads.extend(tables);
+    }
+
+    /// Fails where a slice has no room for so many more rows.
+    pub(crate) fn expect_writes(&mut self, rows: usize) -> Result<(), RequestError> {
+        let Pace::Slice(slice) = &self.pace else { return Ok(()) };
+        let rows = self.writes.len() + rows;
+        if rows <= slice.writes {
+            return Ok(());
+        }
+        self.is_stopped = true;
+        Err(RequestError::TooManyRows { rows, limit: slice.writes })
+    }
+
+    /// Fails where nothing can be defined.
+    pub(crate) fn expect_definition(&mut self) -> Result<(), RequestError> {
+        match &self.pace {
+            Pace::Whole => Ok(()),
+            Pace::Slice(_) => {
+                // What is defined is looked at as a whole.
+                self.pace = Pace::Whole;
+                Ok(())
+            }
+            Pace::Aside { .. } => {
+                self.is_stopped = true;
+                Err(RequestError::Transaction { statement: "a definition" })
+            }
+        }
+    }
+
+    /// Whether it failed because it cannot go on at its pace: a slice is too small for it, or it cannot run aside.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// A value that no other row has: the number of the next dot, or one of those that were kept.
+    pub(crate) fn next_row_id(&mut self) -> Result<i64, RequestError> {
+        if let Pace::Aside { row_ids } = &mut self.pace {
+            let Some(id) = row_ids.next() else {
+                self.is_stopped = true;
+                return Err(RequestError::TooManyRows { rows: 0, limit: limits::STATEMENT_ROWS });
+            };
+            return Ok(id as i64);
+        }
         self.seq += 1;
-        self.seq as i64
+        Ok(self.seq as i64)
     }
 
     /// Removes a row from memory and notes its deletion.
@@ -156,7 +256,7 @@ impl<'a> Transaction<'a> {
                 Change::Delete { table, key, dot, time: self.time }
             });
         }
-        Done { tables: self.tables, writes: self.writes, changes, seq }
+        Done { tables: self.tables, writes: self.writes, changes, reads: self.reads, seq }
     }
 }
 

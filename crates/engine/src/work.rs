@@ -6,11 +6,16 @@
 
 use std::fmt;
 
-use crate::views::{Followed, Following, Hydrated, Hydration};
+use crate::{
+    aside::{Admission, Admitted},
+    views::{Followed, Following, Hydrated, Hydration},
+};
 
 /// Something to be computed beside the commits.
 #[derive(Debug)]
 pub enum Work {
+    /// A large request.
+    Admission(Box<Admission>),
     /// The first computation of a large query.
     Hydration(Box<Hydration>),
     /// The way of a large commit to the live queries.
@@ -23,6 +28,7 @@ impl Work {
     /// Does it. Nothing comes back of what is discarded.
     pub fn run(self) -> Option<Worked> {
         match self {
+            Self::Admission(admission) => Some(Worked::Admitted(Box::new(admission.run()))),
             Self::Hydration(hydration) => Some(Worked::Hydrated(Box::new(hydration.run()))),
             Self::Following(following) => Some(Worked::Followed(Box::new(following.run()))),
             Self::Discard(Discarded(states)) => {
@@ -36,6 +42,8 @@ impl Work {
 /// What a [`Work`] came to.
 #[derive(Debug)]
 pub enum Worked {
+    /// A request was run.
+    Admitted(Box<Admitted>),
     /// A query was computed.
     Hydrated(Box<Hydrated>),
     /// The live queries' circuits have seen a commit.

@@ -58,7 +58,10 @@ pub const COOKIE_BYTES: usize = 128;
 pub const JOINED_ROWS: u64 = 5_000_000;
 
 /// The rows that they may visit before the next commit: a query that visits more is computed beside the commits.
-pub const INLINE_ROWS: u64 = 100_000;
+pub const SLICE_VISITS: u64 = 100_000;
+
+/// The rows that a request may write before the next one: one that writes more is run beside the commits.
+pub const SLICE_WRITES: usize = 5_000;
 
 /// The bytes of the rows that one computation makes, those on the way to its result among them. Values that rows share are
 /// counted for each.
@@ -100,8 +103,8 @@ pub const CONNECTIONS: usize = 10_000;
 /// The requests that wait for the engine; one more waits in its connection.
 pub const QUEUED_REQUESTS: usize = 1_024;
 
-/// The rows that a live query's tables have at most where it is computed between two commits. A larger one is computed
-/// beside them.
+/// The rows that a live query's tables have at most where it is computed between two commits, and those that a request may
+/// read from end to end. A larger one is computed beside them.
 pub const SLICE_ROWS: usize = 20_000;
 
 /// The work, in probes and rows as the circuit breaker counts it, of a commit that is brought to the live queries before the

@@ -1,13 +1,16 @@
 //! A database for tests: an engine over a store in memory, driven by hand.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, News, Now, Outcome, Request,
-    RequestError, RequestId, Snapshot, Subscribe, SubscriptionId, ViewChange, Work,
+    AsideCounts, Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, News, Now, Outcome,
+    Request, RequestError, RequestId, Snapshot, Status, Subscribe, SubscriptionId, ViewChange, Work,
 };
-use deltaic_storage::{Identity, MemoryStore, StorageError, Store as _};
+use deltaic_storage::{Header, Identity, MemoryStore, StorageError, Store as _};
 use deltaic_types::{DatabaseId, Row, text_format};
 use serde_json::Value as Json;
 
@@ -27,6 +30,7 @@ pub(crate) struct Db {
     pub(crate) claims: Claims,
     next: u64,
     messages: Vec<Message>,
+    replies: BTreeMap<RequestId, Result<Outcome, RequestError>>,
 }
 
 /// Values as text, a row a string: `1|open|NULL`.
@@ -59,7 +63,17 @@ impl Db {
         let engine = Engine::open(&store).unwrap();
         let now = 1_700_000_000 * SECOND;
         let claims = Claims::new();
-        Self { engine, store, now, hold: false, held: VecDeque::new(), claims, next: 0, messages: Vec::new() }
+        Self {
+            engine,
+            store,
+            now,
+            hold: false,
+            held: VecDeque::new(),
+            claims,
+            next: 0,
+            messages: Vec::new(),
+            replies: BTreeMap::new(),
+        }
     }
 
     /// The same store under a new engine.
@@ -72,19 +86,33 @@ impl Db {
         self.now += 1000;
         let is_request = matches!(input, Input::Requests(_));
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
-        if !is_request && !effects.append.is_empty() {
+        self.take(&mut effects);
+        while !is_request && !effects.append.is_empty() {
             self.store.append(&effects.append).unwrap();
             effects = self.engine.step(Now(self.now), Input::Appended(Ok(())), &self.store);
+            self.take(&mut effects);
         }
+        if !self.hold {
+            self.finish();
+        }
+        effects
+    }
+
+    /// Notes what is to be sent and done.
+    fn take(&mut self, effects: &mut Effects) {
         self.messages.append(&mut effects.send);
+        self.replies.extend(effects.replies.drain(..).map(|reply| (reply.request, reply.result)));
         self.held.extend(effects.work.drain(..).filter(|work| !matches!(work, Work::Discard(_))));
         let kind = |work: &Work| std::mem::discriminant(work);
         let is_alone = |(place, work)| self.held.iter().take(place).all(|other| kind(other) != kind(work));
         assert!(self.held.iter().enumerate().all(is_alone), "of each kind there is one at a time");
-        while !self.hold && !self.held.is_empty() {
+    }
+
+    /// Does all that waits, and what comes of it.
+    pub(crate) fn finish(&mut self) {
+        while !self.held.is_empty() {
             self.work();
         }
-        effects
     }
 
     /// Does the work that has waited longest.
@@ -116,19 +144,33 @@ impl Db {
     }
 
     fn send(&mut self, requests: Vec<Request>) -> (usize, Vec<Result<Outcome, RequestError>>) {
+        let ids: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
         let effects = self.step(Input::Requests(requests));
         let commits = effects.append.len();
-        let replies = if commits == 0 {
-            effects.replies
-        } else {
-            assert!(
-                effects.replies.is_empty() && effects.send.is_empty(),
-                "nothing leaves before it is durable"
-            );
+        if commits > 0 {
+            assert!(self.replies.is_empty(), "nothing leaves before it is durable");
             self.store.append(&effects.append).unwrap();
-            self.step(Input::Appended(Ok(()))).replies
-        };
-        (commits, replies.into_iter().map(|reply| reply.result).collect())
+            self.step(Input::Appended(Ok(())));
+        }
+        let replies = ids.iter().map(|id| self.replies.remove(id).expect("it is answered"));
+        (commits, replies.collect())
+    }
+
+    /// Sends a request whose reply may come later.
+    pub(crate) fn ask(&mut self, sql: &str) -> RequestId {
+        let requests = self.requests(&[sql], &[]);
+        let id = requests[0].id;
+        let effects = self.step(Input::Requests(requests));
+        if !effects.append.is_empty() {
+            self.store.append(&effects.append).unwrap();
+            self.step(Input::Appended(Ok(())));
+        }
+        id
+    }
+
+    /// The reply of a request, if it has come.
+    pub(crate) fn reply(&mut self, id: RequestId) -> Option<Result<Outcome, RequestError>> {
+        self.replies.remove(&id)
     }
 
     /// Runs requests that arrive together while the store refuses every append.
@@ -136,8 +178,8 @@ impl Db {
         let requests = self.requests(statements, &[]);
         let effects = self.step(Input::Requests(requests));
         assert!(!effects.append.is_empty());
-        let replies = self.step(Input::Appended(Err(Arc::new(StorageError::Closed)))).replies;
-        replies.into_iter().map(|reply| reply.result).collect()
+        self.step(Input::Appended(Err(Arc::new(StorageError::Closed))));
+        std::mem::take(&mut self.replies).into_values().collect()
     }
 
     /// Runs a request with parameters.
@@ -164,17 +206,19 @@ impl Db {
     /// The error of a request that fails. It has left no trace: no commit, no row in memory or in the store.
     #[track_caller]
     pub(crate) fn fails(&mut self, sql: &str) -> RequestError {
-        let before = (self.store.header().unwrap(), self.engine.status());
+        let before = self.trace();
         let error = match self.run(sql, &[]) {
             Ok(outcome) => panic!("{sql} should fail, gave {outcome:?}"),
             Err(error) => error,
         };
-        assert_eq!(
-            (self.store.header().unwrap(), self.engine.status()),
-            before,
-            "{sql}: a failure leaves a trace"
-        );
+        assert_eq!(self.trace(), before, "{sql}: a failure leaves a trace");
         error
+    }
+
+    /// What a failure must leave as it is.
+    fn trace(&self) -> (Header, Status) {
+        let counted = AsideCounts::default();
+        (self.store.header().unwrap(), Status { aside_counts: counted, ..self.engine.status() })
     }
 
     /// The code and the message of a request that fails.

@@ -86,9 +86,7 @@ fn definitions_and_columns_that_come_meanwhile_are_there_afterwards() {
     db.ok("UPDATE t SET s = 'c', v = 5 WHERE id = 1");
     assert!(db.subscribe(3, "SELECT * FROM named").is_empty());
     db.ok("DROP TABLE u");
-    while !db.held.is_empty() {
-        db.work();
-    }
+    db.finish();
     assert_eq!(db.news(), ["1: -30 +32", "2: -2|20 +2|21", "1: -32 +26", "3: [b|7, c|7]"]);
     db.hold = false;
     db.ok("UPDATE t SET s = 'd' WHERE s = 'b'");
@@ -97,9 +95,7 @@ fn definitions_and_columns_that_come_meanwhile_are_there_afterwards() {
     assert_eq!(db.news(), ["1: -26 +NULL", "2: -2|21", "3: -c|7 -d|7"]);
     let mut db = behind();
     db.ok("DROP TABLE t");
-    while !db.held.is_empty() {
-        db.work();
-    }
+    db.finish();
     assert_eq!(db.news(), ["1: -30 +32", "2: -2|20 +2|21", "1: error 42P01", "2: error 42P01"]);
     assert!(db.engine.is_idle());
 }
@@ -116,9 +112,7 @@ fn a_result_that_grows_too_large_ends_and_the_others_go_on() {
     db.ok("UPDATE t SET s = repeat('x', 1500)");
     db.ok("UPDATE t SET s = repeat('y', 3000) WHERE id = 2");
     db.ok("UPDATE t SET s = 'z'");
-    while !db.held.is_empty() {
-        db.work();
-    }
+    db.finish();
     let news: Vec<String> = db.news().iter().map(|news| news.chars().take(14).collect()).collect();
     assert_eq!(
         news,
@@ -145,9 +139,7 @@ fn the_clock_waits_and_goes_on() {
         "nothing is to be done about time before it is caught up with"
     );
     db.ok("INSERT INTO e VALUES (3, now())");
-    while !db.held.is_empty() {
-        db.work();
-    }
+    db.finish();
     assert_eq!(db.news(), ["1: -1 -2 +11 +12", "1: -11 +3"]);
     db.pass(6);
     assert_eq!(db.news(), ["1: -12"]);

@@ -7,6 +7,7 @@ mod common;
 
 mod answers;
 mod array;
+mod aside;
 mod batch;
 mod behind;
 mod cascade;

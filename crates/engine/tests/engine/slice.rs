@@ -203,7 +203,7 @@ proptest! {
         }
         if follows {
             // Nor does it matter where commits are brought to what is there.
-            db.engine.set_slice(Slice::NONE);
+            db.engine.set_slice(Slice { rows: 0, units: 0, ..Slice::WHOLE });
         }
         for (place, (kind, id, k, v)) in changes.into_iter().enumerate() {
             db.ok(&match kind {
@@ -216,13 +216,9 @@ proptest! {
                 db.work();
             }
         }
-        while !db.held.is_empty() {
-            db.work();
-        }
+        db.finish();
         db.ok("UPDATE t SET v = v + 1, k = k + 1 WHERE id < 4");
-        while !db.held.is_empty() {
-            db.work();
-        }
+        db.finish();
         for (number, got) in db.read() {
             if number < 100 {
                 hear(number as usize, &got);
