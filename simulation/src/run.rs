@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_engine::{Breaker, RequestError};
-use deltaic_query::parse;
+use deltaic_sql::parse;
 use deltaic_storage::MemoryStore;
 
 use crate::{

@@ -16,13 +16,14 @@ enum Allowed {
 
 use Allowed::{Above, Anything, These};
 
-const TABLE: [(&str, Allowed); 16] = [
+const TABLE: [(&str, Allowed); 17] = [
     ("types", These(&[])),
     ("causality", These(&["types"])),
     ("crdt", These(&["types", "causality"])),
     ("quota", These(&["types"])),
     ("dataflow", These(&["types"])),
     ("query", These(&["types", "dataflow"])),
+    ("sql", These(&["types", "dataflow", "query"])),
     ("allocation", These(&["types"])),
     ("storage", These(&["types", "causality", "quota"])),
     ("protocol", These(&["types", "causality", "crdt"])),
@@ -35,6 +36,7 @@ const TABLE: [(&str, Allowed); 16] = [
             "quota",
             "dataflow",
             "query",
+            "sql",
             "allocation",
             "storage",
             "protocol",
@@ -49,13 +51,14 @@ const TABLE: [(&str, Allowed); 16] = [
 ];
 
 /// The crates that know no clock, thread, socket or random source, and no hash map's order.
-pub(super) const CORE: [&str; 11] = [
+pub(super) const CORE: [&str; 12] = [
     "types",
     "causality",
     "crdt",
     "quota",
     "dataflow",
     "query",
+    "sql",
     "allocation",
     "storage",
     "protocol",
