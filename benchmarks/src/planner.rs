@@ -7,13 +7,12 @@ use std::{collections::BTreeSet, time::Instant};
 
 use deltaic_dataflow::{Graph, KeyColumn, Relation, RelationId, Relations, Sample, ZSet};
 use deltaic_query::{
-    BindContext, bind,
     lower::{Tables, Unmeasured, lower},
     optimise::optimise,
-    parse,
     plan::Query,
     statement::Statement,
 };
+use deltaic_sql::{BindContext, bind, parse};
 use deltaic_types::{Catalog, Row, TableId, Value};
 
 const ORDERS: i64 = 20_000;

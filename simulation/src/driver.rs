@@ -87,16 +87,27 @@ impl<S: Store> Driver<S> {
     /// Runs requests that arrive together. The error is the store's: what it means is the caller's to say.
     pub fn batch(&mut self, statements: &[String]) -> Result<Replies, Arc<StorageError>> {
         let ids = self.send(statements);
-        if ids.iter().any(|id| !self.replies.contains_key(id)) {
-            self.work();
+        if ids.iter().all(|id| self.replies.contains_key(id)) {
+            self.answered(&ids)
+        } else {
+            self.replies(&ids)
         }
+    }
+
+    /// The replies of requests that were sent, when all that waits is done.
+    pub fn replies(&mut self, ids: &[RequestId]) -> Result<Replies, Arc<StorageError>> {
+        self.work();
+        self.answered(ids)
+    }
+
+    fn answered(&mut self, ids: &[RequestId]) -> Result<Replies, Arc<StorageError>> {
         let mut reply = |id| self.replies.remove(id).expect("invariant: a request is answered");
         let replies = ids.iter().map(&mut reply).collect();
         self.failure.take().map_or(Ok(replies), Err)
     }
 
     /// Sends requests that arrive together; their replies may come later.
-    fn send(&mut self, statements: &[String]) -> Vec<RequestId> {
+    pub fn send(&mut self, statements: &[String]) -> Vec<RequestId> {
         let requests = statements.iter().map(|sql| {
             self.next += 1;
             let (parameters, claims) = (Vec::new(), Claims::new());

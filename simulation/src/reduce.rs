@@ -11,7 +11,7 @@ mod tree;
 
 use std::ops::ControlFlow;
 
-use deltaic_query::{
+use deltaic_sql::{
     parse,
     sqlparser::ast::{
         Distinct, Expr, FromTable, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident,

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_engine::{Breaker, RequestError, Slice};
-use deltaic_query::parse;
+use deltaic_engine::{Breaker, Outcome, RequestError, Slice};
+use deltaic_sql::parse;
 use deltaic_storage::MemoryStore;
 
 use crate::{
@@ -147,58 +147,80 @@ impl<'j, 'a> Run<'j, 'a> {
         self.execute(&write.texts())
     }
 
-    /// Requests of which each comes while the work of those before it is still to be done.
+    /// Requests of which each comes while the work of those before it is still to be done. They are one after the other in
+    /// the order of their commits; one that wrote nothing stands behind the commit that it saw. One that failed did so on a
+    /// state that nobody knows.
     fn beside(&mut self, requests: &[String]) -> Result<(), Failed> {
         self.driver.holds = true;
-        let outcome = requests.iter().try_for_each(|request| self.execute(std::slice::from_ref(request)));
+        let ids: Vec<_> =
+            requests.iter().flat_map(|request| self.driver.send(std::slice::from_ref(request))).collect();
         self.driver.holds = false;
-        self.driver.work();
-        outcome?;
+        let replies = self.driver.replies(&ids).map_err(|error| unknown("", error))?;
+        let mut serial = Vec::new();
+        for (request, reply) in requests.iter().zip(replies) {
+            match reply {
+                Ok(outcome) => serial.push((outcome.lsn, outcome.rows_affected == 0, request, Ok(outcome))),
+                Err(RequestError::Evaluation(_) | RequestError::Constraint(_)) => {
+                    self.history.push((request.clone(), false));
+                }
+                Err(error) => self.verify(request, Err(error))?,
+            }
+        }
+        serial.sort_by_key(|(lsn, is_idle, ..)| (*lsn, *is_idle));
+        for (_, _, request, reply) in serial {
+            self.verify(request, reply)?;
+        }
         self.deliver()
     }
 
     fn execute(&mut self, requests: &[String]) -> Result<(), Failed> {
         let replies = self.driver.batch(requests).map_err(|error| unknown("", error))?;
         for (request, reply) in requests.iter().zip(replies) {
-            self.history.push((request.clone(), reply.is_ok()));
-            let mut trial = self.database.clone();
-            let parsed = parse(request).map_err(|error| unknown(request, error))?;
-            let expected = parsed.iter().try_fold(0, |_, parsed| naive::execute(&mut trial, &parsed.ast));
-            match (reply, expected) {
-                (_, Err(Failure::Unsupported(what))) => return Err(unknown(request, what)),
-                (Ok(outcome), Ok(count)) => {
-                    if outcome.rows_affected != count as u64 {
-                        return Err(failed(
-                            Kind::Statement { engine: true, naive: true },
-                            request,
-                            format!("  came {} rows, not {count}", outcome.rows_affected),
-                        ));
-                    }
-                    self.tally.commits += usize::from(!request.starts_with("CREATE "));
-                    self.database = trial;
-                }
-                (Err(error), expected)
-                    if !is_evaluation(&error) && !matches!(error, RequestError::Constraint(_)) =>
-                {
-                    let code = error.sqlstate().to_owned();
-                    let said = format!("  came {code}: {error}\n  expected {expected:?}");
-                    return Err(failed(Kind::Refused(code), request, said));
-                }
-                // Which of two failures of one statement comes first is nobody's promise.
-                (Err(RequestError::Evaluation(_)), Err(Failure::Evaluation(_)))
-                | (Err(RequestError::Constraint(_)), Err(Failure::Constraint))
-                | (
-                    Err(RequestError::Evaluation(_) | RequestError::Constraint(_)),
-                    Err(Failure::Evaluation(_) | Failure::Constraint),
-                ) => {}
-                (reply, expected) => {
-                    let kind = Kind::Statement { engine: reply.is_ok(), naive: expected.is_ok() };
-                    let reply = reply.map(|outcome| outcome.rows_affected).map_err(|error| error.to_string());
-                    return Err(failed(kind, request, format!("  came {reply:?}\n  expected {expected:?}")));
-                }
-            }
+            self.verify(request, reply)?;
         }
         self.deliver()
+    }
+
+    /// Compares what came of a request with what the oracle says.
+    fn verify(&mut self, request: &str, reply: Result<Outcome, RequestError>) -> Result<(), Failed> {
+        self.history.push((request.to_owned(), reply.is_ok()));
+        let mut trial = self.database.clone();
+        let parsed = parse(request).map_err(|error| unknown(request, error))?;
+        let expected = parsed.iter().try_fold(0, |_, parsed| naive::execute(&mut trial, &parsed.ast));
+        match (reply, expected) {
+            (_, Err(Failure::Unsupported(what))) => return Err(unknown(request, what)),
+            (Ok(outcome), Ok(count)) => {
+                if outcome.rows_affected != count as u64 {
+                    return Err(failed(
+                        Kind::Statement { engine: true, naive: true },
+                        request,
+                        format!("  came {} rows, not {count}", outcome.rows_affected),
+                    ));
+                }
+                self.tally.commits += usize::from(!request.starts_with("CREATE "));
+                self.database = trial;
+            }
+            (Err(error), expected)
+                if !is_evaluation(&error) && !matches!(error, RequestError::Constraint(_)) =>
+            {
+                let code = error.sqlstate().to_owned();
+                let said = format!("  came {code}: {error}\n  expected {expected:?}");
+                return Err(failed(Kind::Refused(code), request, said));
+            }
+            // Which of two failures of one statement comes first is nobody's promise.
+            (Err(RequestError::Evaluation(_)), Err(Failure::Evaluation(_)))
+            | (Err(RequestError::Constraint(_)), Err(Failure::Constraint))
+            | (
+                Err(RequestError::Evaluation(_) | RequestError::Constraint(_)),
+                Err(Failure::Evaluation(_) | Failure::Constraint),
+            ) => {}
+            (reply, expected) => {
+                let kind = Kind::Statement { engine: reply.is_ok(), naive: expected.is_ok() };
+                let reply = reply.map(|outcome| outcome.rows_affected).map_err(|error| error.to_string());
+                return Err(failed(kind, request, format!("  came {reply:?}\n  expected {expected:?}")));
+            }
+        }
+        Ok(())
     }
 
     fn deliver(&mut self) -> Result<(), Failed> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_query::{
+use deltaic_sql::{
     parse,
     sqlparser::ast::{SetExpr, Statement, TableObject},
 };

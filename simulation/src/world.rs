@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use deltaic_engine::{RequestError, Slice};
-use deltaic_query::parse;
+use deltaic_sql::parse;
 use deltaic_storage::{FaultPlan, FaultyDisk, RedbStore, StorageError, check};
 
 use crate::{

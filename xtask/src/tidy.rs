@@ -77,6 +77,7 @@ pub(crate) fn check(root: &Path, workspace: &Workspace) -> Result<Vec<Finding>, 
         .collect();
     let mut findings = crates::directions(workspace);
     findings.extend(crates::core_dependencies(workspace));
+    findings.extend(crates::without_syntax(workspace));
     findings.extend(crates::pages(workspace, &files));
     findings.extend(source::core_words(&files));
     findings.extend(source::openings(&files));

@@ -12,14 +12,13 @@ use std::{
 
 use deltaic_dataflow::{Graph, NodeId, Relation, RelationId, Relations, ZSet};
 use deltaic_query::{
-    BindContext, bind,
     lower::{self, lower},
     optimise::optimise,
-    parse,
     plan::{Plan, Query},
     statement::Statement,
     template::{lift, lift_equalities},
 };
+use deltaic_sql::{BindContext, bind, parse};
 use deltaic_types::{Catalog, DataType, Row, TableId, Value};
 
 use crate::{

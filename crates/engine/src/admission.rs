@@ -4,11 +4,11 @@
 //! are bound one after the other, so each sees the definitions made before it.
 
 use deltaic_query::{
-    BindContext, bind, parse,
     plan::{Query, ResultColumn},
-    statement::{Bound, Statement},
+    statement::Statement,
     template::bind_parameters,
 };
+use deltaic_sql::{BindContext, Bound, bind, parse};
 use deltaic_types::{DataType, Row, Value};
 
 use crate::{

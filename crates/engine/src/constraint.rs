@@ -8,7 +8,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use deltaic_dataflow::Scalar;
-use deltaic_query::{bind_check, compile};
+use deltaic_query::compile;
+use deltaic_sql::bind_check;
 use deltaic_storage::StoredRow;
 use deltaic_types::{
     EvalError, ForeignKey, ReferentialAction, Row, TableId, TableSchema, Value, codec, limits, text_format,

@@ -1,7 +1,8 @@
 //! [`RequestError`]: why a request or a subscription was refused.
 
 use deltaic_dataflow::Exhausted;
-use deltaic_query::{SqlError, lower::LowerError};
+use deltaic_query::lower::LowerError;
+use deltaic_sql::SqlError;
 use deltaic_storage::StorageError;
 use deltaic_types::{CatalogError, EvalError};
 use std::sync::Arc;

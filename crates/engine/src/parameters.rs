@@ -2,9 +2,10 @@
 
 use deltaic_query::{
     expression::Expr,
-    statement::{Bound, ConflictAction, Returning, Statement},
+    statement::{ConflictAction, Returning, Statement},
     template::{bind_expression, bind_parameters},
 };
+use deltaic_sql::Bound;
 use deltaic_types::{DataType, Value, json_format, text_format::parse_text};
 use serde_json::Value as Json;
 

@@ -1,6 +1,6 @@
 //! [`Expr`]: a bound expression: names are places, every node has its type, every coercion is a cast.
 //!
-//! Invariant: operands have the types their operator asks for (the binder inserted the casts), so evaluation
+//! Invariant: operands have the types their operator asks for (who makes it inserts the casts), so evaluation
 //! never looks at types again. Columns are places in the input row of the plan node that holds the
 //! expression; for a join, the left input's columns come first, then the right's.
 

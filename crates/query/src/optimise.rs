@@ -199,7 +199,7 @@ pub(crate) fn substitute(expr: &Expr, by: &[Expr]) -> Expr {
 }
 
 /// The expression with its columns at other places.
-pub(crate) fn move_columns(expr: &Expr, to: impl Fn(usize) -> usize) -> Expr {
+pub fn move_columns(expr: &Expr, to: impl Fn(usize) -> usize) -> Expr {
     expr.map_leaves(&mut |leaf| match leaf.kind {
         ExprKind::Column(place) => Some(Expr::column(to(place), leaf.data_type.clone())),
         _ => None,

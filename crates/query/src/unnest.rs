@@ -86,7 +86,7 @@ fn join(kind: JoinKind, left: Plan, right: Plan, outer: Vec<usize>, on: Expr) ->
         let joined = kept(correlate(kind, left, right, outer, Expr::all(plain)), left_width + right_width);
         return filter(joined, nested);
     }
-    // The binder lets only such subqueries stand in an outer join's condition as read one of its sides.
+    // Only such subqueries stand in an outer join's condition as read one of its sides.
     let mut conditions = plain;
     let mut left = Around::new(left);
     let mut right = Around::new(right);
@@ -371,7 +371,7 @@ fn unknown(subquery: &Subquery) -> Vec<Unknown<'_>> {
 }
 
 /// The plan with the expressions among its columns, and their places.
-pub(crate) fn with_columns(plan: Plan, exprs: &[Expr]) -> (Plan, Vec<usize>) {
+pub fn with_columns(plan: Plan, exprs: &[Expr]) -> (Plan, Vec<usize>) {
     let types = plan.types();
     let mut all: Vec<Expr> =
         types.into_iter().enumerate().map(|(place, data_type)| Expr::column(place, data_type)).collect();

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use bigdecimal::BigDecimal;
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, OrderByExpr,
 };
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     Query, UnaryOperator, Value as Literal,
 };

@@ -13,7 +13,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     AssignmentTarget, ColumnOption, CreateTable, DataType, FromTable, ObjectName, SetExpr, Statement,
     TableFactor, TableObject,
 };
@@ -159,8 +159,8 @@ pub fn execute(database: &mut Database, statement: &Statement) -> Result<usize, 
 }
 
 fn expr_list(
-    exprs: &deltaic_query::sqlparser::ast::Parens<Vec<deltaic_query::sqlparser::ast::Expr>>,
-) -> &[deltaic_query::sqlparser::ast::Expr] {
+    exprs: &deltaic_sql::sqlparser::ast::Parens<Vec<deltaic_sql::sqlparser::ast::Expr>>,
+) -> &[deltaic_sql::sqlparser::ast::Expr] {
     &exprs.content
 }
 

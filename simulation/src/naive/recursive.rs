@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use deltaic_query::sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, With};
+use deltaic_sql::sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, With};
 
 use super::{
     Database, Table,

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     Distinct, DuplicateTreatment, Expr, Function, FunctionArguments, Query, Select, Statement, TableFactor,
     WindowFrameUnits, WindowType,
 };

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Query, Select, TableFactor, Value, WindowType,
 };
 

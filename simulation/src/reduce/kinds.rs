@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, Query, Select, SelectItem, SetExpr,
     TableFactor, UnaryOperator, Value,
 };

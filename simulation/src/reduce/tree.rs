@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use deltaic_query::sqlparser::ast::{
+use deltaic_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr,
     JoinConstraint, JoinOperator, LimitClause, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
     TableFactor, WindowType,

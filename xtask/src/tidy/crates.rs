@@ -16,13 +16,14 @@ enum Allowed {
 
 use Allowed::{Above, Anything, These};
 
-const TABLE: [(&str, Allowed); 16] = [
+const TABLE: [(&str, Allowed); 17] = [
     ("types", These(&[])),
     ("causality", These(&["types"])),
     ("crdt", These(&["types", "causality"])),
     ("quota", These(&["types"])),
     ("dataflow", These(&["types"])),
     ("query", These(&["types", "dataflow"])),
+    ("sql", These(&["types", "dataflow", "query"])),
     ("allocation", These(&["types"])),
     ("storage", These(&["types", "causality", "quota"])),
     ("protocol", These(&["types", "causality", "crdt"])),
@@ -35,6 +36,7 @@ const TABLE: [(&str, Allowed); 16] = [
             "quota",
             "dataflow",
             "query",
+            "sql",
             "allocation",
             "storage",
             "protocol",
@@ -49,13 +51,14 @@ const TABLE: [(&str, Allowed); 16] = [
 ];
 
 /// The crates that know no clock, thread, socket or random source, and no hash map's order.
-pub(super) const CORE: [&str; 11] = [
+pub(super) const CORE: [&str; 12] = [
     "types",
     "causality",
     "crdt",
     "quota",
     "dataflow",
     "query",
+    "sql",
     "allocation",
     "storage",
     "protocol",
@@ -64,6 +67,11 @@ pub(super) const CORE: [&str; 11] = [
 ];
 
 const OUTSIDE_THE_CORE: [&str; 3] = ["tokio", "axum", "rand"];
+
+/// The crates that a program carries whose plans come from elsewhere.
+const WITHOUT_SYNTAX: [&str; 2] = ["query", "client"];
+
+const PARSER: &str = "sqlparser";
 
 /// The crate's name in the table: `deltaic-types` is `types`, and the program `deltaic` lives in `cli`.
 fn short(package: &str) -> &str {
@@ -130,6 +138,47 @@ pub(super) fn core_dependencies(workspace: &Workspace) -> Vec<Finding> {
     findings
 }
 
+/// What makes do without SQL's syntax reaches no parser, directly or through a crate of the workspace; tests may.
+pub(super) fn without_syntax(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in workspace.packages.iter().filter(|package| WITHOUT_SYNTAX.contains(&short(&package.name)))
+    {
+        if let Some(way) = way_to(workspace, package, PARSER) {
+            findings.push(Finding::new(
+                manifest(package),
+                format!(
+                    "`{}` must not reach `{PARSER}`: {}; what knows its tree belongs in `sql`",
+                    short(&package.name),
+                    way.join(" -> ")
+                ),
+            ));
+        }
+    }
+    findings
+}
+
+/// The shortest way from a package to a dependency by what is built with it.
+fn way_to<'a>(workspace: &'a Workspace, from: &'a Package, wanted: &str) -> Option<Vec<&'a str>> {
+    let mut ways = vec![vec![from.name.as_str()]];
+    let mut next = 0;
+    while let Some(way) = ways.get(next).cloned() {
+        next += 1;
+        let last = way.last().copied().unwrap_or_default();
+        if last == wanted {
+            return Some(way);
+        }
+        let package = workspace.packages.iter().find(|package| package.name == last);
+        let dependencies = package.into_iter().flat_map(|package| &package.dependencies);
+        for dependency in dependencies.filter(|dependency| dependency.kind != Kind::Development) {
+            let seen = ways.iter().any(|way| way.last() == Some(&dependency.name.as_str()));
+            if !seen {
+                ways.push([&way[..], &[dependency.name.as_str()]].concat());
+            }
+        }
+    }
+    None
+}
+
 /// Every crate has a README; a library's README is its first page and has an example that compiles.
 pub(super) fn pages(workspace: &Workspace, files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -178,7 +227,9 @@ fn has_example(markdown: &str) -> bool {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{CORE, TABLE, These, core_dependencies, directions, has_example, pages};
+    use super::{
+        CORE, TABLE, These, WITHOUT_SYNTAX, core_dependencies, directions, has_example, pages, without_syntax,
+    };
     use crate::tidy::File;
     use crate::workspace::{Dependency, Kind, Package, Workspace};
 
@@ -201,7 +252,8 @@ mod tests {
                 }
             }
         }
-        assert!(CORE.iter().all(|name| TABLE.iter().any(|(listed, _)| listed == name)));
+        let listed = |name: &&str| TABLE.iter().any(|(listed, _)| listed == name);
+        assert!(CORE.iter().all(listed) && WITHOUT_SYNTAX.iter().all(listed));
     }
 
     #[test]
@@ -256,6 +308,31 @@ mod tests {
         );
         let engine = package("deltaic-engine", &[("rand", Kind::Normal), ("tokio", Kind::Normal)]);
         assert_eq!(core_dependencies(&Workspace { packages: vec![engine], target: PathBuf::new() }).len(), 2);
+    }
+
+    #[test]
+    fn plans_reach_no_parser_by_any_way() {
+        let sql = || package("deltaic-sql", &[("deltaic-query", Kind::Normal), ("sqlparser", Kind::Normal)]);
+        let reached = |query: &[(&str, Kind)], others: Vec<Package>| {
+            let mut packages = vec![package("deltaic-query", query), sql()];
+            packages.extend(others);
+            let findings = without_syntax(&Workspace { packages, target: PathBuf::new() });
+            findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            reached(&[("thiserror", Kind::Normal), ("sqlparser", Kind::Development)], vec![]),
+            [""; 0]
+        );
+        let direct = reached(&[("sqlparser", Kind::Normal)], vec![]);
+        assert!(direct[0].contains("deltaic-query -> sqlparser"), "{direct:?}");
+        // A circle of crates, which cargo refuses, ends here too.
+        let types = package("deltaic-types", &[("deltaic-sql", Kind::Build)]);
+        let indirect = reached(&[("deltaic-types", Kind::Normal)], vec![types]);
+        assert_eq!(indirect.len(), 1);
+        assert!(
+            indirect[0].contains("deltaic-query -> deltaic-types -> deltaic-sql -> sqlparser"),
+            "{indirect:?}"
+        );
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! [`Function`]: the scalar functions and operators, and what each does to values.
 //!
-//! Invariant: arguments have the types of the signature that the binder chose, and a strict function never
+//! Invariant: arguments have the types of the signature that was chosen, and a strict function never
 //! sees NULL. A function is pure; the time is a literal, or a column of the clock in a live query.
 
+mod aggregate;
 mod arithmetic;
 mod array;
 mod json;
+mod keywords;
 mod math;
+pub mod operator;
+mod overload;
 mod pattern;
 mod regular_expression;
 mod signature;
@@ -17,7 +21,10 @@ use std::borrow::Cow;
 
 use deltaic_types::{DataType, EvalError, Value, limits};
 
+pub use aggregate::{AGGREGATES, aggregate_of};
 pub(crate) use array::quantified;
+pub use keywords::KEYWORDS;
+pub use overload::overload;
 pub(crate) use pattern::Pattern;
 pub use signature::{Kind, SIGNATURES, Signature};
 
@@ -105,7 +112,7 @@ pub enum Function {
     Substring,
     /// `substring(text, pattern)`, `substring(text FROM pattern)`
     SubstringMatch,
-    /// `substring(text, pattern, escape)`, which the binder refuses.
+    /// `substring(text, pattern, escape)`, which SQL refuses.
     SubstringSimilar,
     Left,
     Right,
@@ -395,8 +402,8 @@ fn extreme(args: &[Argument<'_>], wanted: std::cmp::Ordering) -> Value {
     best.cloned().unwrap_or(Value::Null)
 }
 
-/// The error for an argument of another class than the signature says: a plan that was not made by the
-/// binder.
+/// The error for an argument of another class than the signature says: a plan that breaks the
+/// invariant.
 fn mistyped() -> EvalError {
     EvalError::InvalidArgument { function: "expression", reason: "an argument has the wrong type" }
 }
@@ -427,6 +434,3 @@ fn check_length(bytes: usize) -> Result<(), EvalError> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

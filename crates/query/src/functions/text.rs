@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use deltaic_types::{EvalError, Value, text_format::to_text};
 
-use super::{Argument, Function, argument, check_length, integer_argument, mistyped, text_argument};
+use super::{
+    Argument, Function, KEYWORDS, argument, check_length, integer_argument, mistyped, text_argument,
+};
 
 fn invalid(function: &'static str, reason: &'static str) -> EvalError {
     EvalError::InvalidArgument { function, reason }
@@ -138,7 +140,7 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
         Function::QuoteIdent => {
             let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            let keyword = sqlparser::keywords::ALL_KEYWORDS.contains(&text.to_uppercase().as_str());
+            let keyword = KEYWORDS.binary_search(&text).is_ok();
             if starts && text.chars().all(plain) && !keyword {
                 Value::from(text)
             } else {

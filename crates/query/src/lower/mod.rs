@@ -24,7 +24,7 @@ use deltaic_dataflow::{
     SetOperation, TopK,
 };
 use deltaic_types::{EvalError, Row, TableId, Value};
-pub(crate) use recursive::recurs;
+pub use recursive::recurs;
 use temporal::{asks_for_time, check_time};
 use thiserror::Error;
 
@@ -342,6 +342,3 @@ impl Lowering<'_> {
         self.plan(&Plan::UnionAll { inputs })
     }
 }
-
-#[cfg(test)]
-mod tests;

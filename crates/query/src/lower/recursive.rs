@@ -62,7 +62,7 @@ fn reads_domain(plan: &Plan) -> bool {
 }
 
 /// Whether a plan reads the recursive relation of the step that it is part of.
-pub(crate) fn recurs(plan: &Plan) -> bool {
+pub fn recurs(plan: &Plan) -> bool {
     match plan {
         Plan::Recurring { .. } => true,
         // What stands in the step of a recursion inside is that recursion's.

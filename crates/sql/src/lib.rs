@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod binder;
+mod bound;
+pub mod error;
+mod lexical;
+mod parser;
+mod position;
+mod suggestion;
+
+pub use sqlparser;
+
+pub use binder::{BindContext, bind, bind_check, bind_default};
+pub use bound::{Bound, ClaimNames};
+pub use error::SqlError;
+pub use parser::{CHAIN, LOGICAL_CHAIN, Parsed, parse};
