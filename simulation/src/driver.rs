@@ -25,14 +25,17 @@ pub struct Driver<S> {
     /// Whether work waits for [`Driver::work`] and is not done at once.
     pub holds: bool,
     works: VecDeque<Work>,
-    replies: BTreeMap<RequestId, Result<Outcome, RequestError>>,
+    replies: BTreeMap<RequestId, Reply>,
     /// The first failure of the store that no batch has told yet.
     failure: Option<Arc<StorageError>>,
     next: u64,
 }
 
-/// The replies of a batch, or the store's failure.
-pub type Replies = Vec<Result<Outcome, RequestError>>;
+/// What came of a request.
+pub type Reply = Result<Outcome, RequestError>;
+
+/// What came of the requests of a batch.
+pub type Replies = Vec<Reply>;
 
 impl<S: Store> Driver<S> {
     /// An engine over a store.
@@ -104,6 +107,12 @@ impl<S: Store> Driver<S> {
         let mut reply = |id| self.replies.remove(id).expect("invariant: a request is answered");
         let replies = ids.iter().map(&mut reply).collect();
         self.failure.take().map_or(Ok(replies), Err)
+    }
+
+    /// The replies of requests that were sent, those that came before the store failed, and its failure.
+    pub fn outcome(&mut self, ids: &[RequestId]) -> (Vec<Option<Reply>>, Option<Arc<StorageError>>) {
+        self.work();
+        (ids.iter().map(|id| self.replies.remove(id)).collect(), self.failure.take())
     }
 
     /// Sends requests that arrive together; their replies may come later.

@@ -39,6 +39,8 @@ struct World {
     history: Vec<String>,
     tally: Tally,
     tell: bool,
+    /// Whether requests run beside the commits.
+    beside: bool,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             history: Vec::new(),
             tally: Tally::default(),
             tell,
+            beside: false,
         })
     }
 
@@ -85,7 +88,8 @@ impl World {
         }
         for _ in 0..30 {
             // Nothing depends on where and when something is computed.
-            let slice = if self.random.one_in(2) { Slice::NONE } else { Slice::WHOLE };
+            self.beside = self.random.one_in(2);
+            let slice = if self.beside { Slice::NONE } else { Slice::WHOLE };
             self.driver().engine.set_slice(slice);
             self.driver().holds |= self.random.one_in(4);
             match self.random.below(8) {
@@ -93,7 +97,7 @@ impl World {
                 1 => self.plan_fault(),
                 2 if self.random.one_in(3) => {
                     self.note("-- crash".to_owned());
-                    self.restart(None)?;
+                    self.restart(Vec::new())?;
                 }
                 _ => self.write()?,
             }
@@ -105,7 +109,7 @@ impl World {
             }
         }
         self.note("-- the end".to_owned());
-        self.restart(None)?;
+        self.restart(Vec::new())?;
         self.compare()
     }
 
@@ -139,6 +143,9 @@ impl World {
         for statement in &statements {
             self.note(statement.clone());
         }
+        if self.beside {
+            return self.write_beside(&statements);
+        }
         let mut after = self.database.clone();
         let mut outcomes = Vec::new();
         for statement in &statements {
@@ -160,7 +167,7 @@ impl World {
                             Err(Failure::Evaluation(_) | Failure::Constraint),
                         ) => {}
                         // A read that met the failing disk; the next append will say more.
-                        (Err(RequestError::Storage(error)), _) => return self.failed(&error, after),
+                        (Err(RequestError::Storage(error)), _) => return self.failed(&error, vec![after]),
                         (reply, outcome) => {
                             let reply = reply.map(|o| o.rows_affected).map_err(|e| e.to_string());
                             return Err(format!("{statement}: {reply:?}, the oracle says {outcome:?}"));
@@ -170,12 +177,64 @@ impl World {
                 self.database = after;
                 self.deliver()
             }
-            Err(error) => self.failed(&error, after),
+            Err(error) => self.failed(&error, vec![after]),
         }
     }
 
+    /// Each request comes while those before it run aside; they are one after the other in the order of their commits.
+    fn write_beside(&mut self, statements: &[String]) -> Result<(), String> {
+        let driver = self.driver();
+        let holds = std::mem::replace(&mut driver.holds, true);
+        let ids: Vec<_> =
+            statements.iter().flat_map(|statement| driver.send(std::slice::from_ref(statement))).collect();
+        driver.holds = holds;
+        let (replies, failure) = driver.outcome(&ids);
+        let mut made: Vec<(_, bool, usize)> = Vec::new();
+        let mut open = Vec::new();
+        for (place, reply) in replies.into_iter().enumerate() {
+            match reply {
+                Some(Ok(outcome)) => made.push((outcome.lsn, outcome.rows_affected == 0, place)),
+                Some(Err(RequestError::Evaluation(_) | RequestError::Constraint(_))) => {}
+                None | Some(Err(RequestError::Storage(_))) => open.push(place),
+                Some(Err(error)) => return Err(format!("{}: {error}", statements[place])),
+            }
+        }
+        made.sort();
+        let mut after = self.database.clone();
+        for (_, _, place) in &made {
+            Self::execute(&mut after, &statements[*place])?;
+            self.tally.commits += 1;
+        }
+        // What was acknowledged is there, whatever comes now.
+        self.database = after;
+        let Some(failure) = failure else { return self.deliver() };
+        // Of what was not, anything may be, one request after the other.
+        let mut candidates = Vec::new();
+        let mut orders = vec![(self.database.clone(), open)];
+        while let Some((state, left)) = orders.pop() {
+            for place in &left {
+                let mut next = state.clone();
+                if Self::execute(&mut next, &statements[*place]).is_ok() {
+                    candidates.push(next.clone());
+                }
+                orders.push((next, left.iter().copied().filter(|other| other != place).collect()));
+            }
+        }
+        self.failed(&failure, candidates)
+    }
+
+    /// Runs a statement on the oracle's tables.
+    fn execute(database: &mut Database, statement: &str) -> Result<(), String> {
+        let parsed = parse(statement).map_err(|error| format!("{statement}: {error}"))?;
+        let mut trial = database.clone();
+        naive::execute(&mut trial, &parsed[0].ast)
+            .map_err(|failure| format!("{statement}: the oracle says {failure:?}"))?;
+        *database = trial;
+        Ok(())
+    }
+
     /// An append failed. Unless the disk was merely full the process ends here.
-    fn failed(&mut self, error: &Arc<StorageError>, after: Database) -> Result<(), String> {
+    fn failed(&mut self, error: &Arc<StorageError>, after: Vec<Database>) -> Result<(), String> {
         self.note(format!("-- {error}"));
         if matches!(**error, StorageError::DiskFull { .. }) {
             // Nothing is lost and nothing of the batch is there; the store is opened anew, the engine goes on.
@@ -186,11 +245,11 @@ impl World {
             let tables = self.tables()?;
             return Self::check_tables(&tables, &self.database);
         }
-        self.restart(Some(after))
+        self.restart(after)
     }
 
-    /// The machine stops and starts again. `in_flight` is the state if the batch in flight made it.
-    fn restart(&mut self, in_flight: Option<Database>) -> Result<(), String> {
+    /// The machine stops and starts again. `in_flight` are the states if what was in flight made it.
+    fn restart(&mut self, in_flight: Vec<Database>) -> Result<(), String> {
         if let Some(driver) = self.driver.take() {
             self.now = driver.now;
             // What the process would still have written as it ends never happens.
@@ -205,14 +264,9 @@ impl World {
         }
         self.driver = Some(Driver::open(store, self.now).map_err(|error| error.to_string())?);
         let tables = self.tables()?;
-        let acknowledged = Self::check_tables(&tables, &self.database);
-        match (acknowledged, in_flight) {
-            (Ok(()), _) => {}
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(after)) => {
-                Self::check_tables(&tables, &after).map_err(|other| format!("{error}\nnor {other}"))?;
-                self.database = after;
-            }
+        if let Err(error) = Self::check_tables(&tables, &self.database) {
+            let made = in_flight.into_iter().find(|after| Self::check_tables(&tables, after).is_ok());
+            self.database = made.ok_or_else(|| format!("{error}\nnor what was in flight"))?;
         }
         let queries: Vec<(u64, QueryCase)> =
             self.live.iter().map(|(id, (query, _))| (*id, query.clone())).collect();
