@@ -118,7 +118,7 @@ fn together(address: SocketAddr) {
 }
 
 /// Opens a socket with live queries, and reads their snapshots.
-fn subscribe(address: SocketAddr, queries: &[impl AsRef<str>]) -> WebSocket<TcpStream> {
+pub(crate) fn subscribe(address: SocketAddr, queries: &[impl AsRef<str>]) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_nodelay(true).expect("a socket option");
     let (mut socket, _) = client(format!("ws://{address}/v1/sync"), stream).expect("a WebSocket");
@@ -130,7 +130,7 @@ fn subscribe(address: SocketAddr, queries: &[impl AsRef<str>]) -> WebSocket<TcpS
     socket
 }
 
-fn poke(socket: &mut WebSocket<TcpStream>) {
+pub(crate) fn poke(socket: &mut WebSocket<TcpStream>) {
     let message = socket.read().expect("the server sends");
     let text = message.to_text().expect("messages are text");
     assert!(text.starts_with("{\"poke\""), "{text}");

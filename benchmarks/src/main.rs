@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod beside;
 mod breaker;
 mod engine;
 mod flights;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["engine"] => engine::run(),
+        ["beside"] => beside::run(),
         ["breaker"] => breaker::run(),
         ["live"] => live::run(),
         ["planner"] => planner::run(),
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
         ["hot", directory] => hot::run(std::path::Path::new(directory)),
         _ => {
             println!(
-                "usage: deltaic-benchmarks engine | live | planner | breaker | (flights | hot) DIRECTORY"
+                "usage: deltaic-benchmarks engine | live | planner | breaker | beside | (flights | hot) DIRECTORY"
             );
             return ExitCode::FAILURE;
         }
