@@ -215,7 +215,7 @@ impl Engine {
         let (lsn, seq) = (self.lsn.next(), self.seq);
         let prepared = Prepared { lsn, time, touched: Vec::new(), after: self.tables.clone() };
         self.in_flight = Some(InFlight { prepared: vec![prepared], replies: Vec::new(), lsn, seq });
-        vec![Commit { lsn, time, seq, changes: Vec::new() }]
+        vec![Commit { lsn, time, seq, changes: Vec::new().into() }]
     }
 
     /// Opens a view and tells its result. Where time has changed it since the last commit, the clock's commit comes first.
@@ -330,7 +330,7 @@ impl Engine {
             let lsn = batch.lsn.next();
             let touched = writes.keys().cloned().collect();
             batch.prepared.push(Prepared { lsn, time, touched, after: tables.clone() });
-            batch.commits.push(Commit { lsn, time, seq, changes });
+            batch.commits.push(Commit { lsn, time, seq, changes: changes.into() });
             batch.writes.extend(writes);
             batch.tables = tables;
             batch.lsn = lsn;
