@@ -5,7 +5,7 @@ use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc};
 use deltaic_causality::ActorId;
 use deltaic_simulation::tpch::{SCHEMA, Workload};
 use deltaic_storage::{
-    Commit, Header, Identity, MemoryStore, Reader, StorageError, Store, StoredRow, TableSize,
+    Commit, Header, Identity, MemoryStore, Reader, Stager, StorageError, Store, StoredRow, TableSize,
 };
 use deltaic_types::{DatabaseId, Lsn, Row, TableId, Value};
 
@@ -59,6 +59,14 @@ impl Store for Counted {
 
     fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError> {
         self.store.append(commits)
+    }
+
+    fn stager(&self) -> Box<dyn Stager> {
+        self.store.stager()
+    }
+
+    fn settle(&mut self, limit: usize) -> Result<bool, StorageError> {
+        self.store.settle(limit)
     }
 
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

@@ -18,6 +18,9 @@ pub(crate) fn run(data: &Path) -> Result<()> {
         let name = header.catalog.get(table).map_or("?", |table| table.name.as_str());
         let (hot, cold) = (size.hot_bytes, size.cold_bytes);
         output::line(format_args!("{name}: {} rows, {hot} bytes hot, {cold} bytes cold", size.rows))?;
+        if size.unsettled > 0 {
+            output::line(format_args!("{name}: {} changes above that wait to be settled", size.unsettled))?;
+        }
     }
     let whole = store.verify_pages()?;
     if report.is_clean() && whole {

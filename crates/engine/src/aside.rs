@@ -13,7 +13,7 @@ use std::{
 };
 
 use deltaic_causality::ActorId;
-use deltaic_storage::{Change, Commit, Reader, StorageError, Store};
+use deltaic_storage::{Changes, Commit, Reader, Stager, StorageError, Store};
 use deltaic_types::{Catalog, Lsn, Row, TableId};
 
 use crate::{
@@ -41,6 +41,9 @@ pub struct Admission {
     actor: ActorId,
     tables: Tables,
     rows: Arc<dyn Reader + Send + Sync>,
+    stager: Box<dyn Stager>,
+    /// The changes that are written with their commit at most; more are written ahead.
+    inline: usize,
     row_ids: Range<u64>,
 }
 
@@ -68,14 +71,14 @@ pub struct Admitted {
 struct Written {
     touched: Vec<(TableId, Row)>,
     tables: BTreeSet<TableId>,
-    changes: Vec<Change>,
+    changes: Changes,
     dots: u64,
 }
 
 impl Admission {
-    /// Admits the request. Cost: its own; nothing else waits for it.
+    /// Admits the request, and writes what it changes ahead where that is much. Cost: its own; nothing else waits for it.
     pub fn run(self) -> Admitted {
-        let Self { request, now, actor, tables, rows, row_ids } = self;
+        let Self { request, now, actor, tables, rows, stager, inline, row_ids } = self;
         let start = Start { actor, seq: provisional::FIRST, time: provisional::TIME, now };
         let earlier = Writes::new();
         let mut transaction = Transaction::new(tables, &*rows, &earlier, start, Pace::Aside { row_ids });
@@ -84,18 +87,23 @@ impl Admission {
         let catalog = transaction.tables.catalog().clone();
         let Done { tables: after, writes, changes, reads: mut concerned, seq } = transaction.finish();
         let keeps = matches!(result, Ok((_, Verdict::Commit))) && !writes.is_empty();
-        let written = keeps.then(|| Written::of(writes, changes, seq - provisional::FIRST));
-        if let Some(written) = &written {
-            concerned.extend(linked(&catalog, &written.tables));
+        let mut result = result.map(|(result, _)| result);
+        let mut written = None;
+        if keeps {
+            let tables = writes.keys().map(|(table, _)| *table).collect();
+            concerned.extend(linked(&catalog, &tables));
+            let touched = writes.into_keys().collect();
+            let is_ahead = changes.len() > inline;
+            let staged =
+                if is_ahead { stager.stage(changes).map(Changes::Staged) } else { Ok(changes.into()) };
+            match staged {
+                Ok(changes) => {
+                    written = Some(Written { touched, tables, changes, dots: seq - provisional::FIRST });
+                }
+                Err(error) => result = Err(RequestError::Storage(Arc::new(error))),
+            }
         }
-        Admitted { result: result.map(|(result, _)| result), is_bound, concerned, after, written }
-    }
-}
-
-impl Written {
-    fn of(writes: Writes, changes: Vec<Change>, dots: u64) -> Self {
-        let tables = writes.keys().map(|(table, _)| *table).collect();
-        Self { touched: writes.into_keys().collect(), tables, changes, dots }
+        Admitted { result, is_bound, concerned, after, written }
     }
 }
 
@@ -223,6 +231,8 @@ impl Engine {
             actor: self.identity.actor,
             tables: self.tables.clone(),
             rows,
+            stager: store.stager(),
+            inline: self.slice.writes,
             row_ids: first..self.seq + 1,
         };
         effects.work.push(Work::Admission(Box::new(admission)));
@@ -279,7 +289,9 @@ impl Engine {
         };
         let Written { touched, tables, mut changes, dots } = written;
         let (lsn, seq) = (self.lsn.next(), self.seq + dots);
-        provisional::resolve(&mut changes, self.seq, time);
+        if let Changes::Inline(changes) = &mut changes {
+            provisional::resolve(changes, self.seq, time);
+        }
         let mut standing = self.tables.clone();
         standing.adopt(&after, &began, &tables);
         effects.work.push(Work::Discard(Discarded::new((began, after))));

@@ -60,7 +60,7 @@ pub struct Engine {
     pub(crate) held: Held,
     /// What is too large to be done before the next input.
     pub(crate) aside: Aside,
-    slice: Slice,
+    pub(crate) slice: Slice,
     /// The time of the last commit.
     time: HybridTime,
     /// Before this time no commit is made for the clock alone.
@@ -268,7 +268,7 @@ impl Engine {
         let (touched, tables) = (Vec::new(), BTreeSet::new());
         let prepared = Prepared { lsn, time, touched, tables, after: self.tables.clone() };
         self.in_flight = Some(InFlight { prepared: vec![prepared], replies: Vec::new(), lsn, seq });
-        vec![Commit { lsn, time, seq, changes: Vec::new() }]
+        vec![Commit { lsn, time, seq, changes: Vec::new().into() }]
     }
 
     /// Opens a view and tells its result. Where time has changed it since the last commit, the clock's commit comes first.
@@ -421,7 +421,7 @@ impl Engine {
             let touched = writes.keys().cloned().collect();
             let after = tables.clone();
             batch.prepared.push(Prepared { lsn, time, touched, tables: written, after });
-            batch.commits.push(Commit { lsn, time, seq, changes });
+            batch.commits.push(Commit { lsn, time, seq, changes: changes.into() });
             batch.writes.extend(writes);
             batch.tables = tables;
             batch.lsn = lsn;

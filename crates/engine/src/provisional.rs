@@ -1,13 +1,13 @@
 //! Provisional dots: those of a transaction that does not know yet where in the log it is going to stand.
 //!
 //! Invariant: dots stand in the log in commit order, so a write that was made aside carries its number within its
-//! commit, and gets its dot and its time when it is committed.
+//! commit, and gets its dot and its time when it is committed. Those that were written ahead the store resolves.
 
 use deltaic_causality::{Dot, HybridTime};
-use deltaic_storage::Change;
+use deltaic_storage::{Change, PROVISIONAL};
 
 /// The number before the first provisional one.
-pub(crate) const FIRST: u64 = 1 << 62;
+pub(crate) const FIRST: u64 = PROVISIONAL;
 
 /// The time of what has none yet.
 pub(crate) const TIME: HybridTime = HybridTime(0);

@@ -19,7 +19,7 @@ use deltaic_engine::{
     SubscriptionId, ViewId, Work,
 };
 use deltaic_protocol::ErrorBody;
-use deltaic_storage::{Commit, OpenError, StorageError, Store};
+use deltaic_storage::{Changes, Commit, OpenError, StorageError, Store};
 use deltaic_types::Lsn;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -35,6 +35,9 @@ use crate::{
 
 /// The most commands of one batch: a bound on how long the last of them waits.
 const BATCH: usize = 1_024;
+
+/// The changes written ahead that are brought into their tables between two batches: some milliseconds.
+const SETTLED: usize = 1_000;
 
 /// Opens the store: at the start, and after a full disk has closed it.
 pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn Store>, OpenError> + Send>;
@@ -83,6 +86,10 @@ pub(crate) struct Driver {
     works: Sender<Work>,
     metrics: Arc<Metrics>,
     wake_at: Option<Now>,
+    /// Whether the store may have changes that are not in their tables yet.
+    is_unsettled: bool,
+    /// Whether the store was opened anew since requests were answered.
+    was_reopened: bool,
     next_request: u64,
 }
 
@@ -133,6 +140,8 @@ impl Driver {
             works: working::start(&back),
             metrics,
             wake_at: None,
+            is_unsettled: true,
+            was_reopened: false,
             next_request: 0,
         })
     }
@@ -141,12 +150,11 @@ impl Driver {
     pub(crate) fn run(mut self) -> Result<(), DriverError> {
         self.wake()?;
         loop {
-            let first = match self.wake_at {
+            let wait = self.wake_at.map(|at| u64::try_from(at.0.saturating_sub(now().0)).unwrap_or(0));
+            let first = match wait.map(Duration::from_micros) {
+                _ if self.is_unsettled => self.commands.recv_timeout(Duration::ZERO),
                 None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => {
-                    let wait = u64::try_from(at.0.saturating_sub(now().0)).unwrap_or(0);
-                    self.commands.recv_timeout(Duration::from_micros(wait))
-                }
+                Some(wait) => self.commands.recv_timeout(wait),
             };
             match first {
                 Ok(first) => {
@@ -154,9 +162,30 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.wake()?,
+                Err(RecvTimeoutError::Timeout) if wait == Some(0) || !self.is_unsettled => self.wake()?,
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            if self.is_unsettled {
+                self.settle()?;
+            }
+        }
+    }
+
+    /// Brings a slice of what was written ahead into its tables.
+    fn settle(&mut self) -> Result<(), DriverError> {
+        let store = self.store.as_mut().expect("invariant: the store is open between batches");
+        match store.settle(SETTLED) {
+            Ok(is_unsettled) => {
+                self.is_unsettled = is_unsettled;
+                Ok(())
+            }
+            // What is not settled yet is read as if it were, and taken up when there is room.
+            Err(StorageError::DiskFull { .. } | StorageError::Closed) => {
+                self.is_unsettled = false;
+                self.reopen()
+            }
+            Err(error) => Err(DriverError::Storage(Arc::new(error))),
         }
     }
 
@@ -189,10 +218,15 @@ impl Driver {
         self.metrics.append.record(start.elapsed());
         let mut reopen = false;
         match &outcome {
-            Ok(()) => self.metrics.committed(commits.len()),
+            Ok(()) => {
+                self.metrics.committed(commits.len());
+                self.is_unsettled |=
+                    commits.iter().any(|commit| matches!(commit.changes, Changes::Staged(_)));
+            }
             Err(error) => match **error {
-                StorageError::DiskFull { .. } => reopen = true,
-                StorageError::CommitTooLarge { .. } => {}
+                // Closed it was by who wrote ahead, on another thread.
+                StorageError::DiskFull { .. } | StorageError::Closed => reopen = true,
+                StorageError::CommitTooLarge { .. } | StorageError::StageGone => {}
                 _ => return Err(DriverError::Storage(Arc::clone(error))),
             },
         }
@@ -242,11 +276,24 @@ impl Driver {
                 Some(Subscribing { reply, .. }) => self.subscribed(&next, reply)?,
             }
         }
+        let (mut is_full, mut failure) = (false, None);
         for (reply, result) in answers {
+            if let Err(RequestError::Storage(error)) = &result {
+                // Whoever met it may have been on another thread, and the store is closed.
+                is_full |= matches!(**error, StorageError::DiskFull { .. });
+                if matches!(**error, StorageError::SyncFailed { .. } | StorageError::Io { .. }) {
+                    failure = Some(Arc::clone(error));
+                }
+            }
             // Whoever asked may have gone.
             let _ = reply.send(result);
         }
-        Ok(())
+        let is_open = std::mem::take(&mut self.was_reopened);
+        match failure {
+            Some(failure) => Err(DriverError::Storage(failure)),
+            None if is_full && !is_open => self.reopen(),
+            None => Ok(()),
+        }
     }
 
     /// Does what has queued up, requests first: they share one append. True after the end.
@@ -282,6 +329,7 @@ impl Driver {
     fn reopen(&mut self) -> Result<(), DriverError> {
         self.store = None;
         self.store = Some((self.opener)()?);
+        self.was_reopened = true;
         Ok(())
     }
 

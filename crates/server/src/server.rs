@@ -263,7 +263,7 @@ mod tests {
     };
 
     use deltaic_storage::{
-        Commit, Header, MemoryStore, OpenError, Reader, StorageError, StoredRow, TableSize,
+        Commit, Header, MemoryStore, OpenError, Reader, Stager, StorageError, StoredRow, TableSize,
     };
     use deltaic_types::{Lsn, Row, TableId, Value};
 
@@ -323,6 +323,14 @@ mod tests {
                 UNSYNCED => Err(StorageError::SyncFailed { source: io::Error::other("no answer") }),
                 _ => self.inner().append(commits),
             }
+        }
+
+        fn stager(&self) -> Box<dyn Stager> {
+            self.inner().stager()
+        }
+
+        fn settle(&mut self, limit: usize) -> Result<bool, StorageError> {
+            self.inner().settle(limit)
         }
 
         fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

@@ -6,7 +6,8 @@
 use deltaic_causality::{Dot, HybridTime};
 use deltaic_types::{Catalog, Lsn, Row, TableId, TableSchema};
 
-use crate::Header;
+use crate::staged::dots_of;
+use crate::{Changes, Header, PROVISIONAL};
 
 /// The version of a cell that was not written by its row's last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub struct Commit {
     /// The greatest number of a dot that the store's actor has given, this commit's own included.
     pub seq: u64,
     /// Its changes, in the order in which they apply.
-    pub changes: Vec<Change>,
+    pub changes: Changes,
 }
 
 /// The header after `commits`, or which rule of [`crate::Store::append`] they break.
@@ -79,28 +80,48 @@ pub(crate) fn header_after(header: &Header, commits: &[Commit]) -> Result<Header
     for commit in commits {
         require(commit.lsn == next.lsn.next(), "a commit's lsn is its predecessor's plus one")?;
         require(commit.seq >= next.seq, "the numbers of dots never fall")?;
+        let known = match &commit.changes {
+            Changes::Inline(changes) => {
+                let resolved = changes.iter().flat_map(dots_of).all(|dot| dot.seq < PROVISIONAL);
+                require(resolved, "inline changes have no provisional dots")?;
+                false
+            }
+            Changes::Staged(staged) => {
+                let given = commit.seq - next.seq;
+                require(staged.is_numbered(), "provisional dots are counted from 1")?;
+                require(given >= staged.dots(), "a commit gives the dots of its staged changes")?;
+                require(commit.seq < PROVISIONAL, "numbers of dots are not provisional")?;
+                staged.is_known_to_fit(&next.catalog)
+            }
+        };
         next.lsn = commit.lsn;
         next.seq = commit.seq;
         next.time = commit.time;
-        for change in &commit.changes {
-            match change {
-                Change::Catalog(catalog) => next.catalog = catalog.clone(),
-                Change::Put { table, key, row } => {
-                    let schema = table_with_key(&next.catalog, *table, key)?;
-                    require(row.values.len() == schema.columns.len(), "a row has its table's columns")?;
-                    let own = schema.primary_key.iter().map(|&column| &row.values[column]);
-                    require(own.eq(key.iter()), "a row's key is made of its own values")?;
-                    let ascending = row.cells.windows(2).all(|pair| pair[0].column < pair[1].column);
-                    let within = row.cells.last().is_none_or(|cell| cell.column < schema.columns.len());
-                    require(ascending && within, "cells have ascending columns of the table")?;
-                }
-                Change::Delete { table, key, .. } => {
-                    table_with_key(&next.catalog, *table, key)?;
-                }
+        for change in commit.changes.as_slice().iter().filter(|_| !known) {
+            fits(&next.catalog, change)?;
+            if let Change::Catalog(catalog) = change {
+                next.catalog = catalog.clone();
             }
         }
     }
     Ok(next)
+}
+
+/// Which rule a change breaks that is made to the tables of a catalog.
+pub(crate) fn fits(catalog: &Catalog, change: &Change) -> Result<(), &'static str> {
+    match change {
+        Change::Catalog(_) => Ok(()),
+        Change::Put { table, key, row } => {
+            let schema = table_with_key(catalog, *table, key)?;
+            require(row.values.len() == schema.columns.len(), "a row has its table's columns")?;
+            let own = schema.primary_key.iter().map(|&column| &row.values[column]);
+            require(own.eq(key.iter()), "a row's key is made of its own values")?;
+            let ascending = row.cells.windows(2).all(|pair| pair[0].column < pair[1].column);
+            let within = row.cells.last().is_none_or(|cell| cell.column < schema.columns.len());
+            require(ascending && within, "cells have ascending columns of the table")
+        }
+        Change::Delete { table, key, .. } => table_with_key(catalog, *table, key).map(|_| ()),
+    }
 }
 
 fn require(holds: bool, rule: &'static str) -> Result<(), &'static str> {

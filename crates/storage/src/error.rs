@@ -17,7 +17,7 @@ pub enum StorageError {
         "the stored {part} is damaged ({damage}): put back a copy from before the damage; `deltaic check` lists what is damaged"
     )]
     Corrupted {
-        /// Which part of the store: `meta`, `log`, `hot`, `cold`, or `pages` where redb itself noticed.
+        /// Which part of the store: `meta`, `log`, `hot`, `cold`, `staged`, or `pages` where redb itself noticed.
         part: &'static str,
         /// What is wrong.
         damage: Damage,
@@ -53,6 +53,10 @@ pub enum StorageError {
         /// The most bytes of a commit as encoded.
         limit: usize,
     },
+    /// Changes that were written ahead are not in this store, or a commit has them already: they are gone when the
+    /// store is opened anew before their append. The store is as it was and stays open.
+    #[error("the changes written ahead are not there since the store was opened: run the transaction again")]
+    StageGone,
 }
 
 /// How stored bytes show that they are not what was written.

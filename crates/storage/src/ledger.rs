@@ -21,8 +21,8 @@ use std::path::Path;
 use deltaic_quota::{Account, Batch, Key, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows};
 use redb::{ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
 
-use crate::pages::{FORMAT, META, Pages, Stop};
-use crate::{Damage, OpenError, StorageError, record};
+use crate::pages::{FORMAT, META, Pages, Stop, write_format};
+use crate::{Damage, OpenError, StorageError};
 use row::{account_of, account_place, held_place, key_place, lease_of, lease_place};
 
 /// The format that this program writes, and the newest it reads.
@@ -51,7 +51,7 @@ impl RedbLedger {
             let transaction = database.begin_write()?;
             {
                 let mut meta = transaction.open_table(META)?;
-                meta.insert(FORMAT, &record::write_format(FORMAT_VERSION)[..])?;
+                meta.insert(FORMAT, &write_format(FORMAT_VERSION)[..])?;
                 // A store has a catalog where this stands, so that neither is taken for the other.
                 meta.insert(LEDGER, &[][..])?;
                 Tables::of(&transaction)?;
@@ -63,10 +63,7 @@ impl RedbLedger {
 
     /// Opens the ledger in a backend.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let (pages, meta) = Pages::resume(backend, FORMAT_VERSION)?;
-        if !meta.contains_key(LEDGER) {
-            return Err(OpenError::Foreign);
-        }
+        let (pages, _) = Pages::resume(backend, FORMAT_VERSION, |meta| meta.contains_key(LEDGER))?;
         Ok(Self { pages })
     }
 

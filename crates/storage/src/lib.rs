@@ -2,20 +2,26 @@
 
 mod caught;
 mod check;
+mod chunk;
 mod commit;
 mod detached;
 mod directory;
 mod error;
 mod fault;
 mod heat;
+mod layer;
 mod ledger;
 mod memory;
 mod pages;
 mod record;
 mod redb_store;
 mod rows;
+mod stage;
+mod staged;
 mod store;
+mod turns;
 mod watched;
+mod writer;
 
 pub use caught::panic_is_caught;
 pub use check::{CheckReport, Difference, check};
@@ -28,4 +34,5 @@ pub use ledger::RedbLedger;
 pub use memory::MemoryStore;
 pub use record::COMMIT_BYTES;
 pub use redb_store::{FORMAT_VERSION, RedbStore};
+pub use staged::{Changes, PROVISIONAL, Staged, Stager};
 pub use store::{Header, Identity, Reader, Store, TableSize};

@@ -17,7 +17,7 @@ use redb::{
 
 use crate::caught::caught;
 use crate::watched::{Failures, Watched, classify};
-use crate::{Damage, OpenError, StorageError, record};
+use crate::{Damage, OpenError, StorageError};
 
 /// The name of the format in [`META`].
 pub(crate) const FORMAT: &str = "format";
@@ -86,6 +86,20 @@ pub(crate) fn contents(backend: &dyn StorageBackend) -> Result<Contents, OpenErr
 /// What stands beside the rows of a file: its format first.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
+/// What every version of the format begins with.
+const MAGIC: &[u8; 8] = b"deltaic\0";
+
+/// The record that says whose file this is and in which format; the same bytes in every version.
+pub(crate) fn write_format(version: u32) -> Vec<u8> {
+    [&MAGIC[..], &version.to_le_bytes()].concat()
+}
+
+/// The version of the format, or None where the file is not ours.
+pub(crate) fn read_format(record: &[u8]) -> Option<u32> {
+    let version = record.strip_prefix(MAGIC)?;
+    Some(u32::from_le_bytes(version.try_into().ok()?))
+}
+
 /// The records of [`META`], by name.
 pub(crate) type Meta = BTreeMap<String, Vec<u8>>;
 
@@ -99,8 +113,13 @@ impl Pages {
         }
     }
 
-    /// Opens the database in a backend, and gives what [`META`] says, whose format is one that is read here.
-    pub(crate) fn resume(backend: impl StorageBackend, newest: u32) -> Result<(Self, Meta), OpenError> {
+    /// Opens the database in a backend, and gives what [`META`] says: it is `ours` in every format, and its format is
+    /// one that is read here.
+    pub(crate) fn resume(
+        backend: impl StorageBackend,
+        newest: u32,
+        ours: impl Fn(&Meta) -> bool,
+    ) -> Result<(Self, Meta), OpenError> {
         if contents(&backend)? != Contents::Redb {
             return Err(OpenError::Foreign);
         }
@@ -119,9 +138,9 @@ impl Pages {
             }
             Ok(Some(records))
         })?;
-        let meta = meta.ok_or(OpenError::Foreign)?;
+        let meta = meta.filter(ours).ok_or(OpenError::Foreign)?;
         let format = meta.get(FORMAT).ok_or(OpenError::Foreign)?;
-        let found = record::read_format(format).ok_or(OpenError::Foreign)?;
+        let found = read_format(format).ok_or(OpenError::Foreign)?;
         if found > newest {
             return Err(OpenError::Newer { found, supported: newest });
         }
@@ -213,5 +232,17 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_the_same_bytes_in_every_version() {
+        assert_eq!(write_format(1), *b"deltaic\0\x01\0\0\0");
+        assert_eq!(read_format(&write_format(6)), Some(6));
+        assert_eq!(read_format(b"deltaic\0\x01"), None);
     }
 }

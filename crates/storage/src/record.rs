@@ -30,6 +30,10 @@ pub(crate) enum Kind {
     BudgetKey = 9,
     BudgetAccount = 10,
     BudgetLease = 11,
+    StagedCommit = 12,
+    Chunk = 13,
+    Begun = 14,
+    Layers = 15,
 }
 
 const CATALOG: u8 = 1;
@@ -222,39 +226,47 @@ impl Hot {
     }
 }
 
-/// The log record of a commit. Fails as soon as it is over `limit`.
-pub(crate) fn write_commit(commit: &Commit, limit: usize) -> Result<Vec<u8>, StorageError> {
+/// The log record of a commit whose changes are `changes`. Fails as soon as it is over `limit`.
+pub(crate) fn write_commit(
+    commit: &Commit,
+    changes: &[Change],
+    limit: usize,
+) -> Result<Vec<u8>, StorageError> {
     let mut bytes = start(Kind::Commit);
     write_u64(&mut bytes, commit.lsn.0);
     commit.time.write(&mut bytes);
     write_u64(&mut bytes, commit.seq);
-    write_u64(&mut bytes, commit.changes.len() as u64);
-    for change in &commit.changes {
-        match change {
-            Change::Catalog(catalog) => {
-                bytes.push(CATALOG);
-                write_bytes(&mut bytes, &catalog_json(catalog));
-            }
-            Change::Put { table, key, row } => {
-                bytes.push(PUT);
-                write_u64(&mut bytes, table.0.into());
-                write_row(&mut bytes, key);
-                write_versions(&mut bytes, row);
-                write_row(&mut bytes, &row.values);
-            }
-            Change::Delete { table, key, dot, time } => {
-                bytes.push(DELETE);
-                write_u64(&mut bytes, table.0.into());
-                write_row(&mut bytes, key);
-                dot.write(&mut bytes);
-                time.write(&mut bytes);
-            }
-        }
+    write_u64(&mut bytes, changes.len() as u64);
+    for change in changes {
+        write_change(&mut bytes, change);
         if bytes.len() > limit {
             return Err(StorageError::CommitTooLarge { limit });
         }
     }
     Ok(seal(bytes, &[]))
+}
+
+pub(crate) fn write_change(bytes: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Catalog(catalog) => {
+            bytes.push(CATALOG);
+            write_bytes(bytes, &catalog_json(catalog));
+        }
+        Change::Put { table, key, row } => {
+            bytes.push(PUT);
+            write_u64(bytes, table.0.into());
+            write_row(bytes, key);
+            write_versions(bytes, row);
+            write_row(bytes, &row.values);
+        }
+        Change::Delete { table, key, dot, time } => {
+            bytes.push(DELETE);
+            write_u64(bytes, table.0.into());
+            write_row(bytes, key);
+            dot.write(bytes);
+            time.write(bytes);
+        }
+    }
 }
 
 /// Reads the log record that stands at `lsn`.
@@ -271,10 +283,10 @@ pub(crate) fn read_commit(record: &[u8], lsn: Lsn) -> Result<Commit, Damage> {
         changes.push(read_change(&mut reader)?);
     }
     reader.finish()?;
-    Ok(Commit { lsn, time, seq, changes })
+    Ok(Commit { lsn, time, seq, changes: changes.into() })
 }
 
-fn read_change(reader: &mut Reader<'_>) -> Result<Change, Damage> {
+pub(crate) fn read_change(reader: &mut Reader<'_>) -> Result<Change, Damage> {
     let [tag] = reader.take()?;
     if tag == CATALOG {
         return Ok(Change::Catalog(parse_catalog(reader.bytes(COMMIT_BYTES)?)?));
@@ -300,20 +312,6 @@ fn catalog_json(catalog: &Catalog) -> Vec<u8> {
 
 fn parse_catalog(json: &[u8]) -> Result<Catalog, Damage> {
     serde_json::from_slice(json).map_err(|error| Damage::Catalog { message: error.to_string() })
-}
-
-/// What every version of the format begins with.
-const MAGIC: &[u8; 8] = b"deltaic\0";
-
-/// The record that says whose file this is and in which format; the same bytes in every version.
-pub(crate) fn write_format(version: u32) -> Vec<u8> {
-    [&MAGIC[..], &version.to_le_bytes()].concat()
-}
-
-/// The version of the format, or None where the file is not ours.
-pub(crate) fn read_format(record: &[u8]) -> Option<u32> {
-    let version = record.strip_prefix(MAGIC)?;
-    Some(u32::from_le_bytes(version.try_into().ok()?))
 }
 
 pub(crate) fn write_catalog(catalog: &Catalog) -> Vec<u8> {
@@ -366,7 +364,8 @@ pub(crate) fn write_size(table: TableId, size: TableSize) -> Vec<u8> {
 
 pub(crate) fn read_size(record: &[u8], table: TableId) -> Result<TableSize, Damage> {
     let mut reader = open(record, Kind::Size, &table.0.to_be_bytes())?;
-    let size = TableSize { rows: reader.u64()?, hot_bytes: reader.u64()?, cold_bytes: reader.u64()? };
+    let (rows, hot_bytes, cold_bytes) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let size = TableSize { rows, hot_bytes, cold_bytes, unsettled: 0 };
     reader.finish()?;
     Ok(size)
 }
@@ -392,7 +391,7 @@ mod tests {
         let put = Change::Put { table: TABLE, key: key.clone(), row: row() };
         let delete = Change::Delete { table: TABLE, key, dot: DOT, time: TIME };
         let changes = vec![Change::Catalog(Catalog::default()), put, delete];
-        Commit { lsn: Lsn(4), time: TIME, seq: 2, changes }
+        Commit { lsn: Lsn(4), time: TIME, seq: 2, changes: changes.into() }
     }
 
     /// The records of [`row`] under the key `k`, and where they belong.
@@ -433,11 +432,12 @@ mod tests {
 
     #[test]
     fn a_commit_comes_back_from_its_own_place_and_within_its_limit() {
-        let bytes = write_commit(&commit(), COMMIT_BYTES).unwrap();
+        let write = |limit| write_commit(&commit(), commit().changes.as_slice(), limit);
+        let bytes = write(COMMIT_BYTES).unwrap();
         assert_eq!(read_commit(&bytes, Lsn(4)).unwrap(), commit());
         assert_eq!(read_commit(&bytes, Lsn(5)).unwrap_err(), Damage::Misplaced);
-        assert!(write_commit(&commit(), bytes.len()).is_ok());
-        let error = write_commit(&commit(), 20).unwrap_err();
+        assert!(write(bytes.len()).is_ok());
+        let error = write(20).unwrap_err();
         assert_eq!(error.to_string(), "a commit of more than 20 bytes: split the transaction");
     }
 
@@ -447,11 +447,9 @@ mod tests {
         assert_eq!(read_identity(&write_identity(identity)), Ok(identity));
         assert_eq!(read_state(&write_state(Lsn(8), 9, TIME)), Ok((Lsn(8), 9, TIME)));
         assert_eq!(read_catalog(&write_catalog(&Catalog::default())), Ok(Catalog::default()));
-        let size = TableSize { rows: 1, hot_bytes: 300, cold_bytes: 5 };
+        let size = TableSize { rows: 1, hot_bytes: 300, cold_bytes: 5, unsettled: 0 };
         assert_eq!(read_size(&write_size(TABLE, size), TABLE), Ok(size));
         assert_eq!(read_size(&write_size(TABLE, size), TableId(8)), Err(Damage::Checksum));
-        assert_eq!(read_format(&write_format(6)), Some(6));
-        assert_eq!(read_format(b"deltaic\0\x01"), None);
         let no_json = seal([start(Kind::Catalog), b"{".to_vec()].concat(), &[]);
         assert!(matches!(read_catalog(&no_json), Err(Damage::Catalog { .. })));
     }
@@ -468,7 +466,6 @@ mod tests {
         let state = write_state(Lsn(300), 1, TIME);
         assert_eq!(state[4..], [5, 0xac, 2, 1, 3]);
         assert_eq!(u32::from_le_bytes([state[0], state[1], state[2], state[3]]), crc32c::crc32c(&state[4..]));
-        assert_eq!(write_format(1), *b"deltaic\0\x01\0\0\0");
     }
 
     proptest! {

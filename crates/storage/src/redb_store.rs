@@ -1,35 +1,42 @@
 //! [`RedbStore`]: the store in a file.
 //!
-//! Invariant: an append is one redb transaction, so the log, the tables, the catalog and the counts change
-//! together or not at all. What was read is verified by our own checksums, since redb does not verify pages when
+//! Invariant: an append is one redb transaction, so the log, the tables, what waits above them, the catalog and the
+//! counts change together or not at all; and so is a slice that is settled. What was read is verified by our own checksums, since redb does not verify pages when
 //! it reads them; and what is not found is looked for once more, between its neighbours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
-use deltaic_types::{Catalog, Lsn, Row, TableId, Value, key};
-use redb::{ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
+use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
+use redb::{ReadableDatabase, StorageBackend, TableDefinition};
 
-use crate::commit::{advance, schema};
-use crate::pages::{FORMAT, META, Meta, Pages, Stop};
-use crate::record::{self, COMMIT_BYTES, row_key};
-use crate::rows::{self, COLD, HOT, Scan, Snapshot, as_slices, rows_of};
+use crate::chunk::{
+    LAYERS_KEY, Logged, StagedCommit, read_logged, read_positions, write_positions, write_staged_commit,
+};
+use crate::commit::advance;
+use crate::layer::{Edit, LAYERS, Layer, Layers};
+use crate::pages::{FORMAT, META, Meta, Pages, Stop, read_format, write_format};
+use crate::record::{self, COMMIT_BYTES};
+use crate::rows::{self, COLD, HOT, Scan, Snapshot};
+use crate::stage::{RedbStager, Staging, read_layers, read_resolved};
+use crate::staged::{Numbers, Spent};
+use crate::writer::Writer;
 use crate::{
-    Change, Commit, Damage, Header, Identity, OpenError, Reader, StorageError, Store, StoredRow, TableSize,
-    hot_columns,
+    Changes, Commit, Damage, Header, Identity, OpenError, Reader, Staged, Stager, StorageError, Store,
+    StoredRow, TableSize,
 };
 
 /// The format that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
-const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+pub(crate) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 
 const IDENTITY: &str = "identity";
-const STATE: &str = "state";
-const CATALOG: &str = "catalog";
+pub(crate) const STATE: &str = "state";
+pub(crate) const CATALOG: &str = "catalog";
 
-fn size_key(table: TableId) -> String {
+pub(crate) fn size_key(table: TableId) -> String {
     format!("size/{}", table.0)
 }
 
@@ -39,7 +46,12 @@ pub struct RedbStore {
     /// Shared with snapshots, which end with this store.
     pages: Arc<Pages>,
     header: Header,
+    /// Counts of the tables, without the layers over them.
     sizes: BTreeMap<TableId, TableSize>,
+    layers: Layers,
+    staging: Arc<Staging>,
+    /// What was settled, until it is freed.
+    spent: Vec<Spent>,
 }
 
 impl RedbStore {
@@ -52,32 +64,69 @@ impl RedbStore {
             let transaction = database.begin_write()?;
             {
                 let mut meta = transaction.open_table(META)?;
-                meta.insert(FORMAT, &record::write_format(FORMAT_VERSION)[..])?;
+                meta.insert(FORMAT, &write_format(FORMAT_VERSION)[..])?;
                 meta.insert(IDENTITY, &record::write_identity(identity)[..])?;
                 meta.insert(STATE, &record::write_state(header.lsn, header.seq, header.time)[..])?;
                 meta.insert(CATALOG, &record::write_catalog(&header.catalog)[..])?;
+                meta.insert(LAYERS_KEY, &write_positions(&[])[..])?;
                 transaction.open_table(LOG)?;
                 transaction.open_table(HOT)?;
                 transaction.open_table(COLD)?;
             }
             Ok(transaction.commit()?)
         })?;
-        Ok(Self { pages: Arc::new(pages), header, sizes: BTreeMap::new() })
+        Self::with(pages, header, &Meta::new(), Vec::new(), BTreeMap::new()).map_err(OpenError::from)
     }
 
     /// Opens the store in a backend. After a crash this reads the whole file once, to find the last commit that is
     /// complete.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let (pages, meta) = Pages::resume(backend, FORMAT_VERSION)?;
-        let (header, sizes) =
-            read_meta(&meta).map_err(|damage| StorageError::Corrupted { part: "meta", damage })?;
-        Ok(Self { pages: Arc::new(pages), header, sizes })
+        let (pages, meta) = Pages::resume(backend, FORMAT_VERSION, |_| true)?;
+        let read = read_meta(&meta).and_then(|read| Ok((read, positions(&meta)?)));
+        let ((header, sizes), positions) =
+            read.map_err(|damage| StorageError::Corrupted { part: "meta", damage })?;
+        Self::with(pages, header, &meta, positions, sizes).map_err(OpenError::from)
+    }
+
+    fn with(
+        pages: Pages,
+        header: Header,
+        meta: &Meta,
+        positions: Vec<(Lsn, usize)>,
+        sizes: BTreeMap<TableId, TableSize>,
+    ) -> Result<Self, StorageError> {
+        let pages = Arc::new(pages);
+        let layers = read_layers(&pages, positions, &header)?;
+        let staging = Arc::new(Staging::open(&pages, meta, &header.catalog)?);
+        Ok(Self { pages, header, sizes, layers, staging, spent: Vec::new() })
+    }
+
+    /// Fails where staged changes of the commits do not stand in this file, each once.
+    fn require_stages(&self, commits: &[Commit]) -> Result<(), StorageError> {
+        let mut stages = BTreeSet::new();
+        for commit in commits {
+            if let Changes::Staged(staged) = &commit.changes {
+                if !self.staging.has(staged) || !stages.insert(staged.stage()) {
+                    return Err(StorageError::StageGone);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Verifies redb's own checksums of all pages: false where some did not hold and were mended. Reads the whole
     /// file. [`crate::check`] comes first, since it reads the store as it is.
     pub fn verify_pages(&mut self) -> Result<bool, StorageError> {
         self.pages.verify()
+    }
+}
+
+/// What is not settled. The first format had nothing of the kind.
+fn positions(meta: &Meta) -> Result<Vec<(Lsn, usize)>, Damage> {
+    match meta.get(LAYERS_KEY) {
+        Some(record) => read_positions(record),
+        None if meta.get(FORMAT).and_then(|format| read_format(format)) == Some(1) => Ok(Vec::new()),
+        None => Err(Damage::Missing),
     }
 }
 
@@ -101,7 +150,7 @@ impl Drop for RedbStore {
 
 impl Reader for RedbStore {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
-        self.pages.run(|database| rows::row(&database.begin_read()?, table, key))
+        self.pages.run(|database| rows::row(&database.begin_read()?, &self.layers, table, key))
     }
 
     fn scan(
@@ -112,7 +161,7 @@ impl Reader for RedbStore {
     ) -> Result<(), StorageError> {
         let Some(size) = self.sizes.get(&table) else { return Ok(()) };
         let scan = self.pages.run(|database| Scan::begin(&database.begin_read()?, table, size.rows))?;
-        scan.run(&self.pages, columns, visit)
+        scan.run(&self.pages, &self.layers, columns, visit)
     }
 }
 
@@ -123,7 +172,8 @@ impl Store for RedbStore {
 
     fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
         let transaction = self.pages.run(|database| Ok(database.begin_read()?))?;
-        Ok(Arc::new(Snapshot::new(Arc::clone(&self.pages), transaction, self.sizes.clone())))
+        let (pages, layers) = (Arc::clone(&self.pages), self.layers.clone());
+        Ok(Arc::new(Snapshot { pages, transaction, sizes: self.sizes.clone(), layers }))
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
@@ -132,14 +182,21 @@ impl Store for RedbStore {
             return Ok(Vec::new());
         }
         self.pages.run(|database| {
-            let log = database.begin_read()?.open_table(LOG)?;
+            let transaction = database.begin_read()?;
+            let log = transaction.open_table(LOG)?;
             let mut commits = Vec::new();
             for (lsn, entry) in (after.0 + 1..=after.0 + expected).zip(log.range(after.0 + 1..)?) {
                 let (found, bytes) = entry?;
                 if found.value() != lsn {
                     return Err(Stop::damage("log")(Damage::Missing));
                 }
-                commits.push(record::read_commit(bytes.value(), Lsn(lsn)).map_err(Stop::damage("log"))?);
+                commits.push(match read_logged(bytes.value(), Lsn(lsn)).map_err(Stop::damage("log"))? {
+                    Logged::Inline(commit) => commit,
+                    Logged::Staged(commit) => {
+                        let (lsn, time, seq) = (commit.lsn, commit.time, commit.seq);
+                        Commit { lsn, time, seq, changes: read_resolved(&transaction, &commit)? }
+                    }
+                });
             }
             if commits.len() as u64 == expected {
                 Ok(commits)
@@ -154,166 +211,129 @@ impl Store for RedbStore {
         if commits.is_empty() {
             return Ok(());
         }
-        let records: Result<Vec<Vec<u8>>, StorageError> =
-            commits.iter().map(|commit| record::write_commit(commit, COMMIT_BYTES)).collect();
+        self.require_stages(commits)?;
+        let records: Result<Vec<Vec<u8>>, StorageError> = commits.iter().map(log_record).collect();
         let records = records?;
-        let sizes = self.pages.run(|database| {
+        let _turn = self.staging.turns.append();
+        let (sizes, catalog_changed, edited) = self.pages.run(|database| {
             // redb's default durability: the file is synced before commit returns.
             let transaction = database.begin_write()?;
             let mut writer = Writer::new(&transaction, self.header.catalog.clone(), self.sizes.clone())?;
+            let mut layers = Edit::new(&self.layers);
             for (commit, bytes) in commits.iter().zip(&records) {
                 writer.log.insert(commit.lsn.0, &bytes[..])?;
-                for change in &commit.changes {
-                    writer.apply(change)?;
+                match &commit.changes {
+                    Changes::Inline(changes) => {
+                        for change in changes {
+                            writer.apply_behind(change, &mut layers)?;
+                        }
+                    }
+                    Changes::Staged(staged) => {
+                        writer.keep_stage(staged.stage())?;
+                        put_layer(&mut writer, &mut layers, commit, staged)?;
+                    }
                 }
             }
+            if let Some(positions) = layers.positions() {
+                writer.set_layers(&positions)?;
+            }
+            let catalog_changed = writer.catalog_changed;
             let sizes = writer.finish(&next)?;
             transaction.commit()?;
-            Ok(sizes)
+            Ok((sizes, catalog_changed, layers.finish()))
         })?;
+        for commit in commits {
+            if let Changes::Staged(staged) = &commit.changes {
+                staged.keep();
+            }
+        }
+        for layer in edited.apply(&mut self.layers) {
+            self.spent.extend(layer.into_staged().into_spent());
+        }
+        if catalog_changed {
+            self.staging.set_catalog(&next.catalog);
+        }
         self.header = next;
         self.sizes = sizes;
         Ok(())
     }
 
-    fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
-        Ok(self.sizes.clone())
-    }
-}
-
-/// The tables of one write transaction.
-struct Writer<'t> {
-    meta: Table<'t, &'static str, &'static [u8]>,
-    log: Table<'t, u64, &'static [u8]>,
-    hot: Table<'t, &'static [u8], &'static [u8]>,
-    cold: Table<'t, &'static [u8], &'static [u8]>,
-    catalog: Catalog,
-    /// Hot columns of the tables written so far.
-    heat: BTreeMap<TableId, BTreeSet<usize>>,
-    sizes: BTreeMap<TableId, TableSize>,
-    touched: BTreeSet<TableId>,
-    catalog_changed: bool,
-}
-
-impl<'t> Writer<'t> {
-    fn new(
-        transaction: &'t WriteTransaction,
-        catalog: Catalog,
-        sizes: BTreeMap<TableId, TableSize>,
-    ) -> Result<Self, Stop> {
-        Ok(Self {
-            meta: transaction.open_table(META)?,
-            log: transaction.open_table(LOG)?,
-            hot: transaction.open_table(HOT)?,
-            cold: transaction.open_table(COLD)?,
-            catalog,
-            heat: BTreeMap::new(),
-            sizes,
-            touched: BTreeSet::new(),
-            catalog_changed: false,
-        })
+    fn stager(&self) -> Box<dyn Stager> {
+        Box::new(RedbStager(Arc::clone(&self.staging)))
     }
 
-    fn apply(&mut self, change: &Change) -> Result<(), Stop> {
-        match change {
-            Change::Catalog(catalog) => self.set_catalog(catalog),
-            Change::Put { table, key, row } => self.put(*table, key, row),
-            Change::Delete { table, key, .. } => {
-                let place = row_key(*table, &key::encode(key));
-                let hot = self.hot.remove(&place[..])?.map(|old| old.value().len());
-                let Some(hot) = hot else { return Ok(()) };
-                let cold = self.cold.remove(&place[..])?.map_or(0, |old| old.value().len());
-                self.count(*table, None, Some((place.len() - 4 + hot, cold)))
-            }
+    fn settle(&mut self, limit: usize) -> Result<bool, StorageError> {
+        if self.spent.last_mut().is_some_and(|spent| !spent.free(limit)) {
+            self.spent.pop();
         }
-    }
-
-    fn set_catalog(&mut self, catalog: &Catalog) -> Result<(), Stop> {
-        let gone: Vec<TableId> = self.sizes.keys().copied().filter(|id| catalog.get(*id).is_none()).collect();
-        for table in gone {
-            let range = rows_of(table);
-            self.hot.retain_in::<&[u8], _>(as_slices(&range), |_, _| false)?;
-            self.cold.retain_in::<&[u8], _>(as_slices(&range), |_, _| false)?;
-            self.meta.remove(&size_key(table)[..])?;
-            self.sizes.remove(&table);
-            self.touched.remove(&table);
-        }
-        for table in catalog.tables() {
-            if let std::collections::btree_map::Entry::Vacant(entry) = self.sizes.entry(table.id) {
-                entry.insert(TableSize::default());
-                self.touched.insert(table.id);
-            }
-        }
-        self.catalog = catalog.clone();
-        self.catalog_changed = true;
-        self.heat.clear();
-        Ok(())
-    }
-
-    fn put(&mut self, table: TableId, key: &[Value], row: &StoredRow) -> Result<(), Stop> {
-        let key = key::encode(key);
-        let place = row_key(table, &key);
-        let heat = self.heat.entry(table).or_insert_with(|| hot_columns(schema(&self.catalog, table)));
-        let split = record::split(table, &key, row, heat);
-        let old_hot = self.hot.insert(&place[..], &split.hot[..])?.map(|old| old.value().len());
-        let new_cold = split.cold.as_ref().map_or(0, Vec::len);
-        // A key that is new has no cold part to look for.
-        let old_cold = match (old_hot, &split.cold) {
-            (None, None) => 0,
-            (None, Some(cold)) => {
-                self.cold.insert(&place[..], &cold[..])?;
-                0
-            }
-            (Some(_), None) => self.cold.remove(&place[..])?.map_or(0, |old| old.value().len()),
-            (Some(_), Some(cold)) => {
-                let (same, length) = match self.cold.get(&place[..])? {
-                    Some(old) => (old.value() == &cold[..], old.value().len()),
-                    None => (false, 0),
-                };
-                if !same {
-                    self.cold.insert(&place[..], &cold[..])?;
-                }
-                length
-            }
+        let Some(layer) = self.layers.0.first() else {
+            return Ok(self.staging.remove_given_up()? || !self.spent.is_empty());
         };
-        let old = old_hot.map(|hot| (key.len() + hot, old_cold));
-        self.count(table, Some((key.len() + split.hot.len(), new_cold)), old)
+        let mut indexes: Vec<usize> = layer.indexes().take(limit.saturating_add(1)).collect();
+        // What was taken behind the last one needs nothing more.
+        let end = if indexes.len() > limit { indexes.pop() } else { None };
+        let end = end.unwrap_or(layer.len());
+        let _turn = self.staging.turns.append();
+        let sizes = self.pages.run(|database| {
+            let transaction = database.begin_write()?;
+            let mut writer = Writer::new(&transaction, self.header.catalog.clone(), self.sizes.clone())?;
+            for index in &indexes {
+                writer.apply(&layer.change(*index))?;
+            }
+            writer.set_layers(&self.layers.positions_after(end))?;
+            let sizes = writer.finish(&self.header)?;
+            transaction.commit()?;
+            Ok(sizes)
+        })?;
+        self.sizes = sizes;
+        self.layers.0[0].settle(end);
+        if self.layers.0[0].is_settled() {
+            self.spent.extend(self.layers.0.remove(0).into_staged().into_spent());
+        }
+        Ok(true)
     }
 
-    /// Counts a row's hot and cold bytes in and those of its earlier version out.
-    fn count(
-        &mut self,
-        table: TableId,
-        new: Option<(usize, usize)>,
-        old: Option<(usize, usize)>,
-    ) -> Result<(), Stop> {
-        let size = self.sizes.entry(table).or_default();
-        self.touched.insert(table);
-        if let Some((hot, cold)) = new {
-            size.rows += 1;
-            size.hot_bytes += hot as u64;
-            size.cold_bytes += cold as u64;
-        }
-        if let Some((hot, cold)) = old {
-            let less = |total: &mut u64, part: u64| -> Result<(), Stop> {
-                *total = total.checked_sub(part).ok_or_else(|| Stop::damage("meta")(Damage::Misplaced))?;
-                Ok(())
-            };
-            less(&mut size.rows, 1)?;
-            less(&mut size.hot_bytes, hot as u64)?;
-            less(&mut size.cold_bytes, cold as u64)?;
-        }
-        Ok(())
+    fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
+        let mut sizes = self.sizes.clone();
+        self.layers.count_into(&mut sizes);
+        Ok(sizes)
     }
+}
 
-    fn finish(mut self, next: &Header) -> Result<BTreeMap<TableId, TableSize>, Stop> {
-        self.meta.insert(STATE, &record::write_state(next.lsn, next.seq, next.time)[..])?;
-        if self.catalog_changed {
-            self.meta.insert(CATALOG, &record::write_catalog(&next.catalog)[..])?;
-        }
-        for table in &self.touched {
-            self.meta.insert(&size_key(*table)[..], &record::write_size(*table, self.sizes[table])[..])?;
-        }
-        Ok(self.sizes)
+/// The log's record of a commit.
+fn log_record(commit: &Commit) -> Result<Vec<u8>, StorageError> {
+    match &commit.changes {
+        Changes::Inline(changes) => record::write_commit(commit, changes, COMMIT_BYTES),
+        Changes::Staged(staged) => Ok(write_staged_commit(&StagedCommit {
+            lsn: commit.lsn,
+            time: commit.time,
+            seq: commit.seq,
+            stage: staged.stage(),
+            chunks: staged.chunks(),
+            changes: staged.changes().len() as u64,
+            dots: staged.dots(),
+        })),
     }
+}
+
+/// Puts the staged changes of a commit over the tables, or into them where the catalog is among them.
+fn put_layer(
+    writer: &mut Writer<'_>,
+    layers: &mut Edit<'_>,
+    commit: &Commit,
+    staged: &Staged,
+) -> Result<(), Stop> {
+    let numbers = Numbers::new(commit.seq, staged.dots(), commit.time)
+        .expect("invariant: a commit gives the dots of its staged changes");
+    if staged.changes_catalog() {
+        for change in staged.changes() {
+            writer.apply_behind(&numbers.change(change), layers)?;
+        }
+    } else if !staged.places().is_empty() {
+        while layers.len() >= LAYERS {
+            writer.settle_oldest(layers)?;
+        }
+        layers.push(Layer::new(commit.lsn, staged.clone(), numbers, 0));
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The rows in a redb store, as one read transaction sees them: for the store itself and for its [`Snapshot`]s.
 //!
 //! Invariant: what is given was written. Records have their checksums; a key that is not found is missing between two
-//! whole neighbours, and a scan meets as many rows as the store counts.
+//! whole neighbours, and a scan meets as many rows in the tables as the store counts. Layers are looked through first.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use deltaic_types::{Row, TableId, Value, key};
 use redb::{Range, ReadOnlyTable, ReadTransaction, TableDefinition};
 
+use crate::layer::{Layers, Merged};
 use crate::pages::{Pages, Stop};
 use crate::record::{self, Hot, row_key};
 use crate::{Damage, Reader, StorageError, StoredRow, TableSize};
@@ -37,10 +38,14 @@ pub(crate) fn as_slices(range: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> (Bound<&[u8
 /// The row of a key.
 pub(crate) fn row(
     transaction: &ReadTransaction,
+    layers: &Layers,
     table: TableId,
     key: &[Value],
 ) -> Result<Option<StoredRow>, Stop> {
     let place = row_key(table, &key::encode(key));
+    if let Some((layer, index)) = layers.find(&place) {
+        return Ok(layer.row(index));
+    }
     let hot = transaction.open_table(HOT)?;
     let Some(found) = hot.get(&place[..])? else {
         verify_absent(&hot, &place)?;
@@ -83,6 +88,9 @@ pub(crate) struct Scan {
     /// The rows met so far, and how many there must be.
     rows: u64,
     counted: u64,
+    table: TableId,
+    /// The next row of the tables, at `last`, until the layers have come that far.
+    ahead: Option<Row>,
 }
 
 impl Scan {
@@ -90,22 +98,34 @@ impl Scan {
         let range = rows_of(table);
         let hot = transaction.open_table(HOT)?.range::<&[u8]>(as_slices(&range))?;
         let cold = transaction.open_table(COLD)?;
-        Ok(Self { end: range.1, hot, cold, cold_rows: None, last: Vec::new(), rows: 0, counted })
+        Ok(Self {
+            end: range.1,
+            hot,
+            cold,
+            cold_rows: None,
+            last: Vec::new(),
+            rows: 0,
+            counted,
+            table,
+            ahead: None,
+        })
     }
 
     /// Calls `visit` with the values at `columns` of each row.
     pub(crate) fn run(
         mut self,
         pages: &Pages,
+        layers: &Layers,
         columns: &[usize],
         visit: &mut dyn FnMut(Row),
     ) -> Result<(), StorageError> {
+        let mut layered = layers.rows_of(self.table);
         loop {
             let mut step = Vec::new();
             // The visitor runs outside: its panics are not redb's.
             pages.run(|_| {
                 while step.len() < STEP_ROWS {
-                    let Some(row) = self.next(columns)? else { break };
+                    let Some(row) = self.next_seen(columns, &mut layered)? else { break };
                     step.push(row);
                 }
                 Ok(())
@@ -124,7 +144,27 @@ impl Scan {
         }
     }
 
-    /// The values at `columns` of the next row, whose place is then in `last`.
+    /// The values at `columns` of the next row, of a layer where one has it.
+    fn next_seen(&mut self, columns: &[usize], layers: &mut Merged<'_>) -> Result<Option<Row>, Stop> {
+        loop {
+            if self.ahead.is_none() {
+                self.ahead = self.next(columns)?;
+            }
+            let Some(place) = layers.place() else { return Ok(self.ahead.take()) };
+            let order = if self.ahead.is_some() { self.last[..].cmp(place) } else { Ordering::Greater };
+            if order == Ordering::Less {
+                return Ok(self.ahead.take());
+            }
+            if order == Ordering::Equal {
+                self.ahead = None;
+            }
+            if let Some(row) = layers.next_row() {
+                return Ok(Some(row.values.project(columns)));
+            }
+        }
+    }
+
+    /// The values at `columns` of the next row of the tables, whose place is then in `last`.
     fn next(&mut self, columns: &[usize]) -> Result<Option<Row>, Stop> {
         let Some(entry) = self.hot.next() else { return Ok(None) };
         let (place, found) = entry?;
@@ -154,24 +194,15 @@ impl Scan {
 
 /// The rows at one moment, for any thread.
 pub(crate) struct Snapshot {
-    pages: Arc<Pages>,
-    transaction: ReadTransaction,
-    sizes: BTreeMap<TableId, TableSize>,
-}
-
-impl Snapshot {
-    pub(crate) fn new(
-        pages: Arc<Pages>,
-        transaction: ReadTransaction,
-        sizes: BTreeMap<TableId, TableSize>,
-    ) -> Self {
-        Self { pages, transaction, sizes }
-    }
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) transaction: ReadTransaction,
+    pub(crate) sizes: BTreeMap<TableId, TableSize>,
+    pub(crate) layers: Layers,
 }
 
 impl Reader for Snapshot {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
-        self.pages.run(|_| row(&self.transaction, table, key))
+        self.pages.run(|_| row(&self.transaction, &self.layers, table, key))
     }
 
     fn scan(
@@ -182,6 +213,6 @@ impl Reader for Snapshot {
     ) -> Result<(), StorageError> {
         let Some(size) = self.sizes.get(&table) else { return Ok(()) };
         let scan = self.pages.run(|_| Scan::begin(&self.transaction, table, size.rows))?;
-        scan.run(&self.pages, columns, visit)
+        scan.run(&self.pages, &self.layers, columns, visit)
     }
 }

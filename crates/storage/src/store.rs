@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deltaic_causality::{ActorId, HybridTime};
 use deltaic_types::{Catalog, DatabaseId, Lsn, Row, TableId, Value};
 
-use crate::{Commit, StorageError, StoredRow};
+use crate::{Commit, Stager, StorageError, StoredRow};
 
 /// Whose state a store holds: given at its creation, the same for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct Header {
     pub catalog: Catalog,
 }
 
-/// How much a table holds.
+/// How much a table holds, without the changes of staged commits that are not settled: what those replace is found when
+/// they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TableSize {
     /// Its rows.
@@ -44,6 +45,9 @@ pub struct TableSize {
     pub hot_bytes: u64,
     /// Bytes of cold records as encoded.
     pub cold_bytes: u64,
+    /// Changes of rows that are seen and not counted above; where it is 0 the counts are of all that is seen. A row that
+    /// two commits changed may count twice.
+    pub unsettled: u64,
 }
 
 /// The rows of a store, to be read.
@@ -80,10 +84,24 @@ pub trait Store: Reader {
     /// [`StorageError::SyncFailed`] and [`StorageError::Io`] leave open whether all of them or none is there,
     /// because the device did not say.
     ///
+    /// Inline changes are in their tables then. Staged ones are seen as well, and cost nothing that grows with them; they
+    /// are brought into the tables by [`settle`](Store::settle), and by a commit that changes the catalog.
+    ///
+    /// [`StorageError::StageGone`] says that staged changes are of an earlier opening, or of another store.
+    ///
     /// # Panics
     /// Where a commit's lsn is not its predecessor's plus one, its `seq` falls, or a change is not one of the
-    /// catalog: a table that does not exist, a row with another number of columns, a key that is not the row's.
+    /// catalog: a table that does not exist, a row with another number of columns, a key that is not the row's;
+    /// where a dot of inline changes is provisional; where a commit gives fewer dots than its staged changes have.
     fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError>;
+
+    /// Who writes the changes of a large commit ahead of its append, on any thread, beside appends.
+    fn stager(&self) -> Box<dyn Stager>;
+
+    /// Brings `limit` staged changes at most into their tables; true where some are left. Nothing that can be read
+    /// changes. A little of what staged changes have left in memory and in the file is removed as well, for which it
+    /// may be called, and say true, where all is settled.
+    fn settle(&mut self, limit: usize) -> Result<bool, StorageError>;
 
     /// The size of each table of the catalog. Costs nothing that grows with the rows.
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError>;

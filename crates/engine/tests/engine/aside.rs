@@ -50,7 +50,7 @@ fn small_commits_go_on_while_it_runs_and_it_comes_behind_them() {
     let commits = db.store.commits(deltaic_types::Lsn(0), 10).unwrap();
     assert!(commits.windows(2).all(|pair| pair[0].seq < pair[1].seq && pair[0].time < pair[1].time));
     let large = &commits[3];
-    for change in &large.changes {
+    for change in large.changes.as_slice() {
         let Change::Put { row, .. } = change else { panic!("{change:?}") };
         assert!((commits[2].seq + 1..=large.seq).contains(&row.version.seq) && row.time == large.time);
         assert!(row.cells.iter().all(|cell| cell.dot.seq <= commits[1].seq && cell.time < large.time));

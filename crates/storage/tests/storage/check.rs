@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
 use deltaic_storage::{
-    Commit, Damage, Difference, Header, MemoryStore, Reader, StorageError, Store, StoredRow, TableSize, check,
+    Commit, Damage, Difference, Header, MemoryStore, Reader, Stager, StorageError, Store, StoredRow,
+    TableSize, check,
 };
 use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
 
@@ -107,6 +108,14 @@ impl Store for Liar {
 
     fn append(&mut self, _: &[Commit]) -> Result<(), StorageError> {
         Err(StorageError::Closed)
+    }
+
+    fn stager(&self) -> Box<dyn Stager> {
+        self.store.stager()
+    }
+
+    fn settle(&mut self, limit: usize) -> Result<bool, StorageError> {
+        self.store.settle(limit)
     }
 
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

@@ -53,7 +53,7 @@ fn stores() -> [Box<dyn Store>; 2] {
 }
 
 fn commit(lsn: u64, seq: u64, changes: Vec<Change>) -> Commit {
-    Commit { lsn: Lsn(lsn), time: HybridTime(lsn), seq, changes }
+    Commit { lsn: Lsn(lsn), time: HybridTime(lsn), seq, changes: changes.into() }
 }
 
 #[test]

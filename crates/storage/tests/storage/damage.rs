@@ -1,11 +1,30 @@
 //! Damaged files: an error or the right answer, never a wrong one and never a panic.
 
 use deltaic_storage::{
-    Commit, Damage, FaultyDisk, MemoryStore, OpenError, Reader, RedbStore, StorageError, Store, check,
+    Change, Commit, Damage, FaultyDisk, MemoryStore, OpenError, Reader, RedbStore, StorageError, Store, check,
 };
 use deltaic_types::Lsn;
 
-use crate::world::{IDENTITY, World, seeds};
+use crate::stage::{META, STAGED};
+use crate::world::{IDENTITY, World, long, seeds, settle_all};
+
+/// A store of which a part was staged, and a part of that not settled.
+fn filled_ahead(seed: u64, appends: usize) -> (Vec<u8>, MemoryStore, World) {
+    let disk = FaultyDisk::new(0);
+    let mut store = RedbStore::create_with_backend(disk.clone(), IDENTITY).unwrap();
+    let (mut world, mut model) = (World::new(seed), MemoryStore::new(IDENTITY));
+    for n in 0..appends {
+        let mut commits = world.commits();
+        let staged = store.stager().stage(world.ahead(usize::from(n % 9 == 0) * 2)).unwrap();
+        commits.push(world.commit_ahead(&staged));
+        store.append(&commits).unwrap();
+        model.append(&commits).unwrap();
+        store.settle(2).unwrap();
+    }
+    assert!(store.sizes().unwrap().values().any(|size| size.unsettled > 0));
+    drop(store);
+    (disk.bytes(), model, world)
+}
 
 fn filled(seed: u64, appends: usize) -> (Vec<u8>, MemoryStore, World) {
     let disk = FaultyDisk::new(0);
@@ -58,7 +77,15 @@ fn read_everything(store: &dyn Store, model: &MemoryStore) -> bool {
 
 #[test]
 fn flipped_bytes_are_found_or_do_no_harm() {
-    let (bytes, model, mut world) = filled(11, 40);
+    assert_found_or_harmless(filled(11, 40));
+}
+
+#[test]
+fn flipped_bytes_of_staged_changes_are_found_or_do_no_harm() {
+    assert_found_or_harmless(filled_ahead(13, 40));
+}
+
+fn assert_found_or_harmless((bytes, model, mut world): (Vec<u8>, MemoryStore, World)) {
     let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
     let (mut refused, mut partly, mut whole) = (0, 0, 0);
     let cases = seeds(400);
@@ -90,6 +117,7 @@ fn flipped_bytes_are_found_or_do_no_harm() {
             partly += 1;
         }
         let _ = store.append(&world.clone().commits());
+        while let Ok(true) = store.settle(100) {}
         let _ = store.verify_pages();
     }
     println!(
@@ -97,6 +125,121 @@ fn flipped_bytes_are_found_or_do_no_harm() {
         cases.end
     );
     assert!(refused > 0 && partly > 0 && whole > 0);
+}
+
+/// A record of `meta` with its checksum.
+fn sealed(record: &[u8]) -> Vec<u8> {
+    [&crc32c::crc32c(record).to_le_bytes()[..], record].concat()
+}
+
+/// Changes what stands under one key of a closed store.
+fn edit(
+    bytes: &[u8],
+    table: &str,
+    key: &[u8],
+    change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
+) -> FaultyDisk {
+    let disk = FaultyDisk::from_bytes(bytes.to_vec(), 0);
+    let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    if table == "meta" {
+        let mut meta = transaction.open_table(META).unwrap();
+        let key = std::str::from_utf8(key).unwrap();
+        let old = meta.remove(key).unwrap().map(|old| old.value().to_vec());
+        if let Some(new) = change(old) {
+            meta.insert(key, &new[..]).unwrap();
+        }
+    } else {
+        let mut staged = transaction.open_table(STAGED).unwrap();
+        let old = staged.remove(key).unwrap().map(|old| old.value().to_vec());
+        if let Some(new) = change(old) {
+            staged.insert(key, &new[..]).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    disk
+}
+
+#[test]
+fn damaged_chunks_and_marks_are_named() {
+    let disk = FaultyDisk::new(0);
+    let mut store = RedbStore::create_with_backend(disk.clone(), IDENTITY).unwrap();
+    let (mut world, mut model) = (World::new(17), MemoryStore::new(IDENTITY));
+    let mut commits = world.commits_with_text();
+    for _ in 0..2 {
+        let changes = loop {
+            let changes = world.ahead(2);
+            let long = |change: &&Change| matches!(change, Change::Put { row, .. } if long(row));
+            if changes.iter().filter(long).count() == 2 {
+                break changes;
+            }
+        };
+        let staged = store.stager().stage(changes).unwrap();
+        commits.push(world.commit_ahead(&staged));
+    }
+    let last = u8::try_from(world.header_lsn()).unwrap();
+    store.append(&commits).unwrap();
+    model.append(&commits).unwrap();
+    let unsettled = disk.crash(0).bytes();
+    settle_all(&mut store, 3);
+    drop(store);
+    let settled = disk.bytes();
+
+    let chunk = |stage: u64, chunk: u64| [stage.to_be_bytes(), chunk.to_be_bytes()].concat();
+    let flipped = |old: Option<Vec<u8>>| {
+        old.map(|mut old| {
+            *old.last_mut().unwrap() ^= 1;
+            old
+        })
+    };
+    let part_of = |disk: FaultyDisk| match RedbStore::open_with_backend(disk) {
+        Err(OpenError::Storage(StorageError::Corrupted { part, damage })) => (part, damage),
+        other => panic!("{other:?}"),
+    };
+    // While they wait the changes are read at once, so that the store does not open.
+    for n in [0, 1] {
+        let damaged = edit(&unsettled, "staged", &chunk(1, n), flipped);
+        assert_eq!(part_of(damaged), ("staged", Damage::Checksum));
+        let missing = edit(&unsettled, "staged", &chunk(2, n), |_| None);
+        assert_eq!(part_of(missing), ("staged", Damage::Missing));
+    }
+    let other = edit(&unsettled, "staged", &chunk(2, 0), |old| old).bytes();
+    let mut record = None;
+    edit(&other, "staged", &chunk(1, 0), |old| {
+        record = old;
+        None
+    });
+    let swapped = edit(&other, "staged", &chunk(2, 0), |_| record);
+    assert_eq!(part_of(swapped), ("staged", Damage::Checksum));
+    for (key, record) in [
+        ("layers", None),
+        ("layers", Some(sealed(&[15, 1, last, 0]))),
+        ("layers", Some(sealed(&[15, 2, last - 1, 0, last + 1, 0]))),
+        ("layers", Some(vec![0, 0, 0, 0, 15, 0])),
+        ("stage/x", Some(Vec::new())),
+        ("stage/3", Some(vec![0, 0, 0, 0, 14])),
+    ] {
+        let damaged = edit(&unsettled, "meta", key.as_bytes(), |_| record.clone());
+        let whole = record.as_ref().is_some_and(|record| record[..] == sealed(&[15, 1, last, 0]));
+        if whole {
+            // It says that the one before is settled: no reader can know better, but a check does.
+            let store = RedbStore::open_with_backend(damaged).unwrap();
+            assert!(!check(&store).unwrap().is_clean());
+        } else {
+            assert_eq!(part_of(damaged).0, "meta", "{key} {record:?}");
+        }
+    }
+    let too_far = edit(&unsettled, "meta", b"layers", |_| Some(sealed(&[15, 2, last - 1, 99, last, 0])));
+    assert_eq!(part_of(too_far), ("staged", Damage::Misplaced));
+
+    // Afterwards only the log needs them.
+    let damaged = edit(&settled, "staged", &chunk(1, 1), flipped);
+    let store = RedbStore::open_with_backend(damaged).unwrap();
+    world.assert_rows(&store);
+    for error in [store.commits(Lsn(0), 99).unwrap_err(), check(&store).unwrap_err()] {
+        assert!(matches!(error, StorageError::Corrupted { part: "staged", damage: Damage::Checksum }));
+    }
 }
 
 #[test]

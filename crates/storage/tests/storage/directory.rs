@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use deltaic_storage::{FORMAT_VERSION, OpenError, RedbStore, STORE_FILE, StorageError, Store};
-use redb::{Database, TableDefinition};
+use deltaic_storage::{
+    Commit, FORMAT_VERSION, FaultyDisk, MemoryStore, OpenError, RedbStore, STORE_FILE, StorageError, Store,
+    check,
+};
+use redb::{Database, ReadableDatabase, TableDefinition};
 
-use crate::world::{IDENTITY, World};
-
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+use crate::stage::{META, STAGED};
+use crate::world::{IDENTITY, World, assert_same};
 
 /// A directory of one test.
 struct Directory(PathBuf);
@@ -110,11 +112,82 @@ fn a_newer_format_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(directory.store()).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 2, supported: 1 }));
+    assert!(matches!(error, OpenError::Newer { found: 3, supported: 2 }));
     assert_eq!(
         error.to_string(),
-        "the store has format 2, this program reads up to 1: use the newer program"
+        "the store has format 3, this program reads up to 2: use the newer program"
     );
+}
+
+/// A store of the first format is one without the table of staged changes and the record of what is not settled.
+#[test]
+fn a_store_of_the_first_format_is_read_and_raised_when_something_is_staged() {
+    let directory = Directory::new("first-format");
+    let (mut world, mut model) = (World::new(4), MemoryStore::new(IDENTITY));
+    let mut store = RedbStore::create(directory.store(), IDENTITY).unwrap();
+    let mut append = |store: &mut RedbStore, commits: &[Commit]| {
+        store.append(commits).unwrap();
+        model.append(commits).unwrap();
+        assert_same(store, &model);
+    };
+    append(&mut store, &world.commits());
+    drop(store);
+    let first = [&b"deltaic\0"[..], &1_u32.to_le_bytes()].concat();
+    let database = Database::open(directory.store()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", &first[..]).unwrap();
+    transaction.open_table(META).unwrap().remove("layers").unwrap();
+    assert!(!transaction.delete_table(STAGED).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+
+    let format = || {
+        let database = Database::open(directory.store()).unwrap();
+        let meta = database.begin_read().unwrap().open_table(META).unwrap();
+        meta.get("format").unwrap().unwrap().value().to_vec()
+    };
+    let mut store = RedbStore::open(directory.store()).unwrap();
+    append(&mut store, &world.commits());
+    assert!(!store.settle(1).unwrap());
+    drop(store);
+    assert_eq!(format(), first);
+    let mut store = RedbStore::open(directory.store()).unwrap();
+    let staged = store.stager().stage(world.ahead(0)).unwrap();
+    let commit = world.commit_ahead(&staged);
+    append(&mut store, &[commit]);
+    drop(store);
+    assert_eq!(format(), [&b"deltaic\0"[..], &2_u32.to_le_bytes()].concat());
+    let mut store = RedbStore::open(directory.store()).unwrap();
+    append(&mut store, &world.commits());
+}
+
+#[test]
+fn a_check_of_a_detached_file_understands_what_waits() {
+    let directory = Directory::new("detached");
+    let (mut world, mut model) = (World::new(4), MemoryStore::new(IDENTITY));
+    let disk = FaultyDisk::new(0);
+    let mut store = RedbStore::create_with_backend(disk.clone(), IDENTITY).unwrap();
+    let mut commits = world.commits();
+    for _ in 0..3 {
+        let staged = store.stager().stage(world.ahead(1)).unwrap();
+        commits.push(world.commit_ahead(&staged));
+    }
+    store.append(&commits).unwrap();
+    model.append(&commits).unwrap();
+    store.settle(2).unwrap();
+    let _begun = store.stager().stage(world.ahead(2)).unwrap();
+    // As a process leaves it that ends here.
+    let bytes = disk.crash(0).bytes();
+    fs::write(directory.store(), &bytes).unwrap();
+    let mut detached = RedbStore::open_detached(directory.store()).unwrap();
+    let report = check(&detached).unwrap();
+    assert!(report.is_clean() && report.commits == commits.len() as u64, "{report:?}");
+    assert!(detached.sizes().unwrap().values().any(|size| size.unsettled > 0));
+    assert_same(&detached, &model);
+    while detached.settle(1).unwrap() {}
+    assert_same(&detached, &model);
+    drop(detached);
+    assert_eq!(fs::read(directory.store()).unwrap(), bytes);
 }
 
 #[test]

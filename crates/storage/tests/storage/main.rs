@@ -8,4 +8,6 @@ mod crash;
 mod damage;
 mod directory;
 mod ledger;
+mod stage;
+mod stage_crash;
 mod world;

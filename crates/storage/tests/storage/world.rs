@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
-use deltaic_storage::{CellVersion, Change, Commit, Identity, Reader, Store, StoredRow};
+use deltaic_storage::{
+    CellVersion, Change, Commit, Identity, PROVISIONAL, Reader, Staged, Store, StoredRow, TableSize,
+};
 use deltaic_types::{
     Catalog, Column, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Row, TableId, TableSchema, Value,
 };
@@ -42,6 +44,20 @@ impl World {
         self.below(100) < percent
     }
 
+    /// The last commit's place in the log.
+    pub(crate) fn header_lsn(&self) -> u64 {
+        self.lsn.0
+    }
+
+    /// Commits until there is a table with a text that is no key.
+    pub(crate) fn commits_with_text(&mut self) -> Vec<Commit> {
+        let mut commits = self.commits();
+        while !self.catalog.tables().any(|table| text_of(table).is_some()) {
+            commits.push(self.commit());
+        }
+        commits
+    }
+
     /// One to three commits.
     pub(crate) fn commits(&mut self) -> Vec<Commit> {
         (0..=self.below(3)).map(|_| self.commit()).collect()
@@ -62,7 +78,80 @@ impl World {
             }
         }
         self.lsn = self.lsn.next();
-        Commit { lsn: self.lsn, time: self.time(), seq: self.seq, changes }
+        Commit { lsn: self.lsn, time: self.time(), seq: self.seq, changes: changes.into() }
+    }
+
+    /// Changes of rows for a commit that is to come: with provisional dots, and times that mean nothing. Some are long,
+    /// so that they do not fit into one chunk.
+    pub(crate) fn ahead(&mut self, long: usize) -> Vec<Change> {
+        let mut scratch = self.clone();
+        let mut changes = Vec::new();
+        for _ in 0..=scratch.below(12) {
+            if scratch.chance(25) { scratch.delete(&mut changes) } else { scratch.put(&mut changes) }
+        }
+        self.state = scratch.state;
+        let mut made_longer = 0;
+        for change in &mut changes {
+            match change {
+                Change::Catalog(_) => {}
+                Change::Put { table, row, .. } => {
+                    let schema = self.catalog.get(*table).unwrap();
+                    if let Some(column) = text_of(schema).filter(|_| made_longer < long) {
+                        let mut values = row.values.to_vec();
+                        values[column] = Value::from("long".repeat(150_000));
+                        row.values = Row::from(values);
+                        made_longer += 1;
+                    }
+                    (row.version, row.time) = self.made_provisional(row.version, row.time);
+                    for cell in &mut row.cells {
+                        (cell.dot, cell.time) = self.made_provisional(cell.dot, cell.time);
+                    }
+                }
+                Change::Delete { dot, time, .. } => (*dot, *time) = self.made_provisional(*dot, *time),
+            }
+        }
+        changes
+    }
+
+    fn made_provisional(&self, dot: Dot, time: HybridTime) -> (Dot, HybridTime) {
+        if dot.seq <= self.seq {
+            return (dot, time);
+        }
+        (Dot { seq: PROVISIONAL + (dot.seq - self.seq), ..dot }, HybridTime(77))
+    }
+
+    /// The commit of changes that were written ahead.
+    pub(crate) fn commit_ahead(&mut self, staged: &Staged) -> Commit {
+        let before = self.seq;
+        self.seq += staged.dots();
+        self.lsn = self.lsn.next();
+        let time = self.time();
+        let resolved = |dot: Dot, old: HybridTime| {
+            if dot.seq < PROVISIONAL {
+                return (dot, old);
+            }
+            (Dot { seq: before + (dot.seq - PROVISIONAL), ..dot }, time)
+        };
+        for change in staged.changes() {
+            match change {
+                Change::Catalog(catalog) => {
+                    self.catalog = catalog.clone();
+                    self.rows.retain(|(table, _), _| catalog.get(*table).is_some());
+                }
+                Change::Put { table, key, row } => {
+                    let mut row = row.clone();
+                    (row.version, row.time) = resolved(row.version, row.time);
+                    for cell in &mut row.cells {
+                        (cell.dot, cell.time) = resolved(cell.dot, cell.time);
+                    }
+                    self.rows.insert((*table, key.clone()), row);
+                }
+                Change::Delete { table, key, .. } => {
+                    self.rows.remove(&(*table, key.clone()));
+                }
+            }
+        }
+        Commit { lsn: self.lsn, time, seq: self.seq, changes: staged.clone().into() }
     }
 
     fn time(&self) -> HybridTime {
@@ -245,17 +334,49 @@ impl World {
     }
 }
 
+/// Whether [`World::ahead`] has made a row long.
+pub(crate) fn long(row: &StoredRow) -> bool {
+    row.values.iter().any(|value| matches!(value, Value::Text(text) if text.len() >= 600_000))
+}
+
+/// A text that is no key.
+fn text_of(table: &TableSchema) -> Option<usize> {
+    let texts = table.columns.iter().enumerate().filter(|(_, column)| column.data_type == DataType::Text);
+    texts.map(|(place, _)| place).find(|place| !table.primary_key.contains(place))
+}
+
 pub(crate) fn scan(store: &dyn Reader, table: TableId, columns: &[usize]) -> Vec<Row> {
     let mut rows = Vec::new();
     store.scan(table, columns, &mut |row| rows.push(row)).unwrap();
     rows
 }
 
+/// Counts are exact, but for what is not settled: each such change makes a difference of a row at most.
+fn assert_sizes(sizes: &BTreeMap<TableId, TableSize>, model: &BTreeMap<TableId, TableSize>) {
+    assert!(sizes.keys().eq(model.keys()));
+    for (table, size) in sizes {
+        if size.unsettled == 0 {
+            assert_eq!(size, &model[table]);
+        }
+        assert!(size.rows.abs_diff(model[table].rows) <= size.unsettled);
+    }
+}
+
+/// Settles all, in slices; how many there were.
+pub(crate) fn settle_all(store: &mut dyn Store, limit: usize) -> usize {
+    let mut slices = 1;
+    while store.settle(limit).unwrap() {
+        slices += 1;
+    }
+    assert!(store.sizes().unwrap().values().all(|size| size.unsettled == 0));
+    slices
+}
+
 /// All that can be read is the same in both.
 pub(crate) fn assert_same(store: &dyn Store, model: &dyn Store) {
     let header = model.header().unwrap();
     assert_eq!(store.header().unwrap(), header);
-    assert_eq!(store.sizes().unwrap(), model.sizes().unwrap());
+    assert_sizes(&store.sizes().unwrap(), &model.sizes().unwrap());
     for table in header.catalog.tables() {
         let all: Vec<usize> = (0..table.columns.len()).collect();
         let rows = scan(model, table.id, &all);

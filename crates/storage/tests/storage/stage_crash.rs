@@ -1,0 +1,188 @@
+//! What survives of commits that were written ahead when the disk or the machine fails.
+
+use deltaic_storage::{
+    Change, Commit, FaultPlan, FaultyDisk, MemoryStore, RedbStore, Staged, StorageError, Store, check,
+};
+
+use crate::stage::stages_in;
+use crate::world::{IDENTITY, World, assert_same, seeds, settle_all};
+
+enum Step {
+    Append(Vec<Commit>),
+    Stage(Vec<Change>),
+    /// Appends what was staged last, as this commit.
+    AppendStaged(Vec<Change>, Commit),
+    Settle(usize),
+}
+
+/// Steps of one seed, and what the store must hold after each.
+struct Script {
+    steps: Vec<Step>,
+    states: Vec<MemoryStore>,
+}
+
+impl Script {
+    fn new(seed: u64, count: usize) -> Self {
+        let mut world = World::new(seed);
+        let mut model = MemoryStore::new(IDENTITY);
+        let (mut steps, mut states) = (Vec::new(), vec![model.clone()]);
+        let mut ahead: Option<(Vec<Change>, Staged, _)> = None;
+        while steps.len() < count {
+            let step = match (world.below(10).min(9 * steps.len() as u64), ahead.take()) {
+                (0..3, kept) => {
+                    ahead = kept;
+                    let commits = if steps.is_empty() { world.commits_with_text() } else { world.commits() };
+                    model.append(&commits).unwrap();
+                    Step::Append(commits)
+                }
+                (_, Some((changes, staged, catalog))) if catalog == world.catalog => {
+                    let commit = world.commit_ahead(&staged);
+                    model.append(std::slice::from_ref(&commit)).unwrap();
+                    Step::AppendStaged(changes, commit)
+                }
+                (3..7, _) if !steps.is_empty() => {
+                    let long = world.below(2) as usize * 2;
+                    let changes = world.ahead(long);
+                    let staged = model.stager().stage(changes.clone()).unwrap();
+                    ahead = Some((changes.clone(), staged, world.catalog.clone()));
+                    Step::Stage(changes)
+                }
+                _ => Step::Settle(1 + world.below(4) as usize),
+            };
+            steps.push(step);
+            states.push(model.clone());
+        }
+        Self { steps, states }
+    }
+
+    fn step(step: &Step, store: &mut RedbStore, ahead: &mut Option<Staged>) -> Result<(), StorageError> {
+        match step {
+            Step::Append(commits) => store.append(commits),
+            Step::Stage(changes) => {
+                *ahead = Some(store.stager().stage(changes.clone())?);
+                Ok(())
+            }
+            Step::AppendStaged(changes, commit) => {
+                let staged = match ahead.take() {
+                    Some(staged) => staged,
+                    // What was staged before the crash is gone.
+                    None => store.stager().stage(changes.clone())?,
+                };
+                assert_eq!(staged.changes(), changes);
+                store.append(&[Commit { changes: staged.into(), ..*commit }])
+            }
+            Step::Settle(limit) => store.settle(*limit).map(|_| ()),
+        }
+    }
+
+    /// Runs the script under a plan. How many steps returned Ok, and the error of the next.
+    fn run(&self, disk: &FaultyDisk, plan: FaultPlan) -> (usize, Option<StorageError>) {
+        let mut store = RedbStore::create_with_backend(disk.clone(), IDENTITY).unwrap();
+        disk.set_plan(plan);
+        let mut ahead = None;
+        for (done, step) in self.steps.iter().enumerate() {
+            if let Err(error) = Self::step(step, &mut store, &mut ahead) {
+                let stager = store.stager();
+                assert!(matches!(stager.stage(Vec::new()), Err(StorageError::Closed)));
+                assert!(matches!(store.settle(1), Ok(false) | Err(StorageError::Closed)));
+                return (done, Some(error));
+            }
+        }
+        (self.steps.len(), None)
+    }
+
+    /// The store holds what was acknowledged, of the append in flight all or nothing, and no stage that no commit has.
+    /// Goes on with the rest. Whether all of the append in flight was there, and whether changes were not settled.
+    fn assert_survived(&self, disk: &FaultyDisk, done: usize, may_have_next: bool) -> (bool, bool) {
+        let store = RedbStore::open_with_backend(disk.clone()).unwrap();
+        let found = store.header().unwrap().lsn;
+        let next = may_have_next && found != self.states[done].header().unwrap().lsn;
+        let at = if next { done + 1 } else { done };
+        assert_same(&store, &self.states[at]);
+        let report = check(&store).unwrap();
+        assert!(report.is_clean(), "{report:?}");
+        let unsettled = store.sizes().unwrap().values().any(|size| size.unsettled > 0);
+        drop(store);
+        let appended = self.steps[..at].iter().filter(|step| matches!(step, Step::AppendStaged(..)));
+        assert_eq!(stages_in(disk.clone()).len(), appended.count());
+        let mut store = RedbStore::open_with_backend(disk.clone()).unwrap();
+        let mut ahead = None;
+        for (step, state) in self.steps.iter().zip(&self.states[1..]).skip(at) {
+            Self::step(step, &mut store, &mut ahead).unwrap();
+            assert_eq!(store.header().unwrap(), state.header().unwrap());
+        }
+        settle_all(&mut store, 3);
+        assert_same(&store, &self.states[self.steps.len()]);
+        assert!(check(&store).unwrap().is_clean());
+        (next, unsettled)
+    }
+}
+
+#[test]
+fn acknowledged_commits_survive_a_crash_at_every_operation() {
+    let (mut with_next, mut without, mut with_layers) = (0, 0, 0);
+    for seed in seeds(3) {
+        let script = Script::new(seed, 12);
+        let count = FaultyDisk::new(seed);
+        assert_eq!(script.run(&count, FaultPlan::default()).0, 12);
+        for n in 1..=count.operations() + 1 {
+            let disk = FaultyDisk::new(seed);
+            let (done, error) = script.run(&disk, FaultPlan { crash_at: Some(n), ..FaultPlan::default() });
+            assert!(matches!(error, None | Some(StorageError::Io { .. } | StorageError::SyncFailed { .. })));
+            for crash in 0..2 {
+                let found = disk.crash(seed * 1_000 + n * 10 + crash);
+                if crash == 0 {
+                    // The machine stops again while the store is mended and what nobody has is removed.
+                    let crash_at = Some(1 + n % 23);
+                    found.set_plan(FaultPlan { crash_at, ..FaultPlan::default() });
+                    drop(RedbStore::open_with_backend(found.clone()));
+                }
+                let (next, unsettled) = script.assert_survived(&found.crash(n), done, true);
+                if next {
+                    with_next += 1;
+                } else {
+                    without += 1;
+                }
+                with_layers += u32::from(unsettled);
+            }
+        }
+    }
+    println!(
+        "after a crash the append in flight was there {with_next} times, not there {without} times; \
+         {with_layers} times changes were not settled"
+    );
+    assert!(with_next > 0 && without > 0 && with_layers > 0);
+}
+
+#[test]
+fn a_failed_sync_leaves_all_or_nothing_of_the_append() {
+    for seed in seeds(3) {
+        let script = Script::new(100 + seed, 14);
+        for n in 1.. {
+            let disk = FaultyDisk::new(seed);
+            let (done, error) = script.run(&disk, FaultPlan { fail_sync: Some(n), ..FaultPlan::default() });
+            let Some(error) = error else { break };
+            assert!(matches!(error, StorageError::SyncFailed { .. }), "{error}");
+            for crash in 0..3 {
+                script.assert_survived(&disk.crash(crash), done, true);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_keeps_nothing_of_what_was_in_flight() {
+    for seed in seeds(2) {
+        let script = Script::new(200 + seed, 14);
+        for n in 1.. {
+            let disk = FaultyDisk::new(seed);
+            let (done, error) = script.run(&disk, FaultPlan { fail_write: Some(n), ..FaultPlan::default() });
+            let Some(error) = error else { break };
+            assert!(matches!(error, StorageError::DiskFull { .. }), "{error}");
+            script.assert_survived(&disk.crash(n), done, false);
+            // Without a crash, too: room is made, and the store is opened again.
+            disk.set_plan(FaultPlan::default());
+            script.assert_survived(&disk, done, false);
+        }
+    }
+}
