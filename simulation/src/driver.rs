@@ -28,6 +28,8 @@ pub struct Driver<S> {
     replies: BTreeMap<RequestId, Reply>,
     /// The first failure of the store that no batch has told yet.
     failure: Option<Arc<StorageError>>,
+    /// Why what was written ahead could not be brought into its tables. What was appended is there.
+    pub unsettled: Option<Arc<StorageError>>,
     next: u64,
 }
 
@@ -46,7 +48,18 @@ impl<S: Store> Driver<S> {
 
     fn of(engine: Engine, store: S, now: i64) -> Self {
         let (messages, works, replies) = (Vec::new(), VecDeque::new(), BTreeMap::new());
-        Self { engine, store, now, messages, holds: false, works, replies, failure: None, next: 0 }
+        Self {
+            engine,
+            store,
+            now,
+            messages,
+            holds: false,
+            works,
+            replies,
+            failure: None,
+            unsettled: None,
+            next: 0,
+        }
     }
 
     /// The same engine, whose store was opened anew.
@@ -76,7 +89,7 @@ impl<S: Store> Driver<S> {
         // Now and then some of what was written ahead is brought into its tables.
         let limit = (self.now / 1000 % 4) as usize;
         if limit > 0 && self.failure.is_none() {
-            self.failure = self.store.settle(limit).err().map(Arc::new);
+            self.unsettled = self.unsettled.take().or(self.store.settle(limit).err().map(Arc::new));
         }
         if !self.holds {
             self.work();

@@ -175,7 +175,7 @@ impl World {
                     }
                 }
                 self.database = after;
-                self.deliver()
+                self.made()
             }
             Err(error) => self.failed(&error, vec![after]),
         }
@@ -207,7 +207,7 @@ impl World {
         }
         // What was acknowledged is there, whatever comes now.
         self.database = after;
-        let Some(failure) = failure else { return self.deliver() };
+        let Some(failure) = failure else { return self.made() };
         // Of what was not, anything may be, one request after the other.
         let mut candidates = Vec::new();
         let mut orders = vec![(self.database.clone(), open)];
@@ -221,6 +221,14 @@ impl World {
             }
         }
         self.failed(&failure, candidates)
+    }
+
+    /// All that was asked is done; bringing what was written ahead into its tables may have failed.
+    fn made(&mut self) -> Result<(), String> {
+        match self.driver().unsettled.take() {
+            Some(error) => self.failed(&error, Vec::new()),
+            None => self.deliver(),
+        }
     }
 
     /// Runs a statement on the oracle's tables.
