@@ -11,24 +11,49 @@ use deltaic_storage::Store;
 use crate::{
     effects::Effects,
     engine::{Engine, Prepared, micros},
-    input::{ClientId, Input, Now, SubscriptionId},
+    input::{ClientId, Input, Now, Subscribe, SubscriptionId},
     merge::merge,
     tables::Tables,
-    views::Followed,
+    views::{Followed, Tuple},
     work::{Discarded, Work, Worked},
 };
 
 /// The commits that wait while a large one is followed.
 #[derive(Debug)]
 pub(crate) struct Behind {
-    /// The tables before the commit that is followed.
+    /// The tables before what is followed.
     standing: Tables,
-    /// That commit, without the rows that it touched.
-    followed: Prepared,
-    /// Those after it.
+    followed: Cause,
+    /// The commits after it.
     rest: VecDeque<Prepared>,
     /// Whether one of those that were followed changed a definition.
     is_defined: bool,
+}
+
+/// What is followed.
+#[derive(Debug)]
+enum Cause {
+    /// A commit, without the rows that it touched.
+    Commit(Prepared),
+    /// A parameter tuple, for a subscription that waits for it unless it has ended.
+    Tuple(Tuple, Option<Subscribe>),
+}
+
+impl Behind {
+    /// How many subscriptions wait for what is followed.
+    pub(crate) fn subscriptions(&self) -> usize {
+        usize::from(matches!(self.followed, Cause::Tuple(_, Some(_))))
+    }
+
+    /// Forgets who waits for what is followed.
+    fn forget(&mut self, gone: impl Fn(ClientId, SubscriptionId) -> bool) -> bool {
+        match &mut self.followed {
+            Cause::Tuple(_, waiting) => {
+                waiting.take_if(|waiting| gone(waiting.client, waiting.subscription)).is_some()
+            }
+            Cause::Commit(_) => false,
+        }
+    }
 }
 
 /// Commits to be followed from where the live queries stand.
@@ -51,6 +76,11 @@ impl Held {
         self.0.iter().filter(|input| matches!(input, Input::Subscribe(_))).count()
     }
 
+    /// Lets a subscription wait.
+    pub(crate) fn put(&mut self, subscribe: Subscribe) {
+        self.0.push_back(Input::Subscribe(subscribe));
+    }
+
     /// Forgets subscriptions that wait.
     fn forget(&mut self, gone: impl Fn(ClientId, SubscriptionId) -> bool) -> bool {
         let before = self.0.len();
@@ -65,19 +95,19 @@ impl Held {
 impl Engine {
     /// Lets an input wait where it needs live queries that have seen all commits. Gives back what does not.
     pub(crate) fn hold(&mut self, input: Input) -> Option<Input> {
-        if self.behind.is_none() {
-            return Some(input);
-        }
+        let Some(behind) = &mut self.behind else { return Some(input) };
         match input {
             Input::Subscribe(_) | Input::Worked(Worked::Hydrated(_)) => {
                 self.held.0.push_back(input);
                 None
             }
             Input::Unsubscribe { client, subscription } => {
-                let waited = self.held.forget(|c, s| (c, s) == (client, subscription));
+                let is_it = |c, s| (c, s) == (client, subscription);
+                let waited = behind.forget(is_it) || self.held.forget(is_it);
                 (!waited).then_some(input)
             }
             Input::Disconnect(client) => {
+                behind.forget(|other, _| other == client);
                 self.held.forget(|other, _| other == client);
                 Some(input)
             }
@@ -101,7 +131,8 @@ impl Engine {
                 effects.work.push(Work::Following(Box::new(following)));
                 let last = commits.back().unwrap_or(&commit);
                 self.tables = newest.unwrap_or_else(|| last.after.clone());
-                self.behind = Some(Behind { standing, followed: commit, rest: commits, is_defined });
+                let followed = Cause::Commit(commit);
+                self.behind = Some(Behind { standing, followed, rest: commits, is_defined });
                 return;
             }
             changes.extend(merge(&standing, &commit.after, &commit.touched));
@@ -128,27 +159,65 @@ impl Engine {
         }
     }
 
-    /// A large commit was followed: its news leave, and the commits behind it are followed.
+    /// Sends a parameter tuple on its way to the circuits.
+    pub(crate) fn follow_tuple(&mut self, tuple: Tuple, subscribe: &Subscribe, effects: &mut Effects) {
+        let standing = self.tables.clone();
+        // The commits that come meanwhile have it.
+        tuple.insert(&mut self.tables);
+        let following = self.views.follow_tuple(standing.clone(), self.tables.clone(), &tuple);
+        effects.work.push(Work::Following(Box::new(following)));
+        let followed = Cause::Tuple(tuple, Some(subscribe.clone()));
+        self.behind = Some(Behind { standing, followed, rest: VecDeque::new(), is_defined: false });
+    }
+
+    /// A large commit was followed: its news leave, and the commits behind it are followed. Or a tuple, for which a
+    /// subscription waits.
     pub(crate) fn followed(&mut self, now: Now, followed: Followed, store: &dyn Store) -> Effects {
         let behind = self.behind.take().expect("invariant: what was followed was sent on its way");
-        let Behind { standing, followed: commit, rest, is_defined } = behind;
+        let Behind { mut standing, followed: cause, rest: commits, mut is_defined } = behind;
         let mut effects = Effects::default();
-        let place = (self.identity.database, commit.lsn, micros(commit.time));
-        effects.send = self.views.followed(followed, place, &mut effects.work);
-        let is_defined = is_defined || !standing.has_catalog_of(&commit.after);
-        effects.work.push(Work::Discard(Discarded::new(standing)));
-        let mut standing = commit.after;
-        effects.send.extend(self.views.end_overgrown(&mut standing));
+        match cause {
+            Cause::Commit(commit) => {
+                let place = (self.identity.database, commit.lsn, micros(commit.time));
+                effects.send = self.views.followed(followed, place, &mut effects.work);
+                is_defined |= !standing.has_catalog_of(&commit.after);
+                effects.work.push(Work::Discard(Discarded::new(standing)));
+                standing = commit.after;
+                effects.send.extend(self.views.end_overgrown(&mut standing));
+            }
+            Cause::Tuple(tuple, waiting) => match self.views.followed_tuple(followed, &tuple) {
+                Ok(()) => {
+                    tuple.insert(&mut standing);
+                    // Who waited for it asks first.
+                    if let Some(subscribe) = waiting {
+                        self.held.0.push_front(Input::Subscribe(subscribe));
+                    }
+                    self.unclaimed.push((tuple.template, tuple.values));
+                }
+                Err(exhausted) => {
+                    let place = self.place(store);
+                    let refused = waiting
+                        .iter()
+                        .flat_map(|subscribe| self.views.subscribe(subscribe, Err(exhausted.into()), &place));
+                    effects.send.extend(refused);
+                }
+            },
+        }
         let newest = Some(std::mem::take(&mut self.tables));
-        self.follow(now, Path { standing, newest, commits: rest, is_defined }, store, &mut effects);
+        self.follow(now, Path { standing, newest, commits, is_defined }, store, &mut effects);
         effects
     }
 
     /// Takes in what waited for the live queries to catch up.
     pub(crate) fn release(&mut self, now: Now, store: &dyn Store, effects: &mut Effects) {
         while self.behind.is_none() && self.in_flight.is_none() {
-            let Some(input) = self.held.0.pop_front() else { return };
+            let Some(input) = self.held.0.pop_front() else { break };
             effects.absorb(self.take(now, input, store));
+        }
+        if self.behind.is_none() && self.in_flight.is_none() {
+            for tuple in std::mem::take(&mut self.unclaimed) {
+                self.views.drop_unclaimed(&tuple, &mut self.tables);
+            }
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Engine {
     pub(crate) behind: Option<Behind>,
     /// What waits for the live queries to catch up.
     pub(crate) held: Held,
+    /// Tuples that were brought in for subscriptions that may have ended.
+    pub(crate) unclaimed: Vec<(u64, Row)>,
     /// What is too large to be done before the next input.
     pub(crate) aside: Aside,
     pub(crate) slice: Slice,
@@ -173,6 +175,7 @@ impl Engine {
             in_flight: None,
             behind: None,
             held: Held::default(),
+            unclaimed: Vec::new(),
             aside: Aside::default(),
             slice: Slice::default(),
             time,
@@ -277,6 +280,11 @@ impl Engine {
         let opened = match self.views.open(&subscribe, &mut self.tables, &place) {
             Ok(Opened::View(view)) => Ok(view),
             Ok(Opened::Later(work)) => return Effects { work: computed(work), ..Effects::default() },
+            Ok(Opened::Tuple(tuple)) => {
+                let mut effects = Effects::default();
+                self.follow_tuple(tuple, &subscribe, &mut effects);
+                return effects;
+            }
             Err(error) => Err(error),
         };
         if opened.is_ok() {
@@ -296,35 +304,34 @@ impl Engine {
         let woken = self.views.hydrated(hydrated, &mut self.tables, &place);
         let mut effects = Effects::default();
         for subscribe in &woken.waiting {
-            let opened = match &woken.outcome {
-                Ok(_) => self.views.open(subscribe, &mut self.tables, &place),
-                Err(error) => Err(error.clone()),
-            };
-            self.opened(subscribe, opened, &place, &mut effects);
+            match &woken.outcome {
+                Ok(_) => self.open_for(subscribe, &place, &mut effects),
+                Err(error) => {
+                    effects.send.extend(self.views.subscribe(subscribe, Err(error.clone()), &place));
+                }
+            }
         }
-        if let Ok(Some(there)) = &woken.outcome {
-            self.views.drop_unclaimed(there, &mut self.tables);
+        if let Ok(Some(there)) = woken.outcome {
+            self.unclaimed.push(there);
         }
         for subscribe in &woken.queued {
-            let opened = self.views.open(subscribe, &mut self.tables, &place);
-            self.opened(subscribe, opened, &place, &mut effects);
+            self.open_for(subscribe, &place, &mut effects);
         }
         effects
     }
 
-    fn opened(
-        &mut self,
-        subscribe: &Subscribe,
-        opened: Result<Opened, RequestError>,
-        place: &Place<'_>,
-        effects: &mut Effects,
-    ) {
-        let view = match opened {
+    /// Opens a view for a subscription and tells its result, now or when the live queries have caught up.
+    fn open_for(&mut self, subscribe: &Subscribe, place: &Place<'_>, effects: &mut Effects) {
+        if self.behind.is_some() {
+            return self.held.put(subscribe.clone());
+        }
+        let view = match self.views.open(subscribe, &mut self.tables, place) {
             Ok(Opened::View(view)) => Ok(view),
             Ok(Opened::Later(work)) => {
                 effects.work.extend(computed(work));
                 return;
             }
+            Ok(Opened::Tuple(tuple)) => return self.follow_tuple(tuple, subscribe, effects),
             Err(error) => Err(error),
         };
         effects.send.extend(self.views.subscribe(subscribe, view, place));
@@ -474,8 +481,7 @@ impl Engine {
     fn told_late(&mut self, store: &dyn Store, effects: &mut Effects) {
         if let Some(subscribe) = self.late.take() {
             let place = self.place(store);
-            let opened = self.views.open(&subscribe, &mut self.tables, &place);
-            self.opened(&subscribe, opened, &place, effects);
+            self.open_for(&subscribe, &place, effects);
         }
     }
 
@@ -505,7 +511,9 @@ impl Engine {
             views: self.views.status(),
             advances: self.views.advances(),
             lives: self.views.lives(),
-            waiting: self.views.waiting() + self.held.subscriptions(),
+            waiting: self.views.waiting()
+                + self.held.subscriptions()
+                + self.behind.as_ref().map_or(0, Behind::subscriptions),
             aside: self.aside.waiting(),
             aside_counts: self.aside.counts(),
             held_bytes: self.views.held_bytes(),

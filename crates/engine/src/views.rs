@@ -94,6 +94,23 @@ pub(crate) enum Opened {
     View(ViewId),
     /// It waits for a hydration: this one, or one that runs.
     Later(Option<Box<Hydration>>),
+    /// Its template is there, and its tuple is much work to bring in.
+    Tuple(Tuple),
+}
+
+/// A parameter tuple of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tuple {
+    pub(crate) template: u64,
+    pub(crate) relation: RelationId,
+    pub(crate) values: Row,
+}
+
+impl Tuple {
+    /// Inserts it into its relation.
+    pub(crate) fn insert(&self, tables: &mut Tables) {
+        parameters_of(self.relation, &mut tables.relations).insert(&self.values);
+    }
 }
 
 /// What is done before the next input, and not beside the inputs that follow.
@@ -211,7 +228,13 @@ impl Views {
         match self.open_form(&form, &subscribe.sql, tables, place, self.slice.visits) {
             // Little to read and much to combine: it is computed beside the commits too.
             Err(RequestError::TooMuchWork(Exhausted::Rows { limit })) if limit < limits::JOINED_ROWS => {
-                self.begin(form, subscribe, tables, place).map(Opened::Later)
+                let Some(template) = self.by_key.get(&form.key).copied() else {
+                    return self.begin(form, subscribe, tables, place).map(Opened::Later);
+                };
+                let relation = self.templates[&template].parameters;
+                let relation =
+                    relation.expect("invariant: a view without parameters comes with its template");
+                Ok(Opened::Tuple(Tuple { template, relation, values: form.tuple }))
             }
             opened => opened.map(Opened::View),
         }
@@ -259,7 +282,7 @@ impl Views {
             self.lives.shared += 1;
             return Ok(*view);
         }
-        let opened = self.open_view(template, form, sql, tables, place.lsn);
+        let opened = self.open_view(template, form, sql, tables, (place.lsn, limit));
         if opened.is_err() && self.templates[&template].views.is_empty() {
             self.close_template(template, tables);
         }
@@ -343,12 +366,12 @@ impl Views {
         Form { query, tuple, minor, .. }: &Form,
         sql: &str,
         tables: &mut Tables,
-        lsn: Lsn,
+        (lsn, limit): (Lsn, u64),
     ) -> Result<ViewId, RequestError> {
         if let Some(relation) = self.templates[&template].parameters {
             // The first tuple of a template that was hydrated elsewhere came with it.
             if parameters_of(relation, &mut tables.relations).get(tuple).is_none() {
-                self.add_parameters(relation, tuple, &mut tables.relations)?;
+                self.add_parameters(relation, tuple, &mut tables.relations, limit)?;
             }
         }
         let view = ViewId(self.next);
@@ -402,11 +425,11 @@ impl Views {
         relation: RelationId,
         tuple: &Row,
         relations: &mut Relations,
+        limit: u64,
     ) -> Result<(), Exhausted> {
         let before = relations.clone();
         parameters_of(relation, relations).insert(tuple);
         let change = ZSet::from_iter([(tuple.clone(), 1)]);
-        let limit = limits::JOINED_ROWS;
         let changes = [(relation, change)];
         self.graph.step_within(&before, relations, changes, &BTreeSet::new(), limit).map(drop).inspect_err(
             |_| {

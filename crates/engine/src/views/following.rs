@@ -1,4 +1,5 @@
-//! [`Following`]: the way of a large commit through the circuits, beside the commits behind it and not before them.
+//! [`Following`]: the way of a large commit through the circuits, or of a large parameter tuple, beside the commits behind it and not
+//! before them.
 //!
 //! It works on a clone of the graph, whose states are copy-on-write, and on the tables before and after the commit. Until it
 //! is back nothing else changes the graph: later commits and subscriptions wait. Invariant: what comes back is what
@@ -6,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_dataflow::{Advance, Batch, Breaker, Graph, NodeId, RelationId, ZSet};
-use deltaic_types::{DatabaseId, Lsn, Row, TableId};
+use deltaic_dataflow::{Advance, Batch, Breaker, Exhausted, Graph, NodeId, RelationId, ZSet};
+use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
 
-use super::Views;
+use super::{Tuple, Views};
 use crate::{
     effects::Message,
     input::Now,
@@ -29,25 +30,31 @@ pub struct Following {
     touched: Vec<(TableId, Row)>,
     /// The changes of what is no table.
     changes: BTreeMap<RelationId, ZSet>,
+    /// The rows that joins visit at most; None for a commit, which has no choice.
+    limit: Option<u64>,
 }
 
 /// The circuits after the commit, and what it changed of their results.
 #[derive(Debug)]
 pub struct Followed {
     graph: Graph,
-    outputs: BTreeMap<NodeId, Batch>,
-    path: Advance,
+    outcome: Result<(BTreeMap<NodeId, Batch>, Advance), Exhausted>,
     changes: BTreeMap<RelationId, ZSet>,
 }
 
 impl Following {
     /// Brings the commit to the circuits. Cost: an advance over it, or their computation anew.
     pub fn run(self) -> Followed {
-        let Self { mut graph, breaker, roots, before, after, touched, mut changes } = self;
+        let Self { mut graph, breaker, roots, before, after, touched, mut changes, limit } = self;
         changes.extend(merge(&before, &after, &touched));
-        let (relations, later) = (&before.relations, &after.relations);
-        let (outputs, path) = graph.advance(&breaker, relations, later, changes.clone(), &roots);
-        Followed { graph, outputs, path, changes }
+        let (before, after) = (&before.relations, &after.relations);
+        let outcome = match limit {
+            None => Ok(graph.advance(&breaker, before, after, changes.clone(), &roots)),
+            Some(limit) => graph
+                .step_within(before, after, changes.clone(), &roots, limit)
+                .map(|outputs| (outputs, Advance::Stepped)),
+        };
+        Followed { graph, outcome, changes }
     }
 }
 
@@ -74,7 +81,24 @@ impl Views {
         changes: BTreeMap<RelationId, ZSet>,
     ) -> Following {
         let (graph, breaker, roots) = (self.graph.clone(), self.breaker, self.roots.clone());
-        Following { graph, breaker, roots, before, after, touched, changes }
+        Following { graph, breaker, roots, before, after, touched, changes, limit: None }
+    }
+
+    /// The way of a tuple that was inserted.
+    pub(crate) fn follow_tuple(&self, before: Tables, after: Tables, tuple: &Tuple) -> Following {
+        let change = ZSet::from_iter([(tuple.values.clone(), 1)]);
+        let changes = BTreeMap::from([(tuple.relation, change)]);
+        let limit = Some(limits::JOINED_ROWS);
+        Following { limit, ..self.follow(before, after, Vec::new(), changes) }
+    }
+
+    /// Takes in the circuits that have seen a tuple; or it was too much, and goes again.
+    pub(crate) fn followed_tuple(&mut self, followed: Followed, tuple: &Tuple) -> Result<(), Exhausted> {
+        match followed.outcome {
+            Ok(_) => self.graph = followed.graph,
+            Err(_) => self.gone.push((tuple.relation, Some(tuple.values.clone()))),
+        }
+        followed.outcome.map(drop)
     }
 
     /// Takes in the circuits that have seen a commit, and gives the news of the results that it changed.
@@ -84,7 +108,8 @@ impl Views {
         place: (DatabaseId, Lsn, Now),
         work: &mut Vec<Work>,
     ) -> Vec<Message> {
-        let Followed { graph, outputs, path, changes } = followed;
+        let Followed { graph, outcome, changes } = followed;
+        let (outputs, path) = outcome.expect("invariant: a commit is followed without a limit");
         self.hydrating.miss(place.2, &changes);
         let before = std::mem::replace(&mut self.graph, graph);
         work.push(Work::Discard(Discarded::new((before, changes))));

@@ -144,3 +144,59 @@ fn the_clock_waits_and_goes_on() {
     db.pass(6);
     assert_eq!(db.news(), ["1: -12"]);
 }
+
+#[test]
+fn a_tuple_that_is_much_work_is_brought_in_beside_the_commits() {
+    let mut db = db();
+    let small = Slice { visits: 3, ..Slice::WHOLE };
+    db.engine.set_slice(Slice::WHOLE);
+    for id in 3..9 {
+        db.ok(&format!("INSERT INTO t VALUES ({id}, {}, 'x')", id % 2));
+    }
+    let sql = "SELECT a.id, b.id FROM t a, t b WHERE a.v = $1 AND b.s = 'x' AND a.id <> b.id AND a.id = 3";
+    assert_eq!(one(&db.subscribe_with(1, sql, &[77.into()])), "[]");
+    db.engine.set_slice(small);
+    db.hold = true;
+    assert!(db.subscribe_with(2, sql, &[1.into()]).is_empty());
+    assert!(matches!(db.held.front(), Some(Work::Following(_))));
+    assert!(db.subscribe_with(3, sql, &[1.into()]).is_empty());
+    assert_eq!(db.engine.status().waiting, 2);
+    db.ok("DELETE FROM t WHERE id = 5");
+    db.ok("UPDATE t SET v = 77 WHERE id = 4");
+    assert!(db.read().is_empty());
+    db.finish();
+    assert_eq!(db.news(), ["2: [3|4, 3|6, 3|7, 3|8]", "3: [3|4, 3|6, 3|7, 3|8]"]);
+    db.ok("DELETE FROM t WHERE id = 6");
+    assert_eq!(db.news(), ["2: -3|6", "3: -3|6"]);
+    // Whoever leaves meanwhile leaves nothing behind.
+    db.unsubscribe(2);
+    db.unsubscribe(3);
+    db.pass(60);
+    assert!(db.subscribe_with(4, sql, &[1.into()]).is_empty() && db.held.len() == 1);
+    db.unsubscribe(4);
+    db.finish();
+    assert!(db.news().is_empty());
+    db.unsubscribe(1);
+    db.pass(60);
+    assert!(db.engine.is_idle());
+}
+
+#[test]
+fn a_tuple_that_is_too_much_work_is_refused_alone() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY, k int)");
+    let rows: Vec<String> = (0..202).map(|id| format!("({id}, {})", 1 + i32::from(id > 1))).collect();
+    db.ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    let sql = "SELECT count(*) FROM t a, t b, t c WHERE a.k = $1 AND b.k = $1 AND c.k = $1";
+    assert_eq!(one(&db.subscribe_with(1, sql, &[1.into()])), "[8]");
+    db.hold = true;
+    assert!(db.subscribe_with(2, sql, &[2.into()]).is_empty());
+    db.ok("DELETE FROM t WHERE id = 0");
+    db.finish();
+    assert_eq!(db.news(), ["2: error 54000", "1: -8 +1"]);
+    db.ok("DELETE FROM t WHERE id > 3");
+    assert_eq!(one(&db.subscribe_with(2, sql, &[2.into()])), "[8]");
+    db.unsubscribe(1);
+    db.unsubscribe(2);
+    db.pass(60);
+    assert!(db.engine.is_idle());
+}
