@@ -122,7 +122,7 @@ impl Staging {
 
     fn write(&self, stage: u64, chunk: u64, record: &[u8]) -> Result<(), StorageError> {
         let _turn = self.turns.ahead();
-        self.pages.run(|database| {
+        self.pages.run_beside(|database| {
             let transaction = database.begin_write()?;
             {
                 if chunk == 0 {
