@@ -291,7 +291,7 @@ impl Store for RedbStore {
         if self.layers.0[0].is_settled() {
             self.spent.extend(self.layers.0.remove(0).into_staged().into_spent());
         }
-        Ok(true)
+        Ok(!self.layers.0.is_empty() || !self.spent.is_empty() || self.staging.has_given_up())
     }
 
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

@@ -85,6 +85,11 @@ impl Staging {
         staged.is_begun_with(&self.given_up)
     }
 
+    /// Whether chunks of a stage that was given up are left.
+    pub(crate) fn has_given_up(&self) -> bool {
+        !self.given_up.lock().is_empty()
+    }
+
     /// Removes chunks of stages that were given up, a few at a time. Whether some are left.
     pub(crate) fn remove_given_up(&self) -> Result<bool, StorageError> {
         let Some(stage) = self.given_up.lock().first().copied() else { return Ok(false) };
