@@ -59,7 +59,7 @@ pub(crate) struct Pages {
     /// None once it is closed. Calls hold it for reading, so that closing waits for those on other threads.
     database: RwLock<Option<Database>>,
     failures: Failures,
-    /// Whether the failure that closed the database was reported.
+    /// Whether the failure that closed the database was reported to its owner.
     closed: AtomicBool,
 }
 
@@ -168,13 +168,30 @@ impl Pages {
         Ok(Self { database: RwLock::new(Some(database)), failures, closed: AtomicBool::new(false) })
     }
 
-    /// Runs calls of redb.
+    /// Runs calls of redb for whoever owns the file: a failure of it is told once, then that it is closed.
     pub(crate) fn run<T>(&self, calls: impl FnOnce(&Database) -> Result<T, Stop>) -> Result<T, StorageError> {
+        self.call(true, calls)
+    }
+
+    /// Runs calls of redb beside the owner's writes, on any thread. A failure that it meets is left for the owner to be
+    /// told of as well, who knows what to do about a disk that is full.
+    pub(crate) fn run_beside<T>(
+        &self,
+        calls: impl FnOnce(&Database) -> Result<T, Stop>,
+    ) -> Result<T, StorageError> {
+        self.call(false, calls)
+    }
+
+    fn call<T>(
+        &self,
+        owner: bool,
+        calls: impl FnOnce(&Database) -> Result<T, Stop>,
+    ) -> Result<T, StorageError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = database.as_ref() else { return Err(StorageError::Closed) };
         match caught(|| calls(database)) {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(stop)) => Err(self.report(stop)),
+            Ok(Err(stop)) => Err(self.report(owner, stop)),
             Err(_) => Err(pages_damaged(PANICKED.to_owned())),
         }
     }
@@ -187,22 +204,22 @@ impl Pages {
         let Some(database) = database.as_mut() else { return Err(StorageError::Closed) };
         match caught(|| database.check_integrity()) {
             Ok(Ok(clean)) => Ok(clean),
-            Ok(Err(error)) => Err(self.report(Stop::Redb(error.into()))),
+            Ok(Err(error)) => Err(self.report(true, Stop::Redb(error.into()))),
             Err(_) => Err(pages_damaged(PANICKED.to_owned())),
         }
     }
 
-    fn report(&self, stop: Stop) -> StorageError {
+    fn report(&self, owner: bool, stop: Stop) -> StorageError {
         match stop {
             Stop::Damage { part, damage } => StorageError::Corrupted { part, damage },
             Stop::Redb(redb::Error::Io(error)) => {
-                self.closed.store(true, Ordering::Relaxed);
+                self.closed.fetch_or(owner, Ordering::Relaxed);
                 self.failures.report(Some(error))
             }
             Stop::Redb(
                 redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::LockPoisoned(_),
             ) => {
-                if self.closed.swap(true, Ordering::Relaxed) {
+                if self.closed.fetch_or(owner, Ordering::Relaxed) {
                     StorageError::Closed
                 } else {
                     self.failures.report(None)

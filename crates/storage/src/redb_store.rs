@@ -150,7 +150,7 @@ impl Drop for RedbStore {
 
 impl Reader for RedbStore {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
-        self.pages.run(|database| rows::row(&database.begin_read()?, &self.layers, table, key))
+        self.pages.run_beside(|database| rows::row(&database.begin_read()?, &self.layers, table, key))
     }
 
     fn scan(
@@ -160,7 +160,8 @@ impl Reader for RedbStore {
         visit: &mut dyn FnMut(Row),
     ) -> Result<(), StorageError> {
         let Some(size) = self.sizes.get(&table) else { return Ok(()) };
-        let scan = self.pages.run(|database| Scan::begin(&database.begin_read()?, table, size.rows))?;
+        let scan =
+            self.pages.run_beside(|database| Scan::begin(&database.begin_read()?, table, size.rows))?;
         scan.run(&self.pages, &self.layers, columns, visit)
     }
 }
@@ -171,7 +172,7 @@ impl Store for RedbStore {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
-        let transaction = self.pages.run(|database| Ok(database.begin_read()?))?;
+        let transaction = self.pages.run_beside(|database| Ok(database.begin_read()?))?;
         let (pages, layers) = (Arc::clone(&self.pages), self.layers.clone());
         Ok(Arc::new(Snapshot { pages, transaction, sizes: self.sizes.clone(), layers }))
     }
@@ -181,7 +182,7 @@ impl Store for RedbStore {
         if expected == 0 {
             return Ok(Vec::new());
         }
-        self.pages.run(|database| {
+        self.pages.run_beside(|database| {
             let transaction = database.begin_read()?;
             let log = transaction.open_table(LOG)?;
             let mut commits = Vec::new();
@@ -290,7 +291,7 @@ impl Store for RedbStore {
         if self.layers.0[0].is_settled() {
             self.spent.extend(self.layers.0.remove(0).into_staged().into_spent());
         }
-        Ok(true)
+        Ok(!self.layers.0.is_empty() || !self.spent.is_empty() || self.staging.has_given_up())
     }
 
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

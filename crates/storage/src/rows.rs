@@ -123,7 +123,7 @@ impl Scan {
         loop {
             let mut step = Vec::new();
             // The visitor runs outside: its panics are not redb's.
-            pages.run(|_| {
+            pages.run_beside(|_| {
                 while step.len() < STEP_ROWS {
                     let Some(row) = self.next_seen(columns, &mut layered)? else { break };
                     step.push(row);
@@ -202,7 +202,7 @@ pub(crate) struct Snapshot {
 
 impl Reader for Snapshot {
     fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
-        self.pages.run(|_| row(&self.transaction, &self.layers, table, key))
+        self.pages.run_beside(|_| row(&self.transaction, &self.layers, table, key))
     }
 
     fn scan(
@@ -212,7 +212,7 @@ impl Reader for Snapshot {
         visit: &mut dyn FnMut(Row),
     ) -> Result<(), StorageError> {
         let Some(size) = self.sizes.get(&table) else { return Ok(()) };
-        let scan = self.pages.run(|_| Scan::begin(&self.transaction, table, size.rows))?;
+        let scan = self.pages.run_beside(|_| Scan::begin(&self.transaction, table, size.rows))?;
         scan.run(&self.pages, &self.layers, columns, visit)
     }
 }

@@ -85,6 +85,11 @@ impl Staging {
         staged.is_begun_with(&self.given_up)
     }
 
+    /// Whether chunks of a stage that was given up are left.
+    pub(crate) fn has_given_up(&self) -> bool {
+        !self.given_up.lock().is_empty()
+    }
+
     /// Removes chunks of stages that were given up, a few at a time. Whether some are left.
     pub(crate) fn remove_given_up(&self) -> Result<bool, StorageError> {
         let Some(stage) = self.given_up.lock().first().copied() else { return Ok(false) };
@@ -122,7 +127,7 @@ impl Staging {
 
     fn write(&self, stage: u64, chunk: u64, record: &[u8]) -> Result<(), StorageError> {
         let _turn = self.turns.ahead();
-        self.pages.run(|database| {
+        self.pages.run_beside(|database| {
             let transaction = database.begin_write()?;
             {
                 if chunk == 0 {

@@ -24,6 +24,8 @@ pub trait Stager: Send {
     /// Writes changes ahead, durably, in slices between which appends go on. Nothing of them is seen until a commit
     /// that has them is appended; where the last clone of what this returns is dropped before, they are given up.
     ///
+    /// A failure of the file closes the store, as one of an append does; the next append is told of it too.
+    ///
     /// Their dots are provisional ([`PROVISIONAL`]), and so is the time that stands with such a dot: it becomes the
     /// commit's. Dots of earlier commits, of cells that keep their value, stand in them as they are.
     fn stage(&self, changes: Vec<Change>) -> Result<Staged, StorageError>;

@@ -1,7 +1,7 @@
 //! [`Store`]: the durable state that an engine reads and appends to; [`Reader`]: its rows, which others read too.
 //!
-//! Invariant: the tables are the changes of the log, applied in order. A store keeps both because reading a row
-//! must not cost a replay, and neither is ever changed without the other.
+//! Invariant: what is read of the tables are the changes of the log, applied in order. A store keeps both because
+//! reading a row must not cost a replay, and neither is ever changed without the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

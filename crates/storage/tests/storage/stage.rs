@@ -7,11 +7,11 @@ use deltaic_storage::{
     Change, Changes, Commit, FaultyDisk, MemoryStore, PROVISIONAL, RedbStore, Staged, Stager, StorageError,
     Store, check,
 };
-use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
+use deltaic_types::{Catalog, Column, DataType, Lsn, Row, TableId, Value};
 use proptest::prelude::*;
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::world::{IDENTITY, World, assert_same, scan, settle_all};
+use crate::world::{IDENTITY, World, assert_same, long, scan, settle_all};
 
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(crate) const STAGED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("staged");
@@ -231,12 +231,20 @@ fn many_staged_commits_wait_above_each_other() {
 #[test]
 fn a_stage_that_is_given_up_leaves_the_file() {
     let mut pair = Pair::new(6);
-    pair.stage(9);
+    let commits = pair.world.commits_with_text();
+    pair.append(&commits);
+    // More chunks than are removed at a time.
+    let mut changes = Vec::new();
+    while changes.iter().filter(|change| matches!(change, Change::Put { row, .. } if long(row))).count() < 36
+    {
+        changes.extend(pair.world.ahead(9));
+    }
+    let given_up = pair.store.stager().stage(changes).unwrap();
     pair.stage(0);
     let (kept, _) = pair.ahead.pop().unwrap();
-    pair.ahead.clear();
+    drop(given_up);
     let slices = settle_all(&mut pair.store, 10);
-    assert!(slices > 0);
+    assert_eq!(slices, 2);
     let commit = pair.world.commit_ahead(&kept);
     pair.append(&[commit]);
     drop(kept);
@@ -338,6 +346,26 @@ fn staged_commits_that_break_a_rule_panic_and_leave_no_trace() {
         }
     }
     drop(bad);
+    // Nor one that fitted a table as it was.
+    let mut old = World::new(3);
+    old.commits();
+    let puts = stager.stage(old.ahead(0)).unwrap();
+    assert!(puts.changes().iter().any(|change| matches!(change, Change::Put { .. })));
+    let mut catalog = header.catalog.clone();
+    for mut table in header.catalog.tables().cloned() {
+        let name = "another".to_owned();
+        table.columns.push(Column { name, data_type: DataType::Text, not_null: false, default: None });
+        catalog.put(table).unwrap();
+    }
+    let change = commit(header.seq, vec![Change::Catalog(catalog)].into());
+    let late = Commit { lsn: Lsn(header.lsn.0 + 2), ..commit(header.seq + puts.dots(), puts.into()) };
+    let broken = std::panic::AssertUnwindSafe(|| pair.store.append(&[change, late]));
+    assert!(std::panic::catch_unwind(broken).is_err());
+    // Nor has one two commits.
+    let twice = stage(good.clone());
+    let again = Commit { lsn: Lsn(header.lsn.0 + 2), ..commit(header.seq + 4, twice.clone().into()) };
+    let error = pair.store.append(&[commit(header.seq + 2, twice.into()), again]).unwrap_err();
+    assert!(matches!(error, StorageError::StageGone));
     let good = commit(header.seq + 2, stage(good).into());
     assert_eq!((good.changes.len(), good.changes.is_empty()), (1, false));
     pair.append(std::slice::from_ref(&good));
