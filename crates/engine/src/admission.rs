@@ -113,6 +113,7 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
     }
 }
 
+/// Whether a statement defines something and looks at whole tables for it between two inputs. A live view is defined anywhere.
 fn is_definition(statement: &Statement) -> bool {
     matches!(
         statement,
@@ -120,7 +121,6 @@ fn is_definition(statement: &Statement) -> bool {
             | Statement::DropTable(_)
             | Statement::AddColumn(Some(_))
             | Statement::CreateIndex(Some(_))
-            | Statement::CreateLiveView(Some(_))
             | Statement::DropLiveView(_)
             | Statement::DropIndex(_)
     )

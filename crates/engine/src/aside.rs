@@ -86,7 +86,7 @@ impl Admission {
         let is_bound = transaction.is_stopped();
         let catalog = transaction.tables.catalog().clone();
         let Done { tables: after, writes, changes, reads: mut concerned, seq } = transaction.finish();
-        let keeps = matches!(result, Ok((_, Verdict::Commit))) && !writes.is_empty();
+        let keeps = matches!(result, Ok((_, Verdict::Commit))) && !changes.is_empty();
         let mut result = result.map(|(result, _)| result);
         let mut written = None;
         if keeps {
@@ -165,6 +165,11 @@ impl Aside {
     /// Notes which tables a commit changes.
     pub(crate) fn changed(&mut self, lsn: Lsn, tables: &BTreeSet<TableId>) {
         self.changed.extend(tables.iter().map(|table| (*table, lsn)));
+    }
+
+    /// The last commit that changed each table, of those that any has changed.
+    pub(crate) fn last_changes(&self) -> &BTreeMap<TableId, Lsn> {
+        &self.changed
     }
 
     /// Whether a request that writes these tables has to wait, or one that changes a definition.

@@ -154,9 +154,19 @@ impl Engine {
         };
         if is_defined {
             // Only now: the tables of a commit that follows know nothing of what is brought into memory here.
-            let place = self.place(store);
-            self.views.keep_named(&mut self.tables, &place, now);
+            self.views.retry_names();
+            self.keep_named(now, store, effects);
         }
+    }
+
+    /// Has the live views of the catalog computed, now or when the live queries have caught up.
+    pub(crate) fn keep_named(&mut self, now: Now, store: &dyn Store, effects: &mut Effects) {
+        if let Some(behind) = &mut self.behind {
+            behind.is_defined = true;
+            return;
+        }
+        let place = self.place(store);
+        effects.work.extend(self.views.keep_named(&mut self.tables, &place, now, true));
     }
 
     /// Sends a parameter tuple on its way to the circuits.

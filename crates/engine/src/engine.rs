@@ -23,7 +23,8 @@ use crate::{
     tables::{Tables, Writes},
     transaction::{Done, Pace, Start, Transaction},
     views::{
-        Advances, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, Slice, ViewId, ViewStatus, Views,
+        Advances, Arrived, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, Slice, ViewId,
+        ViewStatus, Views, Waiting,
     },
     work::{Work, Worked},
 };
@@ -164,7 +165,8 @@ impl Engine {
         let mut tables = Tables::load(catalog, store)?;
         let mut views = Views::new();
         let place = Place { store, database: identity.database, lsn, time: micros(time) };
-        views.keep_named(&mut tables, &place, Now(0));
+        let works = views.keep_named(&mut tables, &place, Now(0), false);
+        assert!(works.is_empty(), "nothing is done beside the start");
         Ok(Self {
             identity,
             lsn,
@@ -235,7 +237,7 @@ impl Engine {
             Input::Requests(requests) => self.admit(now, &requests, store),
             Input::Appended(outcome) => self.appended(now, outcome, store),
             Input::Worked(Worked::Admitted(admitted)) => self.admitted(now, *admitted, store),
-            Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(*hydrated, store),
+            Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(now, *hydrated, store),
             Input::Worked(Worked::Followed(followed)) => self.followed(now, *followed, store),
             Input::Subscribe(subscribe) => self.subscribe(now, subscribe, store),
             Input::Unsubscribe { client, subscription } => {
@@ -299,23 +301,28 @@ impl Engine {
     }
 
     /// A large query was computed: those who waited for it have their results, and the next one begins.
-    fn hydrated(&mut self, hydrated: Hydrated, store: &dyn Store) -> Effects {
+    fn hydrated(&mut self, now: Now, hydrated: Hydrated, store: &dyn Store) -> Effects {
         let place = self.place(store);
-        let woken = self.views.hydrated(hydrated, &mut self.tables, &place);
+        let woken = match self.views.hydrated(hydrated, &mut self.tables, &place, self.aside.last_changes()) {
+            Arrived::Woken(woken) => woken,
+            Arrived::Again(again) => {
+                return Effects { work: vec![Work::Hydration(again)], ..Effects::default() };
+            }
+        };
         let mut effects = Effects::default();
-        for subscribe in &woken.waiting {
-            match &woken.outcome {
-                Ok(_) => self.open_for(subscribe, &place, &mut effects),
-                Err(error) => {
-                    effects.send.extend(self.views.subscribe(subscribe, Err(error.clone()), &place));
+        let waited = woken.waiting.into_iter().map(|waiting| (waiting, woken.outcome.as_ref().err()));
+        for (waiting, error) in waited.chain(woken.queued.into_iter().map(|waiting| (waiting, None))) {
+            match (waiting, error) {
+                (Waiting::Subscription(subscribe), None) => self.open_for(&subscribe, &place, &mut effects),
+                (Waiting::Subscription(subscribe), Some(error)) => {
+                    effects.send.extend(self.views.subscribe(&subscribe, Err(error.clone()), &place));
                 }
+                (Waiting::Name(_), None) => self.keep_named(now, store, &mut effects),
+                (Waiting::Name(name), Some(_)) => self.views.give_up_name(name),
             }
         }
         if let Ok(Some(there)) = woken.outcome {
             self.unclaimed.push(there);
-        }
-        for subscribe in &woken.queued {
-            self.open_for(subscribe, &place, &mut effects);
         }
         effects
     }

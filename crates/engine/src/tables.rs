@@ -126,12 +126,19 @@ impl Tables {
     /// Takes over the tables that a transaction wrote, and those of which it brought columns into memory, where nothing of
     /// them has changed since it began.
     pub(crate) fn adopt(&mut self, after: &Self, began: &Self, written: &BTreeSet<TableId>) {
-        let is_wider =
-            |table: &TableId| after.layouts[table].columns.len() != began.layouts[table].columns.len();
-        for id in self.layouts.keys().filter(|id| written.contains(id) || is_wider(id)) {
+        for id in self.layouts.keys().filter(|id| written.contains(id) || after.is_wider(began, **id)) {
             self.relations.put(RelationId::Table(*id), after.relation(*id).clone());
         }
         self.layouts = Arc::clone(&after.layouts);
+        if !after.has_catalog_of(began) {
+            self.catalog = Arc::clone(&after.catalog);
+        }
+    }
+
+    /// Whether more columns of a table are in memory than in another state.
+    pub(crate) fn is_wider(&self, other: &Self, id: TableId) -> bool {
+        let columns = |tables: &Self| tables.layouts.get(&id).map(|layout| layout.columns.len());
+        columns(self) != columns(other)
     }
 
     pub(crate) fn schema(&self, id: TableId) -> &TableSchema {

@@ -27,6 +27,7 @@ use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
 pub use following::{Followed, Following};
 use form::{Form, TemplateKey};
 use hydration::Hydrating;
+pub(crate) use hydration::{Arrived, Waiting};
 pub use hydration::{Hydrated, Hydration};
 pub use status::{Advances, Lives, ViewStatus};
 use view::{Subscriber, View, without_result};
@@ -35,7 +36,7 @@ use crate::{
     cookie::Cookie,
     effects::{Message, News, Snapshot},
     error::RequestError,
-    input::{Claims, ClientId, Now, Subscribe, SubscriptionId},
+    input::{ClientId, Now, Subscribe, SubscriptionId},
     life::{Idle, Life},
     parameters::Given,
     tables::Tables,
@@ -68,6 +69,8 @@ pub(crate) struct Views {
     by_id: BTreeMap<ViewId, View>,
     subscriptions: BTreeMap<(ClientId, SubscriptionId), ViewId>,
     named: BTreeMap<String, ViewId>,
+    /// The names whose views could not be computed.
+    unnamed: BTreeSet<String>,
     idle: Idle,
     memory: MemoryLimits,
     /// The bytes of all results.
@@ -223,13 +226,15 @@ impl Views {
         let given = Given { parameters: &subscribe.parameters, claims: &subscribe.claims };
         let form = self.form(&subscribe.sql, given, tables)?;
         if !self.by_key.contains_key(&form.key) && form.rows(tables) > self.slice.rows {
-            return self.begin(form, subscribe, tables, place).map(Opened::Later);
+            let waiting = Waiting::Subscription(subscribe.clone());
+            return self.begin(form, waiting, tables, place).map(Opened::Later);
         }
         match self.open_form(&form, &subscribe.sql, tables, place, self.slice.visits) {
             // Little to read and much to combine: it is computed beside the commits too.
             Err(RequestError::TooMuchWork(Exhausted::Rows { limit })) if limit < limits::JOINED_ROWS => {
                 let Some(template) = self.by_key.get(&form.key).copied() else {
-                    return self.begin(form, subscribe, tables, place).map(Opened::Later);
+                    let waiting = Waiting::Subscription(subscribe.clone());
+                    return self.begin(form, waiting, tables, place).map(Opened::Later);
                 };
                 let relation = self.templates[&template].parameters;
                 let relation =
@@ -238,18 +243,6 @@ impl Views {
             }
             opened => opened.map(Opened::View),
         }
-    }
-
-    /// The view of a query without parameters, which is opened if it is not there.
-    fn open_query(
-        &mut self,
-        sql: &str,
-        tables: &mut Tables,
-        place: &Place<'_>,
-    ) -> Result<ViewId, RequestError> {
-        let given = Given { parameters: &[], claims: &Claims::new() };
-        let form = self.form(sql, given, tables)?;
-        self.open_form(&form, sql, tables, place, limits::JOINED_ROWS)
     }
 
     /// A query as it is going to be computed. The first one of a form that has no parameters has a circuit of its own,
@@ -335,7 +328,8 @@ impl Views {
             }
         }
         if let Some(computed) = computed {
-            self.graph.adopt(circuit.root, computed.graph, computed.circuit.root);
+            let twin = computed.circuit().root;
+            self.graph.adopt(circuit.root, computed.graph, twin);
         }
         if let Err(exhausted) = self.graph.hydrate_within(&tables.relations, limit) {
             self.graph.release(circuit.root);

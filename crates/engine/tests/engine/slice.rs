@@ -11,7 +11,7 @@ use crate::{
 fn db() -> Db {
     let mut db = Db::with(
         "CREATE TABLE t (id int PRIMARY KEY, k int, v int, s text);
-         CREATE TABLE g (k int PRIMARY KEY, name text)",
+         CREATE TABLE g (k int PRIMARY KEY, name text); CREATE TABLE other (a int PRIMARY KEY)",
     );
     db.ok("INSERT INTO t VALUES (1, 1, 10, 'a'), (2, 1, 20, 'b'), (3, 2, 30, 'c'), (4, 3, NULL, 'd')");
     db.ok("INSERT INTO g VALUES (1, 'one'), (2, 'two')");
@@ -23,6 +23,7 @@ fn db() -> Db {
 #[test]
 fn commits_go_on_while_a_large_query_is_computed() {
     let mut db = db();
+    db.rows("SELECT k, v, name FROM t JOIN g USING (k)");
     let sql = "SELECT name, sum(v) FROM t JOIN g USING (k) GROUP BY name";
     assert!(db.subscribe(1, sql).is_empty());
     assert_eq!(db.engine.status().waiting, 1);
@@ -63,6 +64,73 @@ fn small_tables_with_a_large_join_are_computed_beside_the_commits() {
     assert_eq!(db.news(), ["1: -55 +78", "2: -121 +144", "3: error 54000"]);
     db.ok("DELETE FROM t");
     assert_eq!(db.news(), ["1: -78 +0", "2: -144 +0"]);
+}
+
+#[test]
+fn columns_that_are_not_in_memory_are_read_beside_the_commits() {
+    let mut db = db();
+    let cold = |db: &Db| {
+        let tables = db.engine.status().tables;
+        tables.iter().flat_map(|table| &table.columns).filter(|(_, _, hot)| !hot).count()
+    };
+    assert_eq!(cold(&db), 4);
+    assert!(db.subscribe(1, "SELECT t.s, g.name FROM t JOIN g USING (k)").is_empty());
+    assert_eq!(cold(&db), 4, "nothing is read before the next commit");
+    db.ok("INSERT INTO other VALUES (1)");
+    db.work();
+    assert_eq!((db.news(), cold(&db)), (vec!["1: [a|one, b|one, c|two]".to_owned()], 1));
+    db.ok("UPDATE t SET s = 'z' WHERE id = 1");
+    assert_eq!(db.news(), ["1: -a|one +z|one"]);
+    // Where the table is written to meanwhile they are read at once, the second time.
+    assert!(db.subscribe(2, "SELECT sum(v) FROM t").is_empty());
+    db.ok("UPDATE t SET v = 0 WHERE id = 3");
+    db.work();
+    assert_eq!((db.news().len(), cold(&db)), (0, 0));
+    db.ok("UPDATE t SET v = 1 WHERE id = 3");
+    db.work();
+    assert_eq!(db.news(), ["2: [31]"]);
+    db.ok("DELETE FROM t WHERE id = 2");
+    assert_eq!(db.news(), ["1: -b|one", "2: -31 +11"]);
+}
+
+#[test]
+fn a_large_live_view_is_defined_and_computed_beside_the_commits() {
+    let mut db = db();
+    db.engine.set_slice(Slice { rows: 0, scans: 2, ..Slice::default() });
+    let create = db.ask("CREATE LIVE VIEW names AS SELECT v, name FROM t JOIN g USING (k)");
+    db.ok("INSERT INTO other VALUES (1)");
+    assert!(db.reply(create).is_none());
+    db.work();
+    assert_eq!(db.reply(create).unwrap().unwrap().lsn.0, 5);
+    assert!(db.subscribe(1, "SELECT * FROM names").is_empty());
+    db.ok("UPDATE g SET name = 'ein' WHERE k = 1");
+    db.finish();
+    assert_eq!(db.news(), ["1: [10|ein, 20|ein, 30|two]"]);
+    db.unsubscribe(1);
+    db.pass(600);
+    assert_eq!(db.engine.status().views[0].names, ["names"]);
+    let mut db = db.restart();
+    assert_eq!(one(&db.subscribe(1, "SELECT * FROM names")), "[10|ein, 20|ein, 30|two]");
+    db.ok("DROP LIVE VIEW names");
+    assert_eq!(db.rows("SELECT count(*) FROM t"), ["4"]);
+}
+
+#[test]
+fn a_computation_that_is_far_behind_catches_up_beside_the_commits() {
+    let mut db = db();
+    db.engine.set_slice(Slice { rows: 0, units: 2, ..Slice::WHOLE });
+    assert!(db.subscribe(1, "SELECT sum(v) FROM t").is_empty());
+    for v in 0..3 {
+        db.ok(&format!("UPDATE t SET v = {v}"));
+    }
+    db.work();
+    assert!(db.news().is_empty() && db.held.len() == 1, "it goes again");
+    db.ok("UPDATE t SET v = 7 WHERE id = 1");
+    db.work();
+    assert_eq!(db.news(), ["1: [13]"]);
+    db.ok("DELETE FROM t WHERE id = 1");
+    db.finish();
+    assert_eq!(db.news(), ["1: -13 +6"]);
 }
 
 #[test]
@@ -112,7 +180,7 @@ fn definitions_that_change_meanwhile_begin_it_anew() {
         "ALTER TABLE t ADD COLUMN more int",
         "CREATE INDEX ON t (v)",
         "SELECT s FROM t", // brings a column into memory, and with it new rows
-        "CREATE TABLE other (a int)",
+        "CREATE TABLE another (a int)",
     ] {
         let mut db = db();
         db.subscribe(1, "SELECT id, v FROM t WHERE k = 1");
@@ -136,6 +204,7 @@ fn definitions_that_change_meanwhile_begin_it_anew() {
 #[test]
 fn errors_and_refusals_arrive_like_results() {
     let mut db = db();
+    db.rows("SELECT k, v FROM t");
     db.subscribe(1, "SELECT 10 / (v - 20) FROM t WHERE k = $1 OR true");
     db.messages();
     db.subscribe(2, "SELECT 10 / (v - 20) FROM t");
