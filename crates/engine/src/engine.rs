@@ -8,24 +8,19 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use deltaic_causality::{HybridLogicalClock, HybridTime};
-use deltaic_dataflow::{Breaker, Description};
-use deltaic_storage::{Change, Commit, Header, Identity, Reader, StorageError, Store};
+use deltaic_dataflow::Breaker;
+use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
-    admission::{self, Verdict},
-    aside::{Aside, AsideCounts},
+    aside::Aside,
     behind::{Behind, Held, Path},
-    effects::{Effects, Outcome, Reply},
+    effects::{Effects, Reply},
     error::RequestError,
-    input::{Input, Now, Request, Subscribe},
-    label::Labels,
-    tables::{Tables, Writes},
-    transaction::{Done, Pace, Start, Transaction},
-    views::{
-        Advances, Arrived, Hydrated, Hydration, Lives, MemoryLimits, Opened, Place, Slice, ViewId,
-        ViewStatus, Views, Waiting,
-    },
+    input::{Input, Now, Subscribe},
+    slice::Slice,
+    tables::Tables,
+    views::{Arrived, Hydrated, Hydration, MemoryLimits, Opened, Place, Views, Waiting},
     work::{Work, Worked},
 };
 
@@ -92,67 +87,9 @@ pub(crate) struct Prepared {
     pub(crate) after: Tables,
 }
 
-/// Requests admitted so far, one on the other.
-struct Batch {
-    tables: Tables,
-    writes: Writes,
-    lsn: Lsn,
-    seq: u64,
-    prepared: Vec<Prepared>,
-    commits: Vec<Commit>,
-    replies: Vec<Reply>,
-}
-
-/// A table, for people to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableStatus {
-    /// Its number.
-    pub id: TableId,
-    /// Its name.
-    pub name: String,
-    /// How many rows it has.
-    pub rows: usize,
-    /// The bytes of its rows and indexes in memory.
-    pub memory_bytes: usize,
-    /// Its columns: name, type, and whether it is in memory.
-    pub columns: Vec<(String, String, bool)>,
-}
-
 /// A query to be computed, as what is to be done.
 fn computed(hydration: Option<Box<Hydration>>) -> Vec<Work> {
     hydration.map(Work::Hydration).into_iter().collect()
-}
-
-/// What an engine holds, for people to read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Status {
-    /// The last commit.
-    pub lsn: Lsn,
-    /// The tables.
-    pub tables: Vec<TableStatus>,
-    /// The live queries.
-    pub views: Vec<ViewStatus>,
-    /// How commits were brought to them.
-    pub advances: Advances,
-    /// What became of live queries so far.
-    pub lives: Lives,
-    /// Subscriptions whose results are being computed.
-    pub waiting: usize,
-    /// Requests that are large, or wait for a large one.
-    pub aside: usize,
-    /// What became of such requests.
-    pub aside_counts: AsideCounts,
-    /// The bytes of all results and of what the circuits keep to compute them, within a factor of two.
-    pub held_bytes: usize,
-}
-
-/// An operator of a circuit, for people to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CircuitNode {
-    /// What it does, in a line.
-    pub label: String,
-    /// The node.
-    pub node: Description,
 }
 
 impl Engine {
@@ -349,104 +286,10 @@ impl Engine {
         Place { store, database, lsn, time }
     }
 
-    /// Admits requests, each on the state with the writes of those before it. One that is too large for a slice is set
-    /// aside, and waits.
-    pub(crate) fn admit(&mut self, now: Now, requests: &[Request], store: &dyn Store) -> Effects {
-        self.admit_at(now, requests, &Pace::Slice(self.slice), store)
-    }
-
-    /// Admits a request, however large it is.
-    pub(crate) fn admit_whole(&mut self, now: Now, request: &Request, store: &dyn Store) -> Effects {
-        self.admit_at(now, std::slice::from_ref(request), &Pace::Whole, store)
-    }
-
-    fn admit_at(&mut self, now: Now, requests: &[Request], pace: &Pace, store: &dyn Store) -> Effects {
-        let mut batch = Batch {
-            tables: self.tables.clone(),
-            writes: Writes::new(),
-            lsn: self.lsn,
-            seq: self.seq,
-            prepared: Vec::new(),
-            commits: Vec::new(),
-            replies: Vec::new(),
-        };
-        for request in requests {
-            if let Some(result) = self.admit_one(now, request, pace, store, &mut batch) {
-                batch.replies.push(Reply { request: request.id, result });
-            }
-        }
-        if batch.commits.is_empty() {
-            // Nothing was written; what became hot stays hot.
-            self.tables = batch.tables;
-            return Effects { replies: batch.replies, ..Effects::default() };
-        }
-        self.in_flight = Some(InFlight {
-            prepared: batch.prepared,
-            replies: batch.replies,
-            lsn: batch.lsn,
-            seq: batch.seq,
-        });
-        Effects { append: batch.commits, ..Effects::default() }
-    }
-
     /// The time of a commit.
     pub(crate) fn clock_time(&mut self, now: Now) -> Result<HybridTime, RequestError> {
         let millis = u64::try_from(now.0 / 1000).unwrap_or(0);
         self.clock.tick(millis).map_err(|error| RequestError::Clock(error.to_string()))
-    }
-
-    /// Admits a request; None where it waits.
-    fn admit_one(
-        &mut self,
-        now: Now,
-        request: &Request,
-        pace: &Pace,
-        store: &dyn Store,
-        batch: &mut Batch,
-    ) -> Option<Result<Outcome, RequestError>> {
-        let time = match self.clock_time(now) {
-            Ok(time) => time,
-            Err(error) => return Some(Err(error)),
-        };
-        let start = Start { actor: self.identity.actor, seq: batch.seq, time, now };
-        let reader = store as &dyn Reader;
-        let mut transaction =
-            Transaction::new(batch.tables.clone(), reader, &batch.writes, start, pace.clone());
-        let (result, verdict) = match admission::run(&mut transaction, request) {
-            Ok(done) => done,
-            Err(_) if transaction.is_stopped() => {
-                self.aside.put(request.clone());
-                batch.tables = transaction.unwritten().unwrap_or_else(|| batch.tables.clone());
-                return None;
-            }
-            Err(error) => return Some(Err(error)),
-        };
-        let Done { tables, writes, changes, seq, .. } = transaction.finish();
-        if verdict == Verdict::Commit && changes.is_empty() {
-            batch.tables = tables;
-        } else if verdict == Verdict::Commit {
-            let written: BTreeSet<TableId> = writes.keys().map(|(table, _)| *table).collect();
-            let defines = matches!(changes.first(), Some(Change::Catalog(_)));
-            if self.aside.reserves(&written, defines) {
-                self.aside.hold(request.clone());
-                return None;
-            }
-            let lsn = batch.lsn.next();
-            let touched = writes.keys().cloned().collect();
-            let after = tables.clone();
-            batch.prepared.push(Prepared { lsn, time, touched, tables: written, after });
-            batch.commits.push(Commit { lsn, time, seq, changes: changes.into() });
-            batch.writes.extend(writes);
-            batch.tables = tables;
-            batch.lsn = lsn;
-            batch.seq = seq;
-        }
-        Some(Ok(Outcome {
-            columns: result.columns,
-            rows: result.rows,
-            rows_affected: result.rows_affected,
-            lsn: batch.lsn,
-        }))
     }
 
     /// The commits in flight are durable, or they are not and nothing of them happened.
@@ -490,53 +333,5 @@ impl Engine {
             let place = self.place(store);
             self.open_for(&subscribe, &place, effects);
         }
-    }
-
-    /// What the engine holds.
-    pub fn status(&self) -> Status {
-        let tables = self.tables.catalog().tables().map(|table| {
-            let relation = self.tables.relation(table.id);
-            let hot: BTreeSet<usize> = self.tables.hot_columns(table.id).iter().copied().collect();
-            let columns = table
-                .visible()
-                .map(|place| {
-                    let column = &table.columns[place];
-                    (column.name.clone(), column.data_type.to_string(), hot.contains(&place))
-                })
-                .collect();
-            TableStatus {
-                id: table.id,
-                name: table.name.clone(),
-                rows: relation.len(),
-                memory_bytes: relation.heap_bytes(),
-                columns,
-            }
-        });
-        Status {
-            lsn: self.lsn,
-            tables: tables.collect(),
-            views: self.views.status(),
-            advances: self.views.advances(),
-            lives: self.views.lives(),
-            waiting: self.views.waiting()
-                + self.held.subscriptions()
-                + self.behind.as_ref().map_or(0, Behind::subscriptions),
-            aside: self.aside.waiting(),
-            aside_counts: self.aside.counts(),
-            held_bytes: self.views.held_bytes(),
-        }
-    }
-
-    /// The operators of a view's circuit, inputs first.
-    pub fn circuit(&self, view: ViewId) -> Option<Vec<CircuitNode>> {
-        let nodes = self.views.circuit(view)?;
-        let labels = Labels::of(&nodes, &self.tables);
-        let describe = |node: Description| CircuitNode { label: labels.label(&node.operator), node };
-        Some(nodes.into_iter().map(describe).collect())
-    }
-
-    /// Whether no trace of a live query is left: what a test for leaks asks.
-    pub fn is_idle(&self) -> bool {
-        self.views.is_empty()
     }
 }

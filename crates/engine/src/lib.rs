@@ -2,6 +2,7 @@
 
 mod admission;
 mod aside;
+mod batch;
 mod behind;
 mod constraint;
 mod cookie;
@@ -18,6 +19,8 @@ mod merge;
 mod parameters;
 mod provisional;
 mod read;
+mod slice;
+mod status;
 mod tables;
 mod transaction;
 mod views;
@@ -27,11 +30,13 @@ pub use aside::{Admission, Admitted, AsideCounts};
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};
 pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};
-pub use engine::{CircuitNode, Engine, Status, TableStatus};
+pub use engine::Engine;
 pub use error::{ConstraintError, RequestError};
 pub use input::{Claims, ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
+pub use slice::Slice;
+pub use status::{CircuitNode, Status, TableStatus};
 pub use views::{
-    Advances, Followed, Following, Hydrated, Hydration, Lives, MemoryLimits, Slice, ViewId, ViewStatus,
+    Advances, Followed, Following, Hydrated, Hydration, Lives, MemoryLimits, ViewId, ViewStatus,
 };
 pub use work::{Discarded, Work, Worked};

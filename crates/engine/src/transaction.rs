@@ -13,8 +13,8 @@ use deltaic_types::{LiveView, Row, TableId, TableSchema, Value, limits};
 use crate::{
     error::RequestError,
     input::Now,
+    slice::Slice,
     tables::{DefineError, Tables, Writes},
-    views::Slice,
 };
 
 /// The working state of a request.

@@ -5,17 +5,16 @@
 //! circuit has a template.
 
 mod advance;
+mod closing;
 mod following;
 mod form;
 mod hydration;
 mod named;
 mod status;
+mod subscription;
 mod view;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use deltaic_dataflow::{
     Breaker, ENTRY_BYTES, Exhausted, Graph, KeyColumn, NodeId, Relation, RelationId, Relations, ZSet,
@@ -33,12 +32,11 @@ pub use status::{Advances, Lives, ViewStatus};
 use view::{Subscriber, View, without_result};
 
 use crate::{
-    cookie::Cookie,
-    effects::{Message, News, Snapshot},
     error::RequestError,
     input::{ClientId, Now, Subscribe, SubscriptionId},
     life::{Idle, Life},
     parameters::Given,
+    slice::Slice,
     tables::Tables,
 };
 
@@ -116,46 +114,6 @@ impl Tuple {
     }
 }
 
-/// What is done before the next input, and not beside the inputs that follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
-    /// The rows of the tables of a live query that is computed for the first time.
-    pub rows: usize,
-    /// The rows that a request reads from end to end.
-    pub scans: u64,
-    /// The rows that the joins of a query visit.
-    pub visits: u64,
-    /// The rows that a request writes.
-    pub writes: usize,
-    /// The work of bringing a commit to the live queries, in probes and rows.
-    pub units: u64,
-}
-
-impl Slice {
-    /// Nothing that may be done beside.
-    pub const NONE: Self = Self { rows: 0, scans: 0, visits: 0, writes: 0, units: 0 };
-    /// All of it.
-    pub const WHOLE: Self = Self {
-        rows: usize::MAX,
-        scans: u64::MAX,
-        visits: limits::JOINED_ROWS,
-        writes: usize::MAX,
-        units: u64::MAX,
-    };
-}
-
-impl Default for Slice {
-    fn default() -> Self {
-        Self {
-            rows: limits::SLICE_ROWS,
-            scans: limits::SLICE_ROWS as u64,
-            visits: limits::SLICE_VISITS,
-            writes: limits::SLICE_WRITES,
-            units: limits::SLICE_UNITS,
-        }
-    }
-}
-
 /// How much memory results may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
@@ -187,29 +145,6 @@ impl Views {
     /// None.
     pub(crate) fn new() -> Self {
         Self::default()
-    }
-
-    /// The first message of a subscription to a view that was just opened: a snapshot, or what is missing since the
-    /// cookie; or why there is none.
-    pub(crate) fn subscribe(
-        &mut self,
-        subscribe: &Subscribe,
-        opened: Result<ViewId, RequestError>,
-        place: &Place<'_>,
-    ) -> Vec<Message> {
-        match opened {
-            Ok(view) => {
-                let id = (subscribe.client, subscribe.subscription);
-                self.subscriptions.insert(id, view);
-                self.first(view, id, (subscribe.resume, subscribe.life), place)
-            }
-            Err(error) => vec![Message {
-                client: subscribe.client,
-                subscription: subscribe.subscription,
-                view: None,
-                news: News::Error { error: Arc::new(error), cookie: None },
-            }],
-        }
     }
 
     /// The view of a subscription to come. A large query that is not there yet is computed beside the commits.
@@ -440,222 +375,14 @@ impl Views {
         self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());
     }
 
-    /// The first message of a subscription.
-    fn first(
-        &mut self,
-        view: ViewId,
-        id: (ClientId, SubscriptionId),
-        (resume, life): (Option<Cookie>, Life),
-        place: &Place<'_>,
-    ) -> Vec<Message> {
-        let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
-        self.idle.take(view);
-        entry.life = if entry.subscribers.is_empty() { life } else { entry.life.max(life) };
-        let cookie = Cookie { database: place.database, lsn: place.lsn, minor: entry.minor };
-        let message = |news| Message { client: id.0, subscription: id.1, view: Some(view), news };
-        let mut subscriber = Subscriber { has_result: true };
-        let resumable = resume.filter(|resume| {
-            resume.database == cookie.database
-                && resume.minor == cookie.minor
-                && entry.error.is_none()
-                && (entry.since..=place.lsn).contains(&resume.lsn)
-        });
-        let messages = match (resumable, &entry.error) {
-            (Some(resume), _) => {
-                let missed: Vec<Message> = entry
-                    .ring
-                    .iter()
-                    .filter(|change| change.cookie.lsn > resume.lsn)
-                    .map(|change| message(News::Change(Arc::clone(change))))
-                    .collect();
-                if missed.is_empty() { vec![message(News::Current(cookie))] } else { missed }
-            }
-            (None, Some(error)) => {
-                subscriber.has_result = false;
-                let error = Arc::new(RequestError::Evaluation(error.clone()));
-                vec![message(News::Error { error, cookie: Some(without_result(cookie)) })]
-            }
-            (None, None) => {
-                vec![message(News::Snapshot(Arc::new(self.snapshot(view, cookie))))]
-            }
-        };
-        let entry = self.by_id.get_mut(&view).expect("invariant: the view was just opened");
-        entry.subscribers.insert(id, subscriber);
-        messages
-    }
-
-    fn snapshot(&self, view: ViewId, cookie: Cookie) -> Snapshot {
-        let view = &self.by_id[&view];
-        let circuit = self.templates[&view.template].circuit;
-        let prefix = &view.tuple[..circuit.prefix];
-        let mut rows = Vec::new();
-        for (row, weight) in self.graph.arranged(circuit.root, prefix) {
-            let row: Row = row[circuit.prefix..].iter().cloned().collect();
-            rows.extend(std::iter::repeat_n(row, weight as usize));
-        }
-        Snapshot { columns: view.columns.clone(), order: view.order.clone(), rows, cookie }
-    }
-
-    /// Ends a subscription. The view stays for a while.
-    pub(crate) fn unsubscribe(&mut self, id: (ClientId, SubscriptionId), now: Now) {
-        let Some(view) = self.subscriptions.remove(&id) else {
-            return self.hydrating.forget(|waiting| (waiting.client, waiting.subscription) == id);
-        };
-        let entry = self.by_id.get_mut(&view).expect("invariant: a subscription has its view");
-        entry.subscribers.remove(&id);
-        if entry.subscribers.is_empty() && entry.names.is_empty() {
-            self.idle.put(view, entry.life, now, entry.bytes);
-        }
-    }
-
-    /// Ends all subscriptions of a client.
-    pub(crate) fn disconnect(&mut self, client: ClientId, now: Now) {
-        let first = (client, SubscriptionId(0));
-        let last = (client, SubscriptionId(u64::MAX));
-        let ended: Vec<_> = self.subscriptions.range(first..=last).map(|(id, _)| *id).collect();
-        for id in ended {
-            self.unsubscribe(id, now);
-        }
-        self.hydrating.forget(|waiting| waiting.client == client);
-    }
-
-    /// Drops the views whose time is over, and of those that nobody watches the first left while they are too many
-    /// or too large. No commit is in flight, so there is no snapshot of the tables any more: what was kept for the sake
-    /// of snapshots goes.
-    pub(crate) fn expire(&mut self, now: Now, tables: &mut Tables) {
-        while let Some(view) = self.idle.over(now) {
-            self.lives.expired += 1;
-            self.idle.take(view);
-            self.close(view, tables);
-        }
-        while self.idle.len() > limits::IDLE_VIEWS
-            || self.idle.bytes() > self.memory.idle
-            || self.held_bytes() > self.memory.views
-        {
-            let Some(view) = self.idle.first_left() else { break };
-            self.evict(view, tables);
-        }
-        self.gone.clear();
-        tables.relations.settle();
-    }
-
     /// The bytes of all results and of what the circuits keep to compute them.
     pub(crate) fn held_bytes(&self) -> usize {
         self.bytes.max(self.graph.held_bytes())
     }
 
-    fn evict(&mut self, view: ViewId, tables: &mut Tables) {
-        self.lives.evicted += 1;
-        self.idle.take(view);
-        self.close(view, tables);
-    }
-
-    /// Ends the views that the last commit made too large.
-    pub(crate) fn end_overgrown(&mut self, tables: &mut Tables) -> Vec<Message> {
-        let mut messages = Vec::new();
-        for view in std::mem::take(&mut self.overgrown) {
-            let bytes = self.by_id[&view].bytes;
-            let error = RequestError::ViewTooLarge { bytes, limit: self.memory.view };
-            let news = News::Error { error: Arc::new(error), cookie: None };
-            self.lives.refused += 1;
-            self.end(view, &news, &mut messages);
-            self.close(view, tables);
-        }
-        messages
-    }
-
-    /// Tells a view's subscribers that it ends, and forgets them.
-    fn end(&mut self, view: ViewId, news: &News, messages: &mut Vec<Message>) {
-        self.idle.take(view);
-        let entry = self.by_id.get_mut(&view).expect("invariant: a view that ends is there");
-        entry.tell(view, news, |_| true, messages);
-        for id in std::mem::take(&mut entry.subscribers).into_keys() {
-            self.subscriptions.remove(&id);
-        }
-    }
-
     /// When the next view's time is over.
     pub(crate) fn wake_at(&self) -> Option<Now> {
         self.idle.wake_at()
-    }
-
-    fn close(&mut self, id: ViewId, tables: &mut Tables) {
-        let view = self.forget(id);
-        let template = self.templates.get_mut(&view.template).expect("invariant: a view has its template");
-        template.views.remove(&view.tuple);
-        let (parameters, is_last) = (template.parameters, template.views.is_empty());
-        if is_last {
-            self.close_template(view.template, tables);
-        } else if let Some(relation) = parameters {
-            self.remove_parameters(relation, &view.tuple, &mut tables.relations);
-            self.gone.push((relation, Some(view.tuple)));
-        }
-    }
-
-    fn forget(&mut self, id: ViewId) -> View {
-        let view = self.by_id.remove(&id).expect("invariant: a view that is closed is there");
-        for name in &view.names {
-            self.named.remove(name);
-        }
-        self.bytes -= view.bytes;
-        view
-    }
-
-    fn close_template(&mut self, id: u64, tables: &mut Tables) {
-        let template = self.templates.remove(&id).expect("invariant: a template is closed once");
-        self.by_key.remove(&template.key);
-        if let Some(shared) = template.shared {
-            self.own.remove(&shared);
-        }
-        let root = template.circuit.root;
-        let sharers = self.by_root.get_mut(&root).expect("invariant: a root has its templates");
-        sharers.retain(|other| *other != id);
-        if sharers.is_empty() {
-            self.by_root.remove(&root);
-            self.roots.remove(&root);
-        }
-        self.graph.release(root);
-        if let Some(relation) = template.parameters {
-            tables.relations.remove(relation);
-            self.gone.push((relation, None));
-        }
-    }
-
-    /// Ends the live queries over tables that `after` has no more.
-    pub(crate) fn drop_tables(&mut self, tables: &mut Tables, after: &Tables) -> Vec<Message> {
-        if tables.has_catalog_of(after) {
-            return Vec::new();
-        }
-        let gone: Vec<u64> = self
-            .templates
-            .iter()
-            .filter(|(_, template)| template.tables.iter().any(|table| after.catalog().get(*table).is_none()))
-            .map(|(id, _)| *id)
-            .collect();
-        let mut messages = Vec::new();
-        for id in gone {
-            let views: Vec<ViewId> = self.templates[&id].views.values().copied().collect();
-            for view in views {
-                let news = News::Error { error: Arc::new(RequestError::TableDropped), cookie: None };
-                self.end(view, &news, &mut messages);
-                self.forget(view);
-            }
-            self.close_template(id, tables);
-        }
-        messages
-    }
-
-    /// Drops the parameters that have gone since a snapshot was taken. Cost: those that have.
-    pub(crate) fn retain_parameters(&self, tables: &mut Tables) {
-        for (id, tuple) in &self.gone {
-            let Some(tuple) = tuple else {
-                tables.relations.remove(*id);
-                continue;
-            };
-            if tables.relations.get(*id).is_some_and(|relation| relation.get(tuple).is_some()) {
-                parameters_of(*id, &mut tables.relations).remove(tuple);
-            }
-        }
     }
 
     /// Sets when results are computed anew and not advanced row by row.

@@ -23,7 +23,7 @@ pub struct Status {
     pub demo: Option<DemoStatus>,
 }
 
-/// What became of live queries since the start.
+/// What became of live queries and of large requests since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Results that were computed for a first subscriber.
@@ -40,6 +40,15 @@ pub struct Counters {
     pub stepped: u64,
     /// Commits after which results were computed anew.
     pub recomputed: u64,
+    /// Requests that ran beside the commits.
+    #[serde(default)]
+    pub aside: u64,
+    /// Runs of such requests that were in vain, because a table had changed.
+    #[serde(default)]
+    pub repeated: u64,
+    /// Requests that waited for such a one to end.
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// A table.

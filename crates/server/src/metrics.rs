@@ -128,6 +128,11 @@ impl Metrics {
                 "Commits by the way they came to live queries.",
                 &[("stepped", counters.stepped), ("recomputed", counters.recomputed)][..],
             ),
+            (
+                "deltaic_requests_beside_total",
+                "Requests too large for a slice: set aside, run again since a table had changed, and those that waited for one.",
+                &[("aside", counters.aside), ("repeated", counters.repeated), ("held", counters.held)][..],
+            ),
         ] {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
             for (kind, count) in counts {
@@ -174,13 +179,14 @@ mod tests {
         metrics.step.record(Duration::from_micros(400));
         metrics.step.record(Duration::from_mins(1));
         metrics.answered(200);
-        let counters = Counters { recomputed: 3, ..Counters::default() };
+        let counters = Counters { recomputed: 3, held: 2, ..Counters::default() };
         let status =
             Status { version: String::new(), lsn: 7, tables: vec![], views: vec![], counters, demo: None };
         let text = metrics.text(&status);
         for line in [
             "deltaic_lsn 7",
             "deltaic_advances_total{kind=\"recomputed\"} 3",
+            "deltaic_requests_beside_total{kind=\"held\"} 2",
             "deltaic_requests_total{outcome=\"succeeded\"} 1",
             "deltaic_step_seconds_bucket{le=\"0.00001\"} 1",
             "deltaic_step_seconds_bucket{le=\"0.0005\"} 2",

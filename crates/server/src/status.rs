@@ -41,6 +41,9 @@ pub(crate) fn status(
         refused: lives.refused,
         stepped: advances.stepped,
         recomputed: advances.recomputed,
+        aside: status.aside_counts.begun,
+        repeated: status.aside_counts.repeated,
+        held: status.aside_counts.held,
     };
     let views = status.views.into_iter().map(|view| {
         let latency = latencies.get(&view.id);

@@ -1,0 +1,126 @@
+//! [`Batch`]: requests that arrived together, admitted one on the other.
+//!
+//! Invariant: each sees the writes of those before it; their commits leave in one append, in their order. One that is too large
+//! for a slice, or writes what is reserved for such a one, leaves no trace in it.
+
+use std::collections::BTreeSet;
+
+use deltaic_storage::{Change, Commit, Reader, Store};
+use deltaic_types::{Lsn, TableId};
+
+use crate::{
+    admission::{self, Verdict},
+    effects::{Effects, Outcome, Reply},
+    engine::{Engine, InFlight, Prepared},
+    error::RequestError,
+    input::{Now, Request},
+    tables::{Tables, Writes},
+    transaction::{Done, Pace, Start, Transaction},
+};
+
+/// Requests admitted so far, one on the other.
+struct Batch {
+    tables: Tables,
+    writes: Writes,
+    lsn: Lsn,
+    seq: u64,
+    prepared: Vec<Prepared>,
+    commits: Vec<Commit>,
+    replies: Vec<Reply>,
+}
+
+impl Engine {
+    /// Admits requests, each on the state with the writes of those before it. One that is too large for a slice is set
+    /// aside, and waits.
+    pub(crate) fn admit(&mut self, now: Now, requests: &[Request], store: &dyn Store) -> Effects {
+        self.admit_at(now, requests, &Pace::Slice(self.slice), store)
+    }
+
+    /// Admits a request, however large it is.
+    pub(crate) fn admit_whole(&mut self, now: Now, request: &Request, store: &dyn Store) -> Effects {
+        self.admit_at(now, std::slice::from_ref(request), &Pace::Whole, store)
+    }
+
+    fn admit_at(&mut self, now: Now, requests: &[Request], pace: &Pace, store: &dyn Store) -> Effects {
+        let mut batch = Batch {
+            tables: self.tables.clone(),
+            writes: Writes::new(),
+            lsn: self.lsn,
+            seq: self.seq,
+            prepared: Vec::new(),
+            commits: Vec::new(),
+            replies: Vec::new(),
+        };
+        for request in requests {
+            if let Some(result) = self.admit_one(now, request, pace, store, &mut batch) {
+                batch.replies.push(Reply { request: request.id, result });
+            }
+        }
+        if batch.commits.is_empty() {
+            // Nothing was written; what became hot stays hot.
+            self.tables = batch.tables;
+            return Effects { replies: batch.replies, ..Effects::default() };
+        }
+        self.in_flight = Some(InFlight {
+            prepared: batch.prepared,
+            replies: batch.replies,
+            lsn: batch.lsn,
+            seq: batch.seq,
+        });
+        Effects { append: batch.commits, ..Effects::default() }
+    }
+
+    /// Admits a request; None where it waits.
+    fn admit_one(
+        &mut self,
+        now: Now,
+        request: &Request,
+        pace: &Pace,
+        store: &dyn Store,
+        batch: &mut Batch,
+    ) -> Option<Result<Outcome, RequestError>> {
+        let time = match self.clock_time(now) {
+            Ok(time) => time,
+            Err(error) => return Some(Err(error)),
+        };
+        let start = Start { actor: self.identity.actor, seq: batch.seq, time, now };
+        let reader = store as &dyn Reader;
+        let mut transaction =
+            Transaction::new(batch.tables.clone(), reader, &batch.writes, start, pace.clone());
+        let (result, verdict) = match admission::run(&mut transaction, request) {
+            Ok(done) => done,
+            Err(_) if transaction.is_stopped() => {
+                self.aside.put(request.clone());
+                batch.tables = transaction.unwritten().unwrap_or_else(|| batch.tables.clone());
+                return None;
+            }
+            Err(error) => return Some(Err(error)),
+        };
+        let Done { tables, writes, changes, seq, .. } = transaction.finish();
+        if verdict == Verdict::Commit && changes.is_empty() {
+            batch.tables = tables;
+        } else if verdict == Verdict::Commit {
+            let written: BTreeSet<TableId> = writes.keys().map(|(table, _)| *table).collect();
+            let defines = matches!(changes.first(), Some(Change::Catalog(_)));
+            if self.aside.reserves(&written, defines) {
+                self.aside.hold(request.clone());
+                return None;
+            }
+            let lsn = batch.lsn.next();
+            let touched = writes.keys().cloned().collect();
+            let after = tables.clone();
+            batch.prepared.push(Prepared { lsn, time, touched, tables: written, after });
+            batch.commits.push(Commit { lsn, time, seq, changes: changes.into() });
+            batch.writes.extend(writes);
+            batch.tables = tables;
+            batch.lsn = lsn;
+            batch.seq = seq;
+        }
+        Some(Ok(Outcome {
+            columns: result.columns,
+            rows: result.rows,
+            rows_affected: result.rows_affected,
+            lsn: batch.lsn,
+        }))
+    }
+}
