@@ -397,8 +397,16 @@ impl Generator {
             }
             let left = self.column_of(Kind::Int, &columns);
             let right = self.column_of(Kind::Int, &own);
+            // Keys that are computed on one side or on both.
+            let kind = self.random.below(8);
+            let computed = (kind > 2 && right.is_some() && self.random.one_in(4)).then(|| {
+                let left = self.scalar(Kind::Int, &columns, 1);
+                let right =
+                    if self.random.one_in(2) { self.scalar(Kind::Int, &own, 1) } else { right.clone()? };
+                Some(format!("{left} = {right}"))
+            });
             columns.extend(own);
-            match self.random.below(8) {
+            match kind {
                 0 => text += &format!(" CROSS JOIN {source}"),
                 1 if !lateral && left.is_some() && right.is_some() => {
                     // PostgreSQL makes a full join of equalities alone.
@@ -411,8 +419,9 @@ impl Generator {
                 }
                 kind => {
                     let join = if kind < 5 { "JOIN" } else { "LEFT JOIN" };
-                    let mut on = match (left, right) {
-                        (Some(left), Some(right)) => format!("{left} = {right}"),
+                    let mut on = match (computed.flatten(), left, right) {
+                        (Some(computed), ..) => computed,
+                        (None, Some(left), Some(right)) => format!("{left} = {right}"),
                         _ => self.plain_condition(&columns),
                     };
                     if self.random.one_in(4) {

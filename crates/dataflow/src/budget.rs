@@ -13,8 +13,7 @@ use thiserror::Error;
 pub enum Exhausted {
     /// Too many rows meet.
     #[error(
-        "the joins visit more than {limit} rows: join the tables by columns that say which rows belong together (what \
-         is computed of columns is not searched by)"
+        "the joins visit more than {limit} rows: join the tables by columns that say which rows belong together"
     )]
     Rows {
         /// The most that may.

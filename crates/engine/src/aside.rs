@@ -81,11 +81,13 @@ impl Admission {
         let Self { request, now, actor, tables, rows, stager, inline, row_ids } = self;
         let start = Start { actor, seq: provisional::FIRST, time: provisional::TIME, now };
         let earlier = Writes::new();
+        let began = tables.clone();
         let mut transaction = Transaction::new(tables, &*rows, &earlier, start, Pace::Aside { row_ids });
         let result = admission::run(&mut transaction, &request);
         let is_bound = transaction.is_stopped();
         let catalog = transaction.tables.catalog().clone();
         let Done { tables: after, writes, changes, reads: mut concerned, seq } = transaction.finish();
+        let is_as_it_was = changes.is_empty();
         let keeps = matches!(result, Ok((_, Verdict::Commit))) && !changes.is_empty();
         let mut result = result.map(|(result, _)| result);
         let mut written = None;
@@ -103,6 +105,8 @@ impl Admission {
                 Err(error) => result = Err(RequestError::Storage(Arc::new(error))),
             }
         }
+        // Of a transaction that comes to nothing the columns stay that it brought into memory, and none of its writes.
+        let after = if is_as_it_was || written.is_some() { after } else { began };
         Admitted { result, is_bound, concerned, after, written }
     }
 }

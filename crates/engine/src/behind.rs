@@ -124,7 +124,8 @@ impl Engine {
             self.views.retain_parameters(&mut commit.after);
             let mut changes = BTreeMap::new();
             self.views.move_clock(&standing, &mut commit.after, micros(commit.time), &mut changes);
-            if self.views.is_large(&commit.touched) {
+            let is_watching = self.views.is_watching();
+            if is_watching && self.views.is_large(&commit.touched) {
                 let touched = std::mem::take(&mut commit.touched);
                 let (before, after) = (standing.clone(), commit.after.clone());
                 let following = self.views.follow(before, after, touched, changes);
@@ -135,7 +136,9 @@ impl Engine {
                 self.behind = Some(Behind { standing, followed, rest: commits, is_defined });
                 return;
             }
-            changes.extend(merge(&standing, &commit.after, &commit.touched));
+            if is_watching {
+                changes.extend(merge(&standing, &commit.after, &commit.touched));
+            }
             let place = (self.identity.database, commit.lsn, micros(commit.time));
             effects.send.extend(self.views.advance(&standing, &commit.after, changes, place));
             is_defined |= !standing.has_catalog_of(&commit.after);

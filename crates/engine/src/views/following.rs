@@ -59,11 +59,13 @@ impl Following {
 }
 
 impl Views {
+    /// Whether anything follows the tables.
+    pub(crate) fn is_watching(&self) -> bool {
+        !self.roots.is_empty() || self.hydrating.is_running()
+    }
+
     /// Whether bringing a commit to the circuits is expected to be more work than fits between two others.
     pub(crate) fn is_large(&self, touched: &[(TableId, Row)]) -> bool {
-        if self.roots.is_empty() {
-            return false;
-        }
         if touched.len() as u64 > self.slice.units {
             return true;
         }

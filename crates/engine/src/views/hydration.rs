@@ -214,6 +214,11 @@ impl Hydrating {
         self.running.is_none() && self.queued.is_empty()
     }
 
+    /// Whether a query is being computed, and misses commits.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Whether a subscription waits.
     pub(super) fn has(&self, id: (ClientId, SubscriptionId)) -> bool {
         let mut subscriptions = self.all().filter_map(Waiting::subscription);

@@ -198,6 +198,26 @@ fn a_column_that_it_brings_into_memory_stays() {
 }
 
 #[test]
+fn what_comes_to_nothing_leaves_no_row_with_the_columns_that_it_brought() {
+    for (sql, code) in [
+        ("DELETE FROM t WHERE s > 'a'; INSERT INTO t VALUES (1, 0, '')", "23505"),
+        ("BEGIN; DELETE FROM t WHERE s > 'a'; ROLLBACK", ""),
+        ("DELETE FROM t WHERE s > 'a'; SELECT 1 / 0", "22012"),
+    ] {
+        let mut db = self::db();
+        assert_eq!(one(&db.subscribe(1, "SELECT id FROM t")), "[1, 2, 3]");
+        let id = db.ask(sql);
+        db.finish();
+        let said = db.reply(id).unwrap().err().map_or(String::new(), |error| error.sqlstate().to_owned());
+        assert_eq!(said, code, "{sql}");
+        db.hold = false;
+        assert_eq!(db.rows("SELECT id, v, s FROM t ORDER BY id"), ["1|10|a", "2|20|b", "3|30|c"], "{sql}");
+        db.ok("DELETE FROM t");
+        assert_eq!(db.news(), ["1: -1 -2 -3"], "{sql}");
+    }
+}
+
+#[test]
 fn definitions_run_between_two_inputs() {
     let mut db = self::db();
     db.ok("ALTER TABLE t ADD COLUMN w int DEFAULT 5");

@@ -13,6 +13,7 @@ mod behind;
 mod cascade;
 mod claims;
 mod cold;
+mod computed_key;
 mod conflict;
 mod constraint;
 mod ddl;

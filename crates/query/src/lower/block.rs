@@ -12,6 +12,7 @@ use deltaic_types::{DataType, TableId, limits};
 use super::{
     Domain, LowerError, Lowered, Lowering,
     access::{By, Searched},
+    computed_key::is_by_values_alone,
     estimate::Estimates,
     reads_domain,
     temporal::asks_for_time,
@@ -61,7 +62,9 @@ pub(super) fn flatten(plan: &Plan, position: Position) -> Block<'_> {
             block
         }
         Plan::Join { kind: JoinKind::Inner, left, right, outer, on }
-            if outer.is_empty() && (position != Position::Inside || !can_fail(on)) =>
+            if outer.is_empty()
+                && (position != Position::Inside || !can_fail(on))
+                && !is_by_values_alone(left, on) =>
         {
             let mut block = flatten(left, Position::Inside);
             let right = flatten(right, Position::Inside);

@@ -25,25 +25,38 @@ use crate::{
 
 /// One side of a join.
 #[derive(Clone)]
-struct Side {
-    node: NodeId,
+pub(super) struct Side {
+    pub(super) node: NodeId,
     /// The table, where the node is its input.
-    table: Option<TableId>,
-    filter: Vec<Scalar>,
+    pub(super) table: Option<TableId>,
+    pub(super) filter: Vec<Scalar>,
     /// Where the side's columns are in its rows.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
     /// How many columns of its domain its rows begin with.
-    prefix: usize,
-    lowered: Option<Lowered>,
+    pub(super) prefix: usize,
+    pub(super) lowered: Option<Lowered>,
+}
+
+impl Side {
+    /// Where a column of the condition of a join with a right side stands: the side, and the place in its rows. What is read of
+    /// the domain stands behind all columns while ON is taken apart.
+    pub(super) fn place(&self, right: &Self, column: usize) -> (usize, usize) {
+        let (width, base) = (self.places.len(), self.places.len() + right.places.len());
+        match column {
+            _ if column < width => (0, self.places[column]),
+            _ if column < base => (1, right.places[column - width]),
+            _ => (0, column - base),
+        }
+    }
 }
 
 /// The columns that must be equal, left and right.
 #[derive(Default)]
-struct Keys {
+pub(super) struct Keys {
     /// NULL equals NULL.
-    exact: Vec<(usize, usize)>,
+    pub(super) exact: Vec<(usize, usize)>,
     /// NULL equals nothing.
-    equal: Vec<(usize, usize)>,
+    pub(super) equal: Vec<(usize, usize)>,
 }
 
 impl Lowering<'_> {
@@ -119,15 +132,18 @@ impl Lowering<'_> {
         Domain { node, parameters, width }
     }
 
-    fn matched(&mut self, kind: JoinKind, left: &Side, right: &Side, mut keys: Keys, on: &Expr) -> Lowered {
+    /// The left rows with what matches them on the right, found by the columns that the condition equates.
+    pub(super) fn matched_by_columns(
+        &mut self,
+        kind: JoinKind,
+        left: &Side,
+        right: &Side,
+        mut keys: Keys,
+        on: &Expr,
+    ) -> Lowered {
         let width = left.places.len();
         let base = width + right.places.len();
-        // What is read of the domain stands behind all columns while ON is taken apart.
-        let place = |column: usize| match column.checked_sub(width) {
-            None => (0, left.places[column]),
-            Some(column) if column + width >= base => (0, column + width - base),
-            Some(column) => (1, right.places[column]),
-        };
+        let place = |column: usize| left.place(right, column);
         let settled = self.domain.map_or_else(|| on.clone(), |domain| domain.settle(on, &|at| base + at));
         let mut conditions = Vec::new();
         let mut right_filter = right.filter.clone();
@@ -294,7 +310,7 @@ fn match_kind(kind: JoinKind) -> MatchKind {
 }
 
 /// The columns that the condition equates, left and right.
-fn equality(condition: &Expr, place: &dyn Fn(usize) -> (usize, usize)) -> Option<(usize, usize)> {
+pub(super) fn equality(condition: &Expr, place: &dyn Fn(usize) -> (usize, usize)) -> Option<(usize, usize)> {
     let ExprKind::Compare(Comparison::Eq, a, b) = &condition.kind else { return None };
     match (place(plain_column(a)?), place(plain_column(b)?)) {
         ((0, left), (1, right)) | ((1, right), (0, left)) => Some((left, right)),

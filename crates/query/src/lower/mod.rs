@@ -13,6 +13,7 @@
 mod access;
 mod aggregate;
 mod block;
+mod computed_key;
 mod estimate;
 mod match_join;
 mod recursive;
@@ -197,7 +198,11 @@ impl Lowering<'_> {
         match plan {
             Plan::Filter { .. } | Plan::Project { .. } if asks_for_time(plan) => self.temporal(plan),
             Plan::Scan { .. } | Plan::Filter { .. } | Plan::Project { .. } => self.block(plan),
-            Plan::Join { kind: plan::JoinKind::Inner, outer, .. } if outer.is_empty() => self.block(plan),
+            Plan::Join { kind: plan::JoinKind::Inner, left, outer, on, .. }
+                if outer.is_empty() && !computed_key::is_by_values_alone(left, on) =>
+            {
+                self.block(plan)
+            }
             Plan::Join { kind, left, right, outer, on } => self.match_join(*kind, left, right, outer, on),
             Plan::Values { rows, types } => self.values(rows, types.len()),
             Plan::Aggregate { input, keys, calls } => self.aggregate(input, keys, calls),
