@@ -6,8 +6,8 @@ use std::{
 };
 
 use deltaic_engine::{
-    Claims, ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Subscribe,
-    SubscriptionId, Work,
+    Claims, ClientId, Effects, Engine, Input, Life, Now, Outcome, Request, RequestId, Slice, Subscribe,
+    SubscriptionId,
 };
 use deltaic_storage::Store;
 
@@ -21,17 +21,15 @@ pub(crate) struct Session<S> {
 
 impl<S: Store> Session<S> {
     pub(crate) fn open(store: S) -> Self {
-        let engine = Engine::open(&store).expect("the store opens");
+        let mut engine = Engine::open(&store).expect("the store opens");
+        // There is nobody beside whom anything could be done.
+        engine.set_slice(Slice::WHOLE);
         Self { engine, store, now: 1_700_000_000_000_000, next: 0 }
     }
 
     pub(crate) fn step(&mut self, input: Input) -> Effects {
         self.now += 1000;
-        let mut effects = self.engine.step(Now(self.now), input, &self.store);
-        for worked in std::mem::take(&mut effects.work).into_iter().filter_map(Work::run) {
-            effects.send.extend(self.step(Input::Worked(worked)).send);
-        }
-        effects
+        self.engine.step(Now(self.now), input, &self.store)
     }
 
     /// Runs a request; gives its outcome and the number of messages that it caused.

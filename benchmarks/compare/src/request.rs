@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    Claims, ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Subscribe,
-    SubscriptionId, Work,
+    Claims, ClientId, Effects, Engine, Input, Life, Message, News, Now, Request, RequestId, Slice, Subscribe,
+    SubscriptionId,
 };
 use deltaic_protocol::{Column, encode_row};
 use deltaic_storage::{Identity, MemoryStore, Store as _};
@@ -39,17 +39,15 @@ pub struct Session {
 impl Session {
     pub fn new() -> Self {
         let store = MemoryStore::new(Identity { database: DatabaseId(1), actor: ActorId(1) });
-        let engine = Engine::open(&store).expect("the store opens");
+        let mut engine = Engine::open(&store).expect("the store opens");
+        // There is nobody beside whom anything could be done.
+        engine.set_slice(Slice::WHOLE);
         Self { engine, store, now: 1_700_000_000_000_000, next: 0 }
     }
 
     fn step(&mut self, input: Input) -> Effects {
         self.now += 1_000;
-        let mut effects = self.engine.step(Now(self.now), input, &self.store);
-        for worked in std::mem::take(&mut effects.work).into_iter().filter_map(Work::run) {
-            effects.send.extend(self.step(Input::Worked(worked)).send);
-        }
-        effects
+        self.engine.step(Now(self.now), input, &self.store)
     }
 
     /// Runs a request to its news.
