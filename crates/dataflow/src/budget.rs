@@ -34,11 +34,13 @@ pub struct Allowance {
     pub visited: u64,
     /// The rows of relations that it reads from end to end.
     pub scanned: u64,
+    /// The bytes of the rows that it makes.
+    pub made: u64,
 }
 
 impl From<u64> for Allowance {
     fn from(visited: u64) -> Self {
-        Self { visited, scanned: u64::MAX }
+        Self { visited, scanned: u64::MAX, made: limits::COMPUTED_BYTES }
     }
 }
 
@@ -49,20 +51,28 @@ pub(crate) struct Budget {
     scanned: Cell<u64>,
     /// None where nobody counts.
     bytes: Cell<Option<u64>>,
+    /// What `bytes` began with.
+    most_bytes: Cell<u64>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: Cell::new(u64::MAX), scanned: Cell::new(u64::MAX), bytes: Cell::new(None) }
+        Self {
+            left: Cell::new(u64::MAX),
+            scanned: Cell::new(u64::MAX),
+            bytes: Cell::new(None),
+            most_bytes: Cell::new(0),
+        }
     }
 }
 
 impl Budget {
-    /// Begins a run with so many rows, and with [`limits::COMPUTED_BYTES`] where there is a limit.
+    /// Begins a run; its bytes are counted where its rows have a limit.
     pub(crate) fn begin(&self, allowance: Allowance) {
         self.left.set(allowance.visited.saturating_add(1));
         self.scanned.set(allowance.scanned);
-        self.bytes.set((allowance.visited < u64::MAX).then_some(limits::COMPUTED_BYTES));
+        self.bytes.set((allowance.visited < u64::MAX).then_some(allowance.made.max(1)));
+        self.most_bytes.set(allowance.made);
     }
 
     /// Takes the rows of a relation that is read from end to end; false where there are fewer left.
@@ -101,7 +111,7 @@ impl Budget {
     /// The same, and of what; the run began with so many rows.
     pub(crate) fn exhausted(&self, limit: u64) -> Option<Exhausted> {
         if self.bytes.get() == Some(0) {
-            return Some(Exhausted::Bytes { limit: limits::COMPUTED_BYTES });
+            return Some(Exhausted::Bytes { limit: self.most_bytes.get() });
         }
         (self.left.get() == 0).then_some(Exhausted::Rows { limit })
     }
@@ -125,7 +135,7 @@ mod tests {
     #[test]
     fn a_budget_is_used_up_by_what_is_read() {
         let budget = Budget::default();
-        budget.begin(Allowance { visited: 2, scanned: 5 });
+        budget.begin(Allowance { scanned: 5, ..2.into() });
         assert!(budget.scan(3) && budget.scan(2) && !budget.is_exhausted());
         assert!(!budget.scan(1));
         assert_eq!(budget.exhausted(2), Some(Exhausted::Rows { limit: 2 }));

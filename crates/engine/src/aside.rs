@@ -32,7 +32,7 @@ use crate::{
 const TRIES: u32 = 3;
 
 /// The keys that are kept for the rows that one run inserts into tables without a primary key.
-const ROW_IDS: u64 = 1 << 20;
+const ROW_IDS: u64 = 1 << 24;
 
 /// A request to be admitted: a value that can be sent to another thread.
 pub struct Admission {

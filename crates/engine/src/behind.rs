@@ -142,7 +142,10 @@ impl Engine {
             let place = (self.identity.database, commit.lsn, micros(commit.time));
             effects.send.extend(self.views.advance(&standing, &commit.after, changes, place));
             is_defined |= !standing.has_catalog_of(&commit.after);
-            standing = commit.after;
+            let before = std::mem::replace(&mut standing, commit.after);
+            if commit.touched.len() > self.slice.writes {
+                effects.work.push(Work::Discard(Discarded::new((before, commit.touched))));
+            }
             effects.send.extend(self.views.end_overgrown(&mut standing));
         }
         self.tables = match newest {

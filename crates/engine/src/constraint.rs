@@ -61,6 +61,8 @@ impl Applied {
             return Err(RequestError::TooManyRows { rows: self.written, limit: limits::STATEMENT_ROWS });
         }
         transaction.expect_writes(changes.len())?;
+        let after = changes.iter().filter_map(|change| change.after.as_ref());
+        transaction.expect_bytes(after.map(Row::heap_bytes).sum())?;
         for row in changes.iter().filter_map(|change| change.after.as_ref()) {
             rules.check(row)?;
         }

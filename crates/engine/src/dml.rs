@@ -82,6 +82,8 @@ fn insert_or(
     rows: Vec<Row>,
     on_conflict: &OnConflict,
 ) -> Result<Vec<Row>, RequestError> {
+    // Also where a row is found there and nothing is written.
+    transaction.reads([table]);
     let schema = transaction.tables.schema(table).clone();
     let keys: Vec<Vec<usize>> = match &on_conflict.target {
         Some(target) => vec![target.clone()],
@@ -212,6 +214,7 @@ fn matching(
     filter: Option<&Expr>,
     values: &[&Expr],
 ) -> Result<Vec<(StoredRow, Vec<Value>)>, RequestError> {
+    transaction.reads([table]);
     let schema = transaction.tables.schema(table);
     let key = filter.and_then(|filter| named_key(schema, filter));
     if let Some(key) = key.filter(|_| !values.iter().any(|expr| expr.has_subquery())) {
@@ -233,6 +236,7 @@ fn matching(
             let key: Row = found[..width].iter().cloned().collect();
             let row = transaction.stored(table, &key)?;
             let row = row.expect("invariant: a row in memory is stored or written");
+            transaction.expect_bytes(row.values.heap_bytes())?;
             Ok((row, found[width..].to_vec()))
         })
         .collect()

@@ -15,19 +15,22 @@ pub struct Slice {
     pub visits: u64,
     /// The rows that a request writes.
     pub writes: usize,
+    /// The bytes of the rows that a request computes, and of those that it reads and writes whole.
+    pub bytes: u64,
     /// The work of bringing a commit to the live queries, in probes and rows.
     pub units: u64,
 }
 
 impl Slice {
     /// Nothing that may be done beside.
-    pub const NONE: Self = Self { rows: 0, scans: 0, visits: 0, writes: 0, units: 0 };
+    pub const NONE: Self = Self { rows: 0, scans: 0, visits: 0, writes: 0, bytes: 0, units: 0 };
     /// All of it.
     pub const WHOLE: Self = Self {
         rows: usize::MAX,
         scans: u64::MAX,
         visits: limits::JOINED_ROWS,
         writes: usize::MAX,
+        bytes: u64::MAX,
         units: u64::MAX,
     };
 }
@@ -39,6 +42,7 @@ impl Default for Slice {
             scans: limits::SLICE_ROWS as u64,
             visits: limits::SLICE_VISITS,
             writes: limits::SLICE_WRITES,
+            bytes: limits::SLICE_BYTES,
             units: limits::SLICE_UNITS,
         }
     }

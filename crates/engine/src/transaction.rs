@@ -28,6 +28,8 @@ pub(crate) struct Transaction<'a> {
     reads: BTreeSet<TableId>,
     schema_changed: bool,
     pace: Pace,
+    /// The bytes of the rows that were read and written whole.
+    bytes: u64,
     /// Whether it cannot go on at its pace.
     is_stopped: bool,
     actor: ActorId,
@@ -82,6 +84,7 @@ impl<'a> Transaction<'a> {
             reads: BTreeSet::new(),
             schema_changed: false,
             pace,
+            bytes: 0,
             is_stopped: false,
             actor: start.actor,
             time: start.time,
@@ -119,7 +122,11 @@ impl<'a> Transaction<'a> {
     pub(crate) fn allowance(&self) -> Allowance {
         let visited = limits::JOINED_ROWS;
         match &self.pace {
-            Pace::Slice(slice) => Allowance { visited: visited.min(slice.visits), scanned: slice.scans },
+            Pace::Slice(slice) => Allowance {
+                visited: visited.min(slice.visits),
+                scanned: slice.scans,
+                made: limits::COMPUTED_BYTES.min(slice.bytes),
+            },
             Pace::Aside { .. } | Pace::Whole => visited.into(),
         }
     }
@@ -145,6 +152,18 @@ impl<'a> Transaction<'a> {
         }
         self.is_stopped = true;
         Err(RequestError::TooManyRows { rows, limit: slice.writes })
+    }
+
+    /// Fails where a slice has no room for so many more bytes of whole rows.
+    pub(crate) fn expect_bytes(&mut self, bytes: usize) -> Result<(), RequestError> {
+        self.bytes += bytes as u64;
+        match &self.pace {
+            Pace::Slice(slice) if self.bytes > slice.bytes => {
+                self.is_stopped = true;
+                Err(Exhausted::Bytes { limit: slice.bytes }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Fails where nothing can be defined.

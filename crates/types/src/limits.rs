@@ -63,6 +63,9 @@ pub const SLICE_VISITS: u64 = 100_000;
 /// The rows that a request may write before the next one: one that writes more is run beside the commits.
 pub const SLICE_WRITES: usize = 5_000;
 
+/// The bytes of the rows that a request may make, and of those that it may read and write whole, before the next one.
+pub const SLICE_BYTES: u64 = 4 << 20;
+
 /// The bytes of the rows that one computation makes, those on the way to its result among them. Values that rows share are
 /// counted for each.
 pub const COMPUTED_BYTES: u64 = 2 << 30;

@@ -218,6 +218,64 @@ fn what_comes_to_nothing_leaves_no_row_with_the_columns_that_it_brought() {
 }
 
 #[test]
+fn what_is_looked_up_and_not_found_is_read_too() {
+    // It would have found the row of the commit that comes before it.
+    for (large, small, rows) in [
+        ("DELETE FROM u WHERE id = 5; UPDATE t SET v = v + 1", "INSERT INTO u VALUES (5)", vec![]),
+        ("UPDATE u SET id = 6 WHERE id = 5; UPDATE t SET v = v + 1", "INSERT INTO u VALUES (5)", vec!["6"]),
+    ] {
+        let mut db = self::db();
+        let id = db.ask(large);
+        assert!(is_aside(&db));
+        db.ok(small);
+        db.finish();
+        assert_eq!(lsn(&mut db, id), 4, "{large}");
+        assert_eq!(db.rows("SELECT id FROM u"), rows, "{large}");
+    }
+    for (large, small, rows) in [
+        (
+            "INSERT INTO u VALUES (5) ON CONFLICT DO NOTHING; UPDATE t SET v = v + 1",
+            "DELETE FROM u",
+            vec!["5"],
+        ),
+        (
+            "INSERT INTO u VALUES (5) ON CONFLICT (id) DO UPDATE SET id = 7 WHERE u.id = 0; UPDATE t SET v = 1",
+            "UPDATE u SET id = 4 WHERE id = 5",
+            vec!["4", "5"],
+        ),
+    ] {
+        let mut db = self::db();
+        db.ok("INSERT INTO u VALUES (5)");
+        let id = db.ask(large);
+        assert!(is_aside(&db));
+        db.ok(small);
+        db.finish();
+        assert_eq!(lsn(&mut db, id), 5, "{large}");
+        assert_eq!(db.rows("SELECT id FROM u"), rows, "{large}");
+    }
+}
+
+#[test]
+fn few_rows_of_many_bytes_are_too_large_as_well() {
+    let mut db = self::db();
+    db.engine.set_slice(Slice { bytes: 2_000, ..Slice::WHOLE });
+    for sql in [
+        "UPDATE t SET s = repeat('x', 1000)",
+        "UPDATE t SET v = v + 1",
+        "INSERT INTO t VALUES (8, 0, repeat('y', 3000))",
+        "SELECT repeat(s, 2) FROM t",
+        "DELETE FROM t WHERE id > 1",
+    ] {
+        let id = db.ask(sql);
+        assert!(is_aside(&db), "{sql}");
+        db.finish();
+        db.reply(id).unwrap().unwrap();
+    }
+    let id = db.ask("UPDATE u SET id = 1");
+    assert!(db.reply(id).is_some());
+}
+
+#[test]
 fn definitions_run_between_two_inputs() {
     let mut db = self::db();
     db.ok("ALTER TABLE t ADD COLUMN w int DEFAULT 5");
