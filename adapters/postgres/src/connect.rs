@@ -66,6 +66,12 @@ pub enum ConnectError {
         /// The newest that is known.
         known: i32,
     },
+    /// The ledger was there, and is not any more.
+    #[error("schema `{schema}` has no ledger any more: restore it, or connect anew to begin an empty one")]
+    Gone {
+        /// Which schema.
+        schema: String,
+    },
     /// The schema belongs to something else.
     #[error("schema `{schema}` has tables and no ledger: choose another schema")]
     Foreign {

@@ -11,6 +11,7 @@ use deltaic_quota::{
 
 use crate::columns::Columns;
 use crate::link::{Link, Session, no_answer};
+use crate::schema::Absent;
 use crate::settings::said;
 use crate::word::Word;
 use crate::{ConnectError, Settings, outcome, read};
@@ -28,7 +29,7 @@ pub struct PostgresLedger {
 impl PostgresLedger {
     /// Connects, makes the ledger's schema if it is not there, and makes sure that the server keeps what it acknowledges.
     pub fn connect(settings: Settings) -> Result<Self, ConnectError> {
-        let link = Some(Link::connect(&settings)?);
+        let link = Some(Link::connect(&settings, Absent::Make)?);
         Ok(Self { settings, link, unknown: BTreeMap::new(), trouble: None })
     }
 
@@ -44,7 +45,7 @@ impl PostgresLedger {
     ) -> Result<T, LedgerError> {
         let link = match &self.link {
             Some(link) => link,
-            None => match Link::connect(&self.settings) {
+            None => match Link::connect(&self.settings, Absent::Refuse) {
                 Ok(link) => self.link.insert(link),
                 Err(error) => {
                     self.trouble = Some(error.to_string());

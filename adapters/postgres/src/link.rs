@@ -10,7 +10,7 @@ use std::time::Duration;
 use postgres::{Client, NoTls, Statement};
 
 use crate::columns::Columns;
-use crate::schema::{self, quoted};
+use crate::schema::{self, Absent, quoted};
 use crate::{ConnectError, Settings};
 
 /// What a connection of the ledger has: itself, and its statements.
@@ -31,10 +31,10 @@ pub(crate) struct Link {
 }
 
 impl Session {
-    fn begin(settings: &Settings) -> Result<Self, ConnectError> {
+    fn begin(settings: &Settings, absent: Absent) -> Result<Self, ConnectError> {
         let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
         let mut client = settings.config.connect(NoTls).map_err(|error| of(&error))?;
-        schema::prepare(&mut client, settings)?;
+        schema::prepare(&mut client, settings, absent)?;
         let schema = quoted(&settings.schema);
         let arguments: Vec<String> = (1..=Columns::COUNT).map(|number| format!("${number}")).collect();
         let apply = format!("SELECT * FROM {schema}.apply({})", arguments.join(", "));
@@ -46,13 +46,13 @@ impl Session {
 }
 
 impl Link {
-    pub(crate) fn connect(settings: &Settings) -> Result<Self, ConnectError> {
+    pub(crate) fn connect(settings: &Settings, absent: Absent) -> Result<Self, ConnectError> {
         let unreachable = |why: String| ConnectError::Unreachable { why };
         let wait = settings.answer_timeout;
         let (calls, waiting): (Sender<Call>, Receiver<Call>) = channel();
         let (ready, begun) = channel();
         let settings = settings.clone();
-        let serve = move || match Session::begin(&settings) {
+        let serve = move || match Session::begin(&settings, absent) {
             Ok(mut session) => {
                 if ready.send(Ok(())).is_ok() {
                     for call in waiting {

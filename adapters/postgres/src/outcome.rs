@@ -46,6 +46,7 @@ fn why(said: &DbError) -> &'static str {
     let code = said.code().code();
     match code {
         "QU000" => "the ledger's tables contradict each other",
+        "QU007" => "the transaction is not read committed",
         "55P03" => "another node held the rows longer than lock_timeout",
         "57014" => "the statement was cancelled, or took longer than statement_timeout",
         "53100" => "the server's disk is full",

@@ -35,9 +35,16 @@ CREATE FUNCTION units_most() RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAF
 CREATE FUNCTION lease_most() RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 2305843009213693952::numeric;
 CREATE FUNCTION every_window() RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 18446744073709551615::numeric;
 
--- What is answered was synced, whatever the session was made with: a pool may have given the call to another one.
-CREATE FUNCTION commit_durably() RETURNS void LANGUAGE plpgsql AS $$
+-- What a call needs of its session, whatever that was made with: a pool may have given the call to another one. What is
+-- answered was synced. And each statement sees what others committed before it: with the snapshot of the call's beginning,
+-- from before its locks, more would be granted of a sliding limit than there is.
+CREATE FUNCTION require_session() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION USING ERRCODE = 'QU007',
+            MESSAGE = format('the ledger is called in a transaction that is %s: make it read committed',
+                current_setting('transaction_isolation'));
+    END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
@@ -64,7 +71,7 @@ SET enable_material = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM commit_durably();
+    PERFORM require_session();
     -- The node's lock: from here on its dead epoch can neither take a lease nor settle one.
     INSERT INTO nodes AS n (node, epoch, seq, horizon) VALUES (open.node, 1, 0, 0)
     ON CONFLICT (node) DO UPDATE SET epoch = n.epoch + 1, seq = 0
@@ -273,7 +280,7 @@ DECLARE
     done integer := 0;
     alive nodes[];
 BEGIN
-    PERFORM commit_durably();
+    PERFORM require_session();
     -- The node's lock: the same batch, sent again while it is still being applied, waits here and is then a repeat.
     SELECT n.* INTO stands FROM nodes n WHERE n.node = apply.node FOR UPDATE;
     IF NOT FOUND THEN

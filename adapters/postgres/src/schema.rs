@@ -26,8 +26,17 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// What is done where there is no ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It is made.
+    Make,
+    /// That is an error: there was one a moment ago, and an empty one would grant all limits anew.
+    Refuse,
+}
+
 /// Makes a new connection one of the ledger's.
-pub(crate) fn prepare(client: &mut Client, settings: &Settings) -> Result<(), ConnectError> {
+pub(crate) fn prepare(client: &mut Client, settings: &Settings, absent: Absent) -> Result<(), ConnectError> {
     let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
     client.batch_execute(&session(settings)).map_err(|error| of(&error))?;
     if !settings.allow_weaker_durability {
@@ -38,7 +47,10 @@ pub(crate) fn prepare(client: &mut Client, settings: &Settings) -> Result<(), Co
     }
     let mut found = client.transaction().map_err(|error| of(&error))?;
     if !find(&mut found, settings)? {
-        make(&mut found, settings)?;
+        match absent {
+            Absent::Make => make(&mut found, settings)?,
+            Absent::Refuse => return Err(ConnectError::Gone { schema: settings.schema.clone() }),
+        }
     }
     found.commit().map_err(|error| of(&error))
 }

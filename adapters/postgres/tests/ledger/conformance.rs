@@ -6,6 +6,7 @@ use deltaic_quota::{
     WindowId,
 };
 use postgres::Client;
+use postgres::error::SqlState;
 
 use crate::server::shared;
 
@@ -141,11 +142,20 @@ fn refusals_carry_what_the_caller_does_not_know() {
 }
 
 #[test]
-fn a_call_is_durable_whatever_its_session_is() {
+fn a_call_is_durable_and_sees_what_was_committed_whatever_its_session_is() {
     let Some(server) = shared() else { return };
     let (_ledger, mut client) = server.ledger_and_client("pooled");
     let mut session = client.transaction().unwrap();
     session.batch_execute("SET LOCAL synchronous_commit = off; SELECT open(1)").unwrap();
     let setting: String = session.query_one("SHOW synchronous_commit", &[]).unwrap().get(0);
     assert_eq!(setting, "on");
+    session.rollback().unwrap();
+    for (isolation, refusal) in
+        [("REPEATABLE READ", Some("QU007")), ("SERIALIZABLE", Some("QU007")), ("READ UNCOMMITTED", None)]
+    {
+        let mut session = client.transaction().unwrap();
+        session.batch_execute(&format!("SET TRANSACTION ISOLATION LEVEL {isolation}")).unwrap();
+        let outcome = session.batch_execute("SELECT open(1)").map_err(|error| error.code().unwrap().clone());
+        assert_eq!(outcome.err().as_ref().map(SqlState::code), refusal);
+    }
 }

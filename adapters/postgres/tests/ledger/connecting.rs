@@ -1,5 +1,6 @@
 //! Connecting: the schema that is found or made, and each reason why there is no ledger, with what to do about it.
 
+use std::os::unix::net::UnixListener;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -111,9 +112,11 @@ fn an_address_that_leads_nowhere_says_what_to_mend() {
         assert!(matches!(error, ConnectError::Login { .. }), "{error:?}");
         assert!(error.to_string().contains("mend user, password and dbname"), "{error}");
     }
-    // Not even a connection is waited for without end.
-    let error = refused(server.settings().answer_timeout(Duration::ZERO));
-    assert!(error.to_string().contains("no answer within 0ns"), "{error}");
+    // Somebody listens and says nothing: not even a connection is waited for without end.
+    let _silent = UnixListener::bind(nowhere.path().join(".s.PGSQL.5432")).unwrap();
+    let error = refused(Settings::parse(&address).unwrap().answer_timeout(Duration::from_millis(20)));
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains("no answer within 20ms"), "{error}");
 }
 
 #[test]

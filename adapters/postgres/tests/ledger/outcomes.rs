@@ -91,8 +91,10 @@ fn a_frozen_server_is_not_waited_for() {
     let mut ledger = PostgresLedger::connect(settings.clone()).unwrap();
     ledger.open(NodeId(1)).unwrap();
     ledger.apply(&want(1, 0)).unwrap();
-    let mut hasty = PostgresLedger::connect(settings.answer_timeout(Duration::from_millis(300))).unwrap();
-    hasty.load(&account()).unwrap();
+    // A loaded machine may take longer to connect: it tries until it has a connection.
+    let hasty = settings.answer_timeout(Duration::from_millis(300));
+    let mut hasty = (0..).find_map(|_| PostgresLedger::connect(hasty.clone()).ok()).unwrap();
+    while hasty.load(&account()).is_err() {}
     let text = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY backend_start DESC";
     let process: i32 = server.client().query(text, &[&name]).unwrap()[0].get(0);
     signal("STOP", process as u32);
@@ -183,6 +185,10 @@ fn a_server_that_is_gone_is_away_until_the_outcome_is_known() {
     );
 }
 
+fn refused<T>(why: &'static str) -> Result<T, LedgerError> {
+    Err(LedgerError::Refused { why })
+}
+
 #[test]
 fn a_ledger_that_cannot_be_written_says_why() {
     let Some(server) = shared() else { return };
@@ -194,11 +200,50 @@ fn a_ledger_that_cannot_be_written_says_why() {
     let read = Settings::parse(&server.address("reader")).unwrap().schema("readable").unwrap();
     let mut reader = PostgresLedger::connect(read).unwrap();
     assert_eq!(reader.load(&account()), Ok(None));
-    let refused = |why| Err(LedgerError::Refused { why });
     assert_eq!(reader.apply(&want(1, 0)), refused("the user may not write the ledger's tables"));
     assert!(reader.trouble().unwrap().contains("permission denied"), "{:?}", reader.trouble());
     client.batch_execute("ALTER TABLE accounts ADD CONSTRAINT none CHECK (used < 0)").unwrap();
     assert_eq!(ledger.apply(&want(1, 0)), refused("a constraint of the ledger's tables does not hold"));
+    client.batch_execute("ALTER TABLE accounts DROP CONSTRAINT none").unwrap();
+
+    let standby = format!("{} options='-c default_transaction_read_only=on'", server.address("owner"));
+    let mut standby = PostgresLedger::connect(server_settings(&standby, "readable")).unwrap();
+    assert_eq!(standby.apply(&want(1, 0)), refused("the server is read-only: it is a standby"));
+
+    let fail = "CREATE TABLE failure (code text);
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE EXCEPTION USING ERRCODE = (SELECT code FROM readable.failure), MESSAGE = 'it failed';
+        END $$;
+        CREATE TRIGGER fail BEFORE INSERT ON keys FOR EACH ROW EXECUTE FUNCTION fail()";
+    client.batch_execute(fail).unwrap();
+    for (code, why) in [
+        ("53100", "the server's disk is full"),
+        ("53200", "the server has no room left"),
+        ("40P01", "the transaction was in the way of another one"),
+        ("40001", "the transaction was in the way of another one"),
+        ("58030", "the server or its disk failed"),
+        ("XX000", "the server or its disk failed"),
+        ("QU007", "the transaction is not read committed"),
+        ("P0001", "the server refused the statement"),
+    ] {
+        client.batch_execute("DELETE FROM failure").unwrap();
+        client.execute("INSERT INTO failure VALUES ($1)", &[&code]).unwrap();
+        assert_eq!(ledger.apply(&want(1, 0)), refused(why), "{code}");
+        assert!(ledger.trouble().unwrap().contains("it failed"), "{:?}", ledger.trouble());
+    }
+    client.batch_execute("DROP TRIGGER fail ON keys").unwrap();
+    assert!(ledger.apply(&want(1, 0)).is_ok());
+
     client.batch_execute("DROP SCHEMA readable CASCADE; DROP ROLE reader").unwrap();
     assert_eq!(ledger.apply(&want(1, 0)), refused("the ledger's schema is gone"));
+    // A new connection makes none: it would grant all limits anew.
+    let text = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'readable'";
+    client.execute(text, &[]).unwrap();
+    assert_eq!(ledger.load(&account()), Err(LedgerError::Away));
+    assert_eq!(ledger.load(&account()), refused("there is no connection to the ledger"));
+    assert!(
+        ledger.trouble().unwrap().contains("connect anew to begin an empty one"),
+        "{:?}",
+        ledger.trouble()
+    );
 }
