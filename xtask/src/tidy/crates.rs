@@ -16,7 +16,7 @@ enum Allowed {
 
 use Allowed::{Above, Anything, These};
 
-const TABLE: [(&str, Allowed); 17] = [
+const TABLE: [(&str, Allowed); 18] = [
     ("types", These(&[])),
     ("causality", These(&["types"])),
     ("crdt", These(&["types", "causality"])),
@@ -26,6 +26,7 @@ const TABLE: [(&str, Allowed); 17] = [
     ("sql", These(&["types", "dataflow", "query"])),
     ("allocation", These(&["types"])),
     ("storage", These(&["types", "causality", "quota"])),
+    ("postgres", These(&["quota"])),
     ("protocol", These(&["types", "causality", "crdt"])),
     (
         "engine",

@@ -1,0 +1,96 @@
+//! [`Columns`]: a batch as the arguments of the function `apply`, an array for each field of its entries.
+//!
+//! Invariant: equal batches give equal columns, so that a batch that is sent again is the same bytes.
+
+use deltaic_quota::{
+    Baseline, Batch, Claim, Entry, Key, LimitWord, NodeId, Reply, Row as Answer, Seq, Then, Units, WindowId,
+};
+use postgres::Row;
+use postgres::types::ToSql;
+
+use crate::word::Word;
+
+/// A batch, by columns.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    seq: Seq,
+    head: [Word; 4],
+    keys: Vec<Key>,
+    words: [Vec<Word>; 9],
+    flags: [Vec<bool>; 3],
+}
+
+impl Columns {
+    /// How many arguments the function has.
+    pub(crate) const COUNT: usize = 17;
+
+    pub(crate) fn of(batch: &Batch) -> Self {
+        let entries = &batch.entries;
+        let words = |word: fn(&Entry) -> u64| entries.iter().map(|entry| Word(word(entry))).collect();
+        let flags = |flag: fn(&Entry) -> bool| entries.iter().map(flag).collect();
+        Self {
+            seq: batch.seq,
+            head: [batch.node.0, batch.epoch.0, batch.seq.0, batch.horizon.0].map(Word),
+            keys: entries.iter().map(|entry| entry.account.key.clone()).collect(),
+            words: [
+                words(|entry| entry.account.window.0),
+                words(|entry| entry.span),
+                words(|entry| match entry.limit {
+                    LimitWord::Initially(limit) | LimitWord::Set(limit) => limit.0,
+                }),
+                words(|entry| entry.consumed.0),
+                words(|entry| entry.refunded.0),
+                words(|entry| entry.returned.0),
+                words(|entry| entry.unbacked.0),
+                words(|entry| entry.credited.0),
+                words(|entry| match entry.claim {
+                    Claim::Units(units) => units.0,
+                    Claim::High(until) => until,
+                }),
+            ],
+            flags: [
+                flags(|entry| matches!(entry.limit, LimitWord::Set(_))),
+                flags(|entry| matches!(entry.claim, Claim::High(_))),
+                flags(|entry| entry.then == Then::Close),
+            ],
+        }
+    }
+
+    /// Hands the arguments on, in the function's order.
+    pub(crate) fn with<T>(&self, run: impl FnOnce(&[&(dyn ToSql + Sync)]) -> T) -> T {
+        let keys: Vec<&[u8]> = self.keys.iter().map(Key::as_bytes).collect();
+        let [node, epoch, seq, horizon] = &self.head;
+        let [windows, spans, limits, consumed, refunded, returned, unbacked, credited, claims] = &self.words;
+        let [sets, highs, closes] = &self.flags;
+        let arguments: [&(dyn ToSql + Sync); Self::COUNT] = [
+            node, epoch, seq, horizon, &keys, windows, spans, sets, limits, consumed, refunded, returned,
+            unbacked, credited, highs, claims, closes,
+        ];
+        run(&arguments)
+    }
+
+    /// The answer of the function.
+    pub(crate) fn reply(&self, rows: &[Row]) -> Result<Reply, postgres::Error> {
+        Ok(Reply { seq: self.seq, rows: rows.iter().map(answer).collect::<Result<_, _>>()? })
+    }
+}
+
+fn answer(row: &Row) -> Result<Answer, postgres::Error> {
+    let word = |place: usize| row.try_get::<_, Word>(place).map(|word| word.0);
+    let units = |place: usize| word(place).map(Units);
+    let holder: Option<Word> = row.try_get(9)?;
+    Ok(Answer {
+        granted: units(0)?,
+        baseline: Baseline {
+            target: units(1)?,
+            limit: units(2)?,
+            used: units(3)?,
+            reserved: units(4)?,
+            overrun: units(5)?,
+            before: units(6)?,
+            high: word(7)?,
+        },
+        newest: WindowId(word(8)?),
+        held_by: holder.map(|node| NodeId(node.0)),
+    })
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod columns;
+mod connect;
+mod ledger;
+mod link;
+mod outcome;
+mod read;
+mod schema;
+mod settings;
+mod word;
+
+pub use connect::ConnectError;
+pub use ledger::PostgresLedger;
+pub use settings::Settings;

@@ -1,0 +1,11 @@
+//! The ledger in PostgreSQL, against a real server that the tests start and stop themselves.
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking, in shared functions too")]
+
+mod conformance;
+mod connecting;
+mod figures;
+mod model;
+mod nodes;
+mod outcomes;
+mod server;
+mod zombie;
