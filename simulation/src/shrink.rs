@@ -311,7 +311,7 @@ mod tests {
         ("ROWS BETWEEN", 160),
         ("EXISTS", 90),
         ("LIMIT", 60),
-        ("coalesce", 60),
+        ("coalesce", 80),
         ("row_number", 110),
         ("array_agg", 80),
     ];

@@ -14,6 +14,7 @@ use std::{
 
 use dbsp::{
     DBSPHandle, NestedCircuit, OrdZSet, OutputHandle, RootCircuit, Runtime, Stream, ZSetHandle, ZWeight,
+    circuit::CircuitConfig,
     operator::{Max, Min},
     typed_batch::IndexedZSetReader,
     utils::{Tup2, Tup3, Tup5},
@@ -50,8 +51,10 @@ struct Circuit {
 }
 
 fn build(task: Task) -> Circuit {
+    // A transaction is one step: what it gives out is whole.
+    let config = CircuitConfig::with_workers(1).with_splitter_chunk_size_records(1 << 20);
     let (handle, (issue, project, keys, edge, root, output)) =
-        Runtime::init_circuit(1, move |circuit: &mut RootCircuit| {
+        Runtime::init_circuit(config, move |circuit: &mut RootCircuit| {
             let (issues, issue) = circuit.add_input_zset::<Row>();
             let (projects, project) = circuit.add_input_zset::<Tup2<i64, String>>();
             let (key, keys) = circuit.add_input_zset::<i64>();
