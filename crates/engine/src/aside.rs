@@ -1,7 +1,7 @@
 //! [`Admission`]: a large request, admitted beside the commits and not before them.
 //!
-//! A request that does more than a slice allows is given up and set aside. It runs on a snapshot of the tables and of the store, wherever
-//! whoever drives the engine runs it; then it is committed as if it had just come, if no table that it read or wrote has
+//! A request that does more than a slice allows is given up and set aside. It runs on a snapshot of the tables and of the
+//! store, wherever whoever drives the engine runs it; then it is committed as if it had just come, if no table that it read or wrote has
 //! changed since. If one has, it runs once more, and meanwhile whoever writes to those tables waits. Invariants: transactions are
 //! serial in commit order, this one at its own commit and one that only reads at its snapshot; one request is aside at a time, and
 //! each ends.
@@ -105,8 +105,9 @@ impl Admission {
                 Err(error) => result = Err(RequestError::Storage(Arc::new(error))),
             }
         }
-        // Of a transaction that comes to nothing the columns stay that it brought into memory, and none of its writes.
-        let after = if is_as_it_was || written.is_some() { after } else { began };
+        // Of one that only read the columns stay that it brought into memory; of one that failed nothing, for they may be half there.
+        let is_whole = result.is_ok() && is_as_it_was;
+        let after = if is_whole || written.is_some() { after } else { began };
         Admitted { result, is_bound, concerned, after, written }
     }
 }

@@ -1,7 +1,7 @@
 //! [`Behind`]: the commits that the live queries have not seen yet, and how they are brought to them.
 //!
-//! Small commits are followed when they are durable, one after the other. A large one leaves as [`Work::Following`]; the commits behind it
-//! are made and acknowledged meanwhile and stand in a queue here, and what asks for results waits. Invariants: circuits see
+//! Small commits are followed when they are durable, one after the other. A large one leaves as [`Work::Following`]; the
+//! commits behind it are made and acknowledged meanwhile and stand in a queue here, and what asks for results waits. Invariants: circuits see
 //! each commit once, in order; what a subscription is told stands where the circuits stand.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -179,7 +179,7 @@ impl Engine {
     pub(crate) fn follow_tuple(&mut self, tuple: Tuple, subscribe: &Subscribe, effects: &mut Effects) {
         let standing = self.tables.clone();
         // The commits that come meanwhile have it.
-        tuple.insert(&mut self.tables);
+        self.views.insert_tuple(&tuple, &mut self.tables);
         let following = self.views.follow_tuple(standing.clone(), self.tables.clone(), &tuple);
         effects.work.push(Work::Following(Box::new(following)));
         let followed = Cause::Tuple(tuple, Some(subscribe.clone()));

@@ -55,8 +55,8 @@ pub(crate) fn install(
     computes: bool,
 ) -> Result<Installed, RequestError> {
     let mut query = Query { plan: optimise(query.plan.clone()), ..query.clone() };
-    transaction.make_hot(&columns_read(&query.plan))?;
     transaction.reads(tables_of(&query.plan));
+    transaction.make_hot(&columns_read(&query.plan))?;
     // A constant that an index finds is a parameter with one tuple, so the index is probed and not scanned.
     let tables = &transaction.tables;
     let lifted = lift_columns(&query.plan, &|table, column| {

@@ -271,17 +271,19 @@ impl Tables {
             .filter(|(id, column)| self.layouts[id].slot(*column).is_none())
             .map(|(id, _)| *id)
             .collect();
-        for (id, column) in columns {
-            if cold.contains(id) {
-                Arc::make_mut(&mut self.layouts)
-                    .get_mut(id)
-                    .expect("invariant: a table has its layout")
-                    .add(*column);
-            }
+        if cold.is_empty() {
+            return Ok(());
+        }
+        // A table that cannot be read stays as it was: a column has its slot only where its values are there.
+        let mut next = self.clone();
+        let layouts = Arc::make_mut(&mut next.layouts);
+        for (id, column) in columns.iter().filter(|(id, _)| cold.contains(id)) {
+            layouts.get_mut(id).expect("invariant: a table has its layout").add(*column);
         }
         for id in cold {
-            self.reload(id, store, writes)?;
+            next.reload(id, store, writes)?;
         }
+        *self = next;
         Ok(())
     }
 

@@ -348,6 +348,17 @@ impl Views {
         Ok(view)
     }
 
+    /// Inserts a tuple whose way to the circuits is still to come.
+    pub(crate) fn insert_tuple(&mut self, tuple: &Tuple, tables: &mut Tables) {
+        tuple.insert(tables);
+        self.is_back(tuple.relation, &tuple.values);
+    }
+
+    /// A tuple that went has come back: the commits to follow keep it.
+    fn is_back(&mut self, relation: RelationId, tuple: &Row) {
+        self.gone.retain(|(other, gone)| *other != relation || gone.as_ref() != Some(tuple));
+    }
+
     /// Inserts a tuple of a parameter relation: the circuits of its template run, and no others.
     fn add_parameters(
         &mut self,
@@ -358,6 +369,7 @@ impl Views {
     ) -> Result<(), Exhausted> {
         let before = relations.clone();
         parameters_of(relation, relations).insert(tuple);
+        self.is_back(relation, tuple);
         let change = ZSet::from_iter([(tuple.clone(), 1)]);
         let changes = [(relation, change)];
         self.graph.step_within(&before, relations, changes, &BTreeSet::new(), limit).map(drop).inspect_err(

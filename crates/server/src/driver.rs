@@ -183,7 +183,9 @@ impl Driver {
             // What is not settled yet is read as if it were, and taken up when there is room.
             Err(StorageError::DiskFull { .. } | StorageError::Closed) => {
                 self.is_unsettled = false;
-                self.reopen()
+                self.reopen()?;
+                self.was_reopened = false;
+                Ok(())
             }
             Err(error) => Err(DriverError::Storage(Arc::new(error))),
         }

@@ -274,7 +274,8 @@ impl Views {
         let number = self.next;
         let began = tables.clone();
         let is_cold = tables.rows_of_cold(&columns_read(&form.query.plan)) > self.slice.rows;
-        let hydration = if is_cold && !self.hydrating.in_vain.remove(&form.key) {
+        let was_in_vain = self.hydrating.in_vain.remove(&form.key);
+        let hydration = if is_cold && !was_in_vain {
             let cold = Cold {
                 query: form.query.clone(),
                 tuple: form.tuple.clone(),
@@ -329,7 +330,8 @@ impl Views {
             self.hydrating.in_vain.insert(running.form.key);
             return Arrived::Woken(woken);
         }
-        if let Some(cold) = computed.cold.take() {
+        // Of a computation that failed the columns may be half there.
+        if let Some(cold) = computed.cold.take().filter(|_| outcome.is_ok()) {
             tables.adopt(&cold.tables, &running.began, &BTreeSet::new());
         }
         let caught_up = outcome.and_then(|()| {

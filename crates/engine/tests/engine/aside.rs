@@ -1,7 +1,14 @@
 //! Large requests run beside the commits, and are committed as if they had just come.
 
-use deltaic_engine::{AsideCounts, RequestId, Slice, Work};
-use deltaic_storage::{Change, Store as _};
+use std::{collections::BTreeMap, sync::Arc};
+
+use deltaic_engine::{
+    AsideCounts, Claims, ClientId, Input, Life, News, Now, RequestId, Slice, Subscribe, SubscriptionId, Work,
+};
+use deltaic_storage::{
+    Change, Commit, Header, MemoryStore, Reader, Stager, StorageError, Store, StoredRow, TableSize,
+};
+use deltaic_types::{Lsn, Row, TableId, Value};
 use proptest::prelude::*;
 
 use crate::common::{Db, one};
@@ -370,4 +377,101 @@ proptest! {
         let mut again = db.restart();
         prop_assert_eq!(again.rows("SELECT id, v, s FROM t ORDER BY id"), rows);
     }
+}
+
+/// A store whose tables cannot be read, on a snapshot or off it.
+struct Unreadable<'a>(&'a MemoryStore);
+
+impl Reader for Unreadable<'_> {
+    fn row(&self, table: TableId, key: &[Value]) -> Result<Option<StoredRow>, StorageError> {
+        Failing.row(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: TableId,
+        columns: &[usize],
+        visit: &mut dyn FnMut(Row),
+    ) -> Result<(), StorageError> {
+        Failing.scan(table, columns, visit)
+    }
+}
+
+impl Store for Unreadable<'_> {
+    fn header(&self) -> Result<Header, StorageError> {
+        self.0.header()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError> {
+        Ok(Arc::new(Failing))
+    }
+
+    fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
+        self.0.commits(after, limit)
+    }
+
+    fn append(&mut self, _: &[Commit]) -> Result<(), StorageError> {
+        Err(StorageError::Closed)
+    }
+
+    fn stager(&self) -> Box<dyn Stager> {
+        self.0.stager()
+    }
+
+    fn settle(&mut self, _: usize) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
+        self.0.sizes()
+    }
+}
+
+/// Every read fails.
+struct Failing;
+
+impl Reader for Failing {
+    fn row(&self, _: TableId, _: &[Value]) -> Result<Option<StoredRow>, StorageError> {
+        Err(StorageError::CommitTooLarge { limit: 0 })
+    }
+
+    fn scan(&self, _: TableId, _: &[usize], _: &mut dyn FnMut(Row)) -> Result<(), StorageError> {
+        Err(StorageError::CommitTooLarge { limit: 0 })
+    }
+}
+
+#[test]
+fn a_column_that_cannot_be_read_is_not_taken_for_one_in_memory() {
+    let mut db = self::db();
+    db.engine.set_slice(Slice { rows: 0, ..SMALL });
+    let requests = db.requests(&["SELECT id FROM t WHERE s > 'a'"], &[]);
+    let id = requests[0].id;
+    let subscribe = Subscribe {
+        client: ClientId(1),
+        subscription: SubscriptionId(1),
+        sql: "SELECT s FROM t".into(),
+        parameters: vec![],
+        claims: Claims::new(),
+        resume: None,
+        life: Life::default(),
+    };
+    let now = Now(db.now);
+    for input in [Input::Requests(requests), Input::Subscribe(subscribe.clone())] {
+        let mut effects = db.engine.step(now, input, &Unreadable(&db.store));
+        let work = effects.work.pop().expect("it is done beside");
+        let effects = db.engine.step(now, Input::Worked(work.run().unwrap()), &Unreadable(&db.store));
+        let refused = effects.replies.iter().any(|reply| reply.request == id && reply.result.is_err());
+        let told = effects.send.iter().any(|message| matches!(message.news, News::Error { .. }));
+        assert!(refused || told);
+    }
+    // Nor between two inputs.
+    db.engine.set_slice(Slice::WHOLE);
+    let requests = db.requests(&["SELECT s FROM t"], &[]);
+    for input in [Input::Requests(requests), Input::Subscribe(subscribe)] {
+        let effects = db.engine.step(now, input, &Unreadable(&db.store));
+        assert!(effects.work.is_empty() && effects.replies.len() + effects.send.len() == 1);
+    }
+    db.hold = false;
+    assert_eq!(db.rows("SELECT s FROM t WHERE id > 1 ORDER BY id"), ["b", "c"]);
+    assert_eq!(one(&db.subscribe(2, "SELECT s FROM t")), "[a, b, c]");
 }

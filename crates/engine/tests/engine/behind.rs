@@ -124,6 +124,30 @@ fn a_result_that_grows_too_large_ends_and_the_others_go_on() {
 }
 
 #[test]
+fn a_tuple_that_went_and_came_back_is_there_for_the_commits_that_follow() {
+    let mut db = db();
+    db.ok("CREATE TABLE e (id int PRIMARY KEY, at timestamptz)");
+    db.engine.set_slice(Slice { units: 5, ..Slice::default() });
+    db.ok("INSERT INTO e VALUES (1, now())");
+    let sql = "SELECT s FROM t WHERE id = $1";
+    db.subscribe_with(1, sql, &[1.into()]);
+    db.subscribe_with(2, sql, &[2.into()]);
+    let timed = "SELECT id FROM e WHERE at > now() - interval '10 seconds'";
+    assert_eq!(one(&db.subscribe(3, timed)), "[1]");
+    db.engine.set_memory(MemoryLimits { view: 2_000, ..MemoryLimits::default() });
+    db.hold = true;
+    db.ok("UPDATE t SET s = CASE WHEN id = 1 THEN repeat('x', 3000) ELSE 'q' END");
+    db.ok("UPDATE t SET s = 'z' WHERE id = 1");
+    db.now += 11 * SECOND;
+    assert!(db.subscribe_with(4, sql, &[1.into()]).is_empty());
+    assert!(db.subscribe(5, timed).is_empty());
+    db.finish();
+    assert_eq!(db.news(), ["2: -b +q", "1: error 54000", "3: -1", "4: [z]", "5: []"]);
+    db.ok("UPDATE t SET s = 'y' WHERE id = 1");
+    assert_eq!(db.news(), ["4: -z +y"]);
+}
+
+#[test]
 fn the_clock_waits_and_goes_on() {
     let mut db = Db::with("CREATE TABLE e (id int PRIMARY KEY, at timestamptz)");
     db.engine.set_slice(Slice { units: 0, ..Slice::default() });
