@@ -105,9 +105,8 @@ impl Admission {
                 Err(error) => result = Err(RequestError::Storage(Arc::new(error))),
             }
         }
-        // Of one that only read the columns stay that it brought into memory; of one that failed nothing, for they may be half there.
-        let is_whole = result.is_ok() && is_as_it_was;
-        let after = if is_whole || written.is_some() { after } else { began };
+        // Of a transaction that comes to nothing the columns stay that it brought into memory, and none of its writes.
+        let after = if is_as_it_was || written.is_some() { after } else { began };
         Admitted { result, is_bound, concerned, after, written }
     }
 }

@@ -3,7 +3,6 @@
 
 mod conformance;
 mod connecting;
-mod figures;
 mod model;
 mod nodes;
 mod outcomes;

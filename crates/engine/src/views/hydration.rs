@@ -330,8 +330,7 @@ impl Views {
             self.hydrating.in_vain.insert(running.form.key);
             return Arrived::Woken(woken);
         }
-        // Of a computation that failed the columns may be half there.
-        if let Some(cold) = computed.cold.take().filter(|_| outcome.is_ok()) {
+        if let Some(cold) = computed.cold.take() {
             tables.adopt(&cold.tables, &running.began, &BTreeSet::new());
         }
         let caught_up = outcome.and_then(|()| {
