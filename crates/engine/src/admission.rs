@@ -5,13 +5,14 @@
 
 use deltaic_query::{
     plan::{Query, ResultColumn},
-    statement::Statement,
+    statement::{Consumption, Statement},
     template::bind_parameters,
 };
 use deltaic_sql::{BindContext, Bound, bind, parse};
 use deltaic_types::{DataType, Row, Value};
 
 use crate::{
+    budgets::{ConsumeError, Grant, amount},
     ddl, dml,
     error::RequestError,
     explain::explain,
@@ -103,14 +104,69 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
         Statement::CreateLiveView(Some(create)) => ddl::create_live_view(transaction, &create).map(done),
         Statement::DropLiveView(names) => ddl::drop_live_views(transaction, &names).map(done),
         Statement::DropIndex(indexes) => ddl::drop_indexes(transaction, &indexes).map(done),
+        Statement::CreateBudget(Some(create)) => ddl::create_budget(transaction, &create).map(done),
+        Statement::DropBudget(names) => {
+            ddl::drop_budgets(transaction, &names);
+            Ok(StatementResult::default())
+        }
+        Statement::Consume(consumption) => consume(transaction, &consumption),
         Statement::CreateTable(None)
         | Statement::AddColumn(None)
         | Statement::CreateIndex(None)
         | Statement::CreateLiveView(None)
+        | Statement::CreateBudget(None)
         | Statement::Begin
         | Statement::Commit
         | Statement::Rollback => Ok(StatementResult::default()),
     }
+}
+
+/// A SELECT that consumes, row by row. Each call gives what is still available behind it.
+fn consume(
+    transaction: &mut Transaction<'_>,
+    consumption: &Consumption,
+) -> Result<StatementResult, RequestError> {
+    let Consumption { query, calls } = consumption;
+    let rows = read::rows(query, transaction)?;
+    let mut columns = Vec::new();
+    let mut place = 0;
+    let mut next = calls.iter().peekable();
+    while place < query.columns.len() {
+        if let Some(call) = next.next_if(|call| call.column == place) {
+            columns.push(ResultColumn { name: call.name.clone(), data_type: DataType::Bigint });
+            place += call.key + 1;
+        } else {
+            columns.push(query.columns[place].clone());
+            place += 1;
+        }
+    }
+    let mut results = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (mut values, mut rest) = (Vec::with_capacity(columns.len()), 0);
+        for call in calls {
+            values.extend_from_slice(&row[rest..call.column]);
+            rest = call.column + call.key + 1;
+            let key = &row[call.column..rest - 1];
+            let budget = transaction.tables.catalog().budgets().find(|budget| budget.id == call.budget);
+            let budget = budget.expect("invariant: a bound budget is in the catalog");
+            let name = budget.name.clone();
+            if let Some(place) = key.iter().position(Value::is_null) {
+                let column = budget.key[place].name.clone();
+                return Err(ConsumeError::NullKey { budget: name, column }.into());
+            }
+            let units = match row[rest - 1] {
+                Value::Integer(units) => amount(units)?,
+                _ => return Err(ConsumeError::NullAmount.into()),
+            };
+            let key = key.iter().cloned().collect();
+            let available = transaction.consume(Grant { budget: call.budget, name, key, units })?;
+            values.push(Value::Integer(i64::try_from(available.0).unwrap_or(i64::MAX)));
+        }
+        values.extend_from_slice(&row[rest..]);
+        results.push(Row::from(values));
+    }
+    let rows_affected = results.len() as u64;
+    Ok(StatementResult { columns, rows: results, rows_affected })
 }
 
 /// Whether a statement defines something and looks at whole tables for it between two inputs. A live view is defined anywhere.
@@ -123,6 +179,7 @@ fn is_definition(statement: &Statement) -> bool {
             | Statement::CreateIndex(Some(_))
             | Statement::DropLiveView(_)
             | Statement::DropIndex(_)
+            | Statement::DropBudget(_)
     )
 }
 

@@ -13,11 +13,13 @@ use std::{
 };
 
 use deltaic_causality::ActorId;
+use deltaic_quota::Units;
 use deltaic_storage::{Changes, Commit, Reader, Stager, StorageError, Store};
 use deltaic_types::{Catalog, Lsn, Row, TableId};
 
 use crate::{
     admission::{self, StatementResult, Verdict},
+    budgets::Grant,
     effects::{Effects, Outcome, Reply},
     engine::{Engine, InFlight, Prepared},
     error::RequestError,
@@ -45,6 +47,7 @@ pub struct Admission {
     /// The changes that are written with their commit at most; more are written ahead.
     inline: usize,
     row_ids: Range<u64>,
+    granted: Vec<(Grant, Units)>,
 }
 
 impl std::fmt::Debug for Admission {
@@ -65,6 +68,10 @@ pub struct Admitted {
     after: Tables,
     /// What it wrote, if it did.
     written: Option<Written>,
+    /// What it would have consumed, where that stopped it.
+    wanted: Option<Grant>,
+    /// Which of its grants it has consumed, if it stands.
+    used: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -78,17 +85,23 @@ struct Written {
 impl Admission {
     /// Admits the request, and writes what it changes ahead where that is much. Cost: its own; nothing else waits for it.
     pub fn run(self) -> Admitted {
-        let Self { request, now, actor, tables, rows, stager, inline, row_ids } = self;
+        let Self { request, now, actor, tables, rows, stager, inline, row_ids, granted } = self;
         let start = Start { actor, seq: provisional::FIRST, time: provisional::TIME, now };
         let earlier = Writes::new();
         let began = tables.clone();
         let mut transaction = Transaction::new(tables, &*rows, &earlier, start, Pace::Aside { row_ids });
+        transaction.grant(granted);
         let result = admission::run(&mut transaction, &request);
+        let wanted = transaction.wanted();
         let is_bound = transaction.is_stopped();
         let catalog = transaction.tables.catalog().clone();
-        let Done { tables: after, writes, changes, reads: mut concerned, seq } = transaction.finish();
+        let Done { tables: after, writes, changes, reads: mut concerned, seq, mut used } =
+            transaction.finish();
         let is_as_it_was = changes.is_empty();
         let keeps = matches!(result, Ok((_, Verdict::Commit))) && !changes.is_empty();
+        if !matches!(result, Ok((_, Verdict::Commit))) {
+            used.clear();
+        }
         let mut result = result.map(|(result, _)| result);
         let mut written = None;
         if keeps {
@@ -107,7 +120,7 @@ impl Admission {
         }
         // Of a transaction that comes to nothing the columns stay that it brought into memory, and none of its writes.
         let after = if is_as_it_was || written.is_some() { after } else { began };
-        Admitted { result, is_bound, concerned, after, written }
+        Admitted { result, is_bound, concerned, after, written, wanted, used }
     }
 }
 
@@ -226,6 +239,7 @@ impl Engine {
             Ok(rows) => rows,
             Err(error) => {
                 let result = Err(RequestError::Storage(Arc::new(error)));
+                self.budgets.grants.give_up(request.id);
                 effects.replies.push(Reply { request: request.id, result });
                 return;
             }
@@ -243,6 +257,7 @@ impl Engine {
             stager: store.stager(),
             inline: self.slice.writes,
             row_ids: first..self.seq + 1,
+            granted: self.budgets.grants.of(request.id),
         };
         effects.work.push(Work::Admission(Box::new(admission)));
         let (began, lsn) = (self.tables.clone(), self.lsn);
@@ -256,13 +271,19 @@ impl Engine {
         let mut effects = Effects::default();
         // A store that was opened anew has ended its snapshots.
         let is_stale = matches!(&admitted.result, Err(RequestError::Storage(error)) if matches!(**error, StorageError::Closed));
-        let Admitted { result, is_bound, concerned, after, written } = admitted;
+        let Admitted { result, is_bound, concerned, after, written, wanted, used } = admitted;
         let stands = self.stands(&began, lsn, &concerned, &after);
         let is_in_vain = if written.is_some() { !stands } else { is_stale };
         if is_bound || (is_in_vain && tries == TRIES) {
             effects.work.push(Work::Discard(Discarded::new((began, after, written))));
             effects.absorb(self.admit_whole(now, &request, store));
             return effects;
+        }
+        if let (Err(error), Some(wanted)) = (&result, wanted) {
+            if self.is_waiting_for(&request, Some(wanted), error) {
+                effects.work.push(Work::Discard(Discarded::new((began, after, written))));
+                return effects;
+            }
         }
         if is_in_vain {
             self.aside.counts.repeated += 1;
@@ -280,6 +301,7 @@ impl Engine {
         let (result, written) = match (result, written) {
             (Ok(result), Some(written)) => (result, written),
             (result, _) => {
+                drop(self.budgets.grants.take(request.id, &used));
                 if stands {
                     // The columns that it brought into memory stay.
                     self.tables.adopt(&after, &began, &BTreeSet::new());
@@ -292,6 +314,7 @@ impl Engine {
         let time = match self.clock_time(now) {
             Ok(time) => time,
             Err(error) => {
+                self.budgets.grants.give_up(request.id);
                 effects.replies.push(Reply { request: request.id, result: Err(error) });
                 return effects;
             }
@@ -306,7 +329,8 @@ impl Engine {
         effects.work.push(Work::Discard(Discarded::new((began, after))));
         let prepared = Prepared { lsn, time, touched, tables, after: standing };
         let replies = vec![Reply { request: request.id, result: Ok(outcome(result, lsn)) }];
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq });
+        let permits = self.budgets.grants.take(request.id, &used);
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, permits });
         effects.append = vec![Commit { lsn, time, seq, changes }];
         effects
     }

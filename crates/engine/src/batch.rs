@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use deltaic_quota::Permit;
 use deltaic_storage::{Change, Commit, Reader, Store};
 use deltaic_types::{Lsn, TableId};
 
@@ -27,6 +28,7 @@ struct Batch {
     prepared: Vec<Prepared>,
     commits: Vec<Commit>,
     replies: Vec<Reply>,
+    permits: Vec<Permit<'static>>,
 }
 
 impl Engine {
@@ -50,6 +52,7 @@ impl Engine {
             prepared: Vec::new(),
             commits: Vec::new(),
             replies: Vec::new(),
+            permits: Vec::new(),
         };
         for request in requests {
             if let Some(result) = self.admit_one(now, request, pace, store, &mut batch) {
@@ -66,6 +69,7 @@ impl Engine {
             replies: batch.replies,
             lsn: batch.lsn,
             seq: batch.seq,
+            permits: batch.permits,
         });
         Effects { append: batch.commits, ..Effects::default() }
     }
@@ -87,6 +91,7 @@ impl Engine {
         let reader = store as &dyn Reader;
         let mut transaction =
             Transaction::new(batch.tables.clone(), reader, &batch.writes, start, pace.clone());
+        transaction.grant(self.budgets.grants.of(request.id));
         let (result, verdict) = match admission::run(&mut transaction, request) {
             Ok(done) => done,
             Err(_) if transaction.is_stopped() => {
@@ -94,11 +99,19 @@ impl Engine {
                 batch.tables = transaction.unwritten().unwrap_or_else(|| batch.tables.clone());
                 return None;
             }
-            Err(error) => return Some(Err(error)),
+            Err(error) => {
+                let wanted = transaction.wanted();
+                if !self.is_waiting_for(request, wanted, &error) {
+                    return Some(Err(error));
+                }
+                batch.tables = transaction.unwritten().unwrap_or_else(|| batch.tables.clone());
+                return None;
+            }
         };
-        let Done { tables, writes, changes, seq, .. } = transaction.finish();
+        let Done { tables, writes, changes, seq, used, .. } = transaction.finish();
         if verdict == Verdict::Commit && changes.is_empty() {
             batch.tables = tables;
+            drop(self.budgets.grants.take(request.id, &used));
         } else if verdict == Verdict::Commit {
             let written: BTreeSet<TableId> = writes.keys().map(|(table, _)| *table).collect();
             let defines = matches!(changes.first(), Some(Change::Catalog(_)));
@@ -106,6 +119,7 @@ impl Engine {
                 self.aside.hold(request.clone());
                 return None;
             }
+            batch.permits.extend(self.budgets.grants.take(request.id, &used));
             let lsn = batch.lsn.next();
             let touched = writes.keys().cloned().collect();
             let after = tables.clone();
@@ -115,6 +129,8 @@ impl Engine {
             batch.tables = tables;
             batch.lsn = lsn;
             batch.seq = seq;
+        } else {
+            self.budgets.grants.give_up(request.id);
         }
         Some(Ok(Outcome {
             columns: result.columns,

@@ -112,7 +112,12 @@ impl Engine {
                 Some(input)
             }
             Input::Wake => None,
-            Input::Requests(_) | Input::Appended(_) | Input::Worked(_) => Some(input),
+            Input::Requests(_)
+            | Input::Appended(_)
+            | Input::Worked(_)
+            | Input::Consume(_)
+            | Input::Ledger(_)
+            | Input::Settle => Some(input),
         }
     }
 

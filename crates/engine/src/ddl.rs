@@ -3,10 +3,10 @@
 use deltaic_query::{
     evaluate,
     plan::Query,
-    statement::{AddColumn, CreateIndex, CreateLiveView},
-    template::bind_time,
+    statement::{AddColumn, CreateBudget, CreateIndex, CreateLiveView},
+    template::{bind_parameters, bind_time},
 };
-use deltaic_types::{Row, TableId};
+use deltaic_types::{Row, TableId, Value};
 
 use crate::{
     constraint::{RowChange, apply, check_existing},
@@ -34,6 +34,13 @@ pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId])
         if let Some(view) = reader {
             let (name, view) = (transaction.tables.schema(*table).name.clone(), view.name.clone());
             return Err(ConstraintError::ReadByView { kind: "table", name, view }.into());
+        }
+    }
+    for table in tables {
+        let mut queries = transaction.tables.catalog().limit_queries();
+        if let Some((budget, _)) = queries.find(|(_, query)| query.tables.contains(table)) {
+            let (name, budget) = (transaction.tables.schema(*table).name.clone(), budget.to_owned());
+            return Err(ConstraintError::ReadByBudget { kind: "table", name, budget }.into());
         }
     }
     for table in tables {
@@ -66,9 +73,37 @@ pub(crate) fn drop_live_views(
         }
     }
     for name in names {
+        let mut queries = transaction.tables.catalog().limit_queries();
+        if let Some((budget, _)) = queries.find(|(_, query)| query.views.contains(name)) {
+            let (name, budget) = (name.clone(), budget.to_owned());
+            return Err(ConstraintError::ReadByBudget { kind: "live view", name, budget }.into());
+        }
+    }
+    for name in names {
         transaction.drop_view(name);
     }
     Ok(())
+}
+
+/// CREATE BUDGET: refused where the query of a limit cannot be computed as the tables are. Cost: the queries'.
+pub(crate) fn create_budget(
+    transaction: &mut Transaction<'_>,
+    create: &CreateBudget,
+) -> Result<(), RequestError> {
+    for query in &create.queries {
+        // It is asked once, for nobody.
+        let values = vec![Value::Null; create.budget.key.len()];
+        let plan = bind_parameters(&bind_time(&query.plan, transaction.now.0), &values);
+        read::rows(&Query { plan, ..query.clone() }, transaction)?;
+    }
+    transaction.define_budget(create.budget.clone())
+}
+
+/// DROP BUDGET.
+pub(crate) fn drop_budgets(transaction: &mut Transaction<'_>, names: &[String]) {
+    for name in names {
+        transaction.drop_budget(name);
+    }
 }
 
 /// ALTER TABLE ADD COLUMN: every row that is there gets the column's value. Cost: a write for each row.

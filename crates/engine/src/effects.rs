@@ -11,6 +11,7 @@ use deltaic_storage::Commit;
 use deltaic_types::{Lsn, Row};
 
 use crate::{
+    budgets::{Asked, LedgerCall, LedgerTrouble, Looked},
     cookie::Cookie,
     error::RequestError,
     input::{ClientId, Now, RequestId, SubscriptionId},
@@ -29,6 +30,14 @@ pub struct Effects {
     pub send: Vec<Message>,
     /// What is to be computed, wherever and as long as it takes; its end is an input, [`crate::Input::Worked`].
     pub work: Vec<Work>,
+    /// Calls of the ledger of budgets, to be made one after the other, each answered by an input, [`crate::Input::Ledger`].
+    pub ledger: Vec<LedgerCall>,
+    /// Answers to questions that spend.
+    pub asked: Vec<Asked>,
+    /// Answers to questions that look.
+    pub looked: Vec<Looked>,
+    /// What is wrong with the ledger, to be told to who runs it.
+    pub trouble: Option<LedgerTrouble>,
     /// When [`crate::Input::Wake`] is due at the latest, if nothing else happens.
     pub wake_at: Option<Now>,
 }
@@ -41,6 +50,10 @@ impl Effects {
         self.replies.extend(later.replies);
         self.send.extend(later.send);
         self.work.extend(later.work);
+        self.ledger.extend(later.ledger);
+        self.asked.extend(later.asked);
+        self.looked.extend(later.looked);
+        self.trouble = later.trouble.or(self.trouble.take());
     }
 }
 

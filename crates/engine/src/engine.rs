@@ -9,16 +9,19 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use deltaic_causality::{HybridLogicalClock, HybridTime};
 use deltaic_dataflow::Breaker;
+use deltaic_quota::{NodeId, Permit};
 use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
     aside::Aside,
     behind::{Behind, Held, Path},
+    budgets::Budgets,
     effects::{Effects, Reply},
     error::RequestError,
     input::{Input, Now, Subscribe},
     slice::Slice,
+    spending::Spending,
     tables::Tables,
     views::{Arrived, Hydrated, Hydration, MemoryLimits, Opened, Place, Views, Waiting},
     work::{Work, Worked},
@@ -45,7 +48,7 @@ pub struct Engine {
     /// The last durable commit.
     pub(crate) lsn: Lsn,
     pub(crate) seq: u64,
-    clock: HybridLogicalClock,
+    pub(crate) clock: HybridLogicalClock,
     /// The tables after it.
     pub(crate) tables: Tables,
     pub(crate) views: Views,
@@ -59,6 +62,8 @@ pub struct Engine {
     /// What is too large to be done before the next input.
     pub(crate) aside: Aside,
     pub(crate) slice: Slice,
+    pub(crate) budgets: Budgets,
+    pub(crate) spending: Spending,
     /// The time of the last commit.
     time: HybridTime,
     /// Before this time no commit is made for the clock alone.
@@ -74,6 +79,8 @@ pub(crate) struct InFlight {
     pub(crate) replies: Vec<Reply>,
     pub(crate) lsn: Lsn,
     pub(crate) seq: u64,
+    /// What its requests have consumed: refunded where nothing of them happened.
+    pub(crate) permits: Vec<Permit<'static>>,
 }
 
 /// A commit that waits to be durable.
@@ -104,6 +111,8 @@ impl Engine {
         let place = Place { store, database: identity.database, lsn, time: micros(time) };
         let works = views.keep_named(&mut tables, &place, Now(0), false);
         assert!(works.is_empty(), "nothing is done beside the start");
+        let mut budgets = Budgets::new(NodeId(identity.actor.0));
+        budgets.declare(Now(0), tables.catalog());
         Ok(Self {
             identity,
             lsn,
@@ -117,6 +126,8 @@ impl Engine {
             unclaimed: Vec::new(),
             aside: Aside::default(),
             slice: Slice::default(),
+            budgets,
+            spending: Spending::default(),
             time,
             rest_until: Now(0),
             late: None,
@@ -152,17 +163,22 @@ impl Engine {
             matches!(input, Input::Appended(_)),
             "the outcome of an append comes next after it, and only then"
         );
+        if matches!(input, Input::Wake) {
+            self.budgets.tick(now);
+        }
         let mut effects = match self.hold(input) {
             Some(input) => self.take(now, input, store),
             None => Effects::default(),
         };
         self.release(now, store, &mut effects);
         self.resume(now, store, &mut effects);
+        self.spend(now, store, &mut effects);
+        effects.wake_at = self.budgets.wake_at(now);
         if self.behind.is_none() {
             if self.in_flight.is_none() {
                 self.views.expire(now, &mut self.tables);
             }
-            let wakes = [self.views.wake_at(), self.ticks_at()];
+            let wakes = [effects.wake_at, self.views.wake_at(), self.ticks_at()];
             effects.wake_at = wakes.into_iter().flatten().min();
         }
         effects
@@ -176,6 +192,18 @@ impl Engine {
             Input::Worked(Worked::Admitted(admitted)) => self.admitted(now, *admitted, store),
             Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(now, *hydrated, store),
             Input::Worked(Worked::Followed(followed)) => self.followed(now, *followed, store),
+            Input::Consume(consume) => {
+                self.budgets.consume(now, consume, self.tables.catalog());
+                Effects::default()
+            }
+            Input::Ledger(answer) => {
+                self.budgets.answered(now, answer);
+                Effects::default()
+            }
+            Input::Settle => {
+                self.budgets.close(now);
+                Effects::default()
+            }
             Input::Subscribe(subscribe) => self.subscribe(now, subscribe, store),
             Input::Unsubscribe { client, subscription } => {
                 self.views.unsubscribe((client, subscription), now);
@@ -209,7 +237,8 @@ impl Engine {
         let (lsn, seq) = (self.lsn.next(), self.seq);
         let (touched, tables) = (Vec::new(), BTreeSet::new());
         let prepared = Prepared { lsn, time, touched, tables, after: self.tables.clone() };
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies: Vec::new(), lsn, seq });
+        let (replies, permits) = (Vec::new(), Vec::new());
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, permits });
         vec![Commit { lsn, time, seq, changes: Vec::new().into() }]
     }
 
@@ -296,6 +325,10 @@ impl Engine {
     fn appended(&mut self, now: Now, outcome: Result<(), Arc<StorageError>>, store: &dyn Store) -> Effects {
         let in_flight = self.in_flight.take().expect("invariant: an append was asked for");
         if let Err(error) = outcome {
+            // Of what is not known, whether it happened, the permits are committed.
+            if error.is_undone() {
+                in_flight.permits.into_iter().for_each(Permit::refund);
+            }
             let refuse = |reply: Reply| Reply {
                 request: reply.request,
                 result: reply.result.and(Err(RequestError::Storage(Arc::clone(&error)))),

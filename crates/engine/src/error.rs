@@ -1,5 +1,6 @@
 //! [`RequestError`]: why a request or a subscription was refused.
 
+use crate::budgets::ConsumeError;
 use deltaic_dataflow::Exhausted;
 use deltaic_query::lower::LowerError;
 use deltaic_sql::SqlError;
@@ -88,6 +89,16 @@ pub enum ConstraintError {
         /// The reader.
         view: String,
     },
+    /// A table or view that the limit of a budget reads cannot be dropped.
+    #[error("cannot drop {kind} \"{name}\": a limit of budget \"{budget}\" reads it; drop that first")]
+    ReadByBudget {
+        /// `table` or `live view`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The reader.
+        budget: String,
+    },
     /// A unique index that a foreign key refers to cannot be dropped.
     #[error("cannot drop index \"{index}\": foreign key \"{constraint}\" of table \"{child}\" depends on it")]
     IndexReferenced {
@@ -113,7 +124,10 @@ impl ConstraintError {
             Self::NotNull { .. } => "23502",
             Self::Check { .. } => "23514",
             Self::NoParent { .. } | Self::StillReferenced { .. } => "23503",
-            Self::TableReferenced { .. } | Self::ReadByView { .. } | Self::IndexReferenced { .. } => "2BP01",
+            Self::TableReferenced { .. }
+            | Self::ReadByView { .. }
+            | Self::ReadByBudget { .. }
+            | Self::IndexReferenced { .. } => "2BP01",
             Self::SecondChange { .. } => "21000",
         }
     }
@@ -232,6 +246,12 @@ pub enum RequestError {
     /// The clock is behind what was committed.
     #[error("{0}")]
     Clock(String),
+    /// A budget refused.
+    #[error(transparent)]
+    Budget(#[from] ConsumeError),
+    /// It consumes what was not admitted yet: it waits, and runs again.
+    #[error("a budget has to be asked first")]
+    NotAdmitted,
     /// The store could not be read or written.
     #[error("{0}")]
     Storage(Arc<StorageError>),
@@ -250,6 +270,7 @@ impl RequestError {
             Self::Lower(_) => "0A000",
             Self::Constraint(error) => error.sqlstate(),
             Self::Catalog(CatalogError::NoSuchTable { .. }) => "42P01",
+            Self::Catalog(CatalogError::BudgetExists { .. }) => "42710",
             Self::Catalog(_) => "42P07",
             Self::Parameters { .. } => "08P01",
             Self::Parameter { error, .. } | Self::Claim { error, .. } => error.sqlstate(),
@@ -260,7 +281,8 @@ impl RequestError {
             Self::ViewsTooLarge { .. } => "53200",
             Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",
-            Self::Clock(_) => "57P03",
+            Self::Clock(_) | Self::NotAdmitted => "57P03",
+            Self::Budget(error) => error.sqlstate(),
             Self::Storage(error) => match **error {
                 StorageError::CommitTooLarge { .. } => "54000",
                 StorageError::DiskFull { .. } => "53100",

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use deltaic_storage::StorageError;
 use serde_json::Value as Json;
 
-use crate::{cookie::Cookie, life::Life, work::Worked};
+use crate::{
+    budgets::{Consume, LedgerAnswer},
+    cookie::Cookie,
+    life::Life,
+    work::Worked,
+};
 
 /// The time that comes with an input: microseconds since 1970-01-01T00:00:00Z. What the engine knows of
 /// time it knows from here; it may stand still and it may jump.
@@ -68,6 +73,12 @@ pub enum Input {
     Appended(Result<(), Arc<StorageError>>),
     /// What [`crate::Effects::work`] came to.
     Worked(Worked),
+    /// A question to a budget.
+    Consume(Consume),
+    /// The answer to one of [`crate::Effects::ledger`].
+    Ledger(LedgerAnswer),
+    /// Budgets are to admit nothing more and to be settled: [`crate::Effects::ledger`] until [`crate::Engine::has_settled`].
+    Settle,
     /// A subscription.
     Subscribe(Subscribe),
     /// The end of a subscription.

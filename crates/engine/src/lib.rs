@@ -4,6 +4,7 @@ mod admission;
 mod aside;
 mod batch;
 mod behind;
+mod budgets;
 mod constraint;
 mod cookie;
 mod ddl;
@@ -20,6 +21,7 @@ mod parameters;
 mod provisional;
 mod read;
 mod slice;
+mod spending;
 mod status;
 mod tables;
 mod transaction;
@@ -27,6 +29,10 @@ mod views;
 mod work;
 
 pub use aside::{Admission, Admitted, AsideCounts};
+pub use budgets::{
+    Admitted as Permitted, Asked, Consume, ConsumeError, ConsumeId, LedgerAnswer, LedgerCall, LedgerTrouble,
+    LimitState, Looked,
+};
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};
 pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};

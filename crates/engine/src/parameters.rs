@@ -57,6 +57,7 @@ pub(crate) fn bind_statement(bound: Bound, values: &[Value]) -> Statement {
     }
     match &mut statement {
         Statement::Query(query) => *query = with_constants(query, values),
+        Statement::Consume(consumption) => consumption.query = with_constants(&consumption.query, values),
         Statement::Explain(explain) => explain.query = with_constants(&explain.query, values),
         Statement::Insert(insert) => {
             insert.source = bind_parameters(&insert.source, values);

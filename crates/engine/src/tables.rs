@@ -14,7 +14,7 @@ use std::{
 use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations, Sample};
 use deltaic_query::lower;
 use deltaic_storage::{Reader, StorageError, StoredRow};
-use deltaic_types::{Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value};
+use deltaic_types::{BUDGETS, Budget, Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value};
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.
 pub(crate) type Writes = BTreeMap<(TableId, Row), Option<StoredRow>>;
@@ -100,7 +100,17 @@ impl Tables {
             Arc::make_mut(&mut tables.layouts).insert(id, layout);
             tables.reload(id, store, &[])?;
         }
+        tables.show_budgets();
         Ok(tables)
+    }
+
+    /// The table of budgets, empty: all of it is in memory, and nothing of it in the store.
+    fn show_budgets(&mut self) {
+        let mut layout = Layout::of(self.schema(BUDGETS));
+        (0..self.schema(BUDGETS).columns.len()).for_each(|column| layout.add(column));
+        let key = layout.slots_of(&self.schema(BUDGETS).primary_key);
+        Arc::make_mut(&mut self.layouts).insert(BUDGETS, layout);
+        self.relations.put(RelationId::Table(BUDGETS), Relation::new(&key));
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -242,6 +252,17 @@ impl Tables {
     pub(crate) fn drop_view(&mut self, name: &str) {
         let was_there = Arc::make_mut(&mut self.catalog).remove_view(name);
         assert!(was_there, "a view that is dropped is there");
+    }
+
+    /// Takes a budget into the catalog.
+    pub(crate) fn define_budget(&mut self, budget: Budget) -> Result<(), CatalogError> {
+        Arc::make_mut(&mut self.catalog).put_budget(budget)
+    }
+
+    /// Removes one.
+    pub(crate) fn drop_budget(&mut self, name: &str) {
+        let was_there = Arc::make_mut(&mut self.catalog).remove_budget(name);
+        assert!(was_there, "a budget that is dropped is there");
     }
 
     /// Removes a table.

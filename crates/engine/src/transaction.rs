@@ -7,10 +7,12 @@ use std::{collections::BTreeSet, ops::Range};
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
 use deltaic_dataflow::{Allowance, Exhausted};
+use deltaic_quota::Units;
 use deltaic_storage::{CellVersion, Change, Reader, StorageError, StoredRow};
-use deltaic_types::{LiveView, Row, TableId, TableSchema, Value, limits};
+use deltaic_types::{Budget, LiveView, Row, TableId, TableSchema, Value, limits};
 
 use crate::{
+    budgets::Grant,
     error::RequestError,
     input::Now,
     slice::Slice,
@@ -32,6 +34,12 @@ pub(crate) struct Transaction<'a> {
     bytes: u64,
     /// Whether it cannot go on at its pace.
     is_stopped: bool,
+    /// What it may consume, with what is available behind it.
+    granted: Vec<(Grant, Units)>,
+    /// Which of these it has consumed.
+    used: Vec<usize>,
+    /// What it would consume and may not yet.
+    wanted: Option<Grant>,
     actor: ActorId,
     time: HybridTime,
     seq: u64,
@@ -65,6 +73,8 @@ pub(crate) struct Done {
     /// The tables that its queries read.
     pub(crate) reads: BTreeSet<TableId>,
     pub(crate) seq: u64,
+    /// Which of its grants it has consumed, by place.
+    pub(crate) used: Vec<usize>,
 }
 
 impl<'a> Transaction<'a> {
@@ -86,10 +96,35 @@ impl<'a> Transaction<'a> {
             pace,
             bytes: 0,
             is_stopped: false,
+            granted: Vec::new(),
+            used: Vec::new(),
+            wanted: None,
             actor: start.actor,
             time: start.time,
             seq: start.seq,
         }
+    }
+
+    /// Lets it consume what was admitted for it.
+    pub(crate) fn grant(&mut self, granted: Vec<(Grant, Units)>) {
+        self.granted = granted;
+    }
+
+    /// Consumes what was admitted; what was not is noted, and the transaction cannot go on.
+    pub(crate) fn consume(&mut self, grant: Grant) -> Result<Units, RequestError> {
+        let mut places = self.granted.iter().enumerate();
+        let found = places.find(|(place, (granted, _))| *granted == grant && !self.used.contains(place));
+        let Some((place, (_, available))) = found else {
+            self.wanted = Some(grant);
+            return Err(RequestError::NotAdmitted);
+        };
+        self.used.push(place);
+        Ok(*available)
+    }
+
+    /// What it would have consumed, where that stopped it.
+    pub(crate) fn wanted(&mut self) -> Option<Grant> {
+        self.wanted.take()
     }
 
     /// The whole row of a primary key, as the transaction sees it.
@@ -239,6 +274,18 @@ impl<'a> Transaction<'a> {
         self.tables.drop_view(name);
     }
 
+    /// Takes a budget's definition.
+    pub(crate) fn define_budget(&mut self, budget: Budget) -> Result<(), RequestError> {
+        self.schema_changed = true;
+        self.tables.define_budget(budget).map_err(RequestError::Catalog)
+    }
+
+    /// Removes a budget.
+    pub(crate) fn drop_budget(&mut self, name: &str) {
+        self.schema_changed = true;
+        self.tables.drop_budget(name);
+    }
+
     /// Removes a table with its rows.
     pub(crate) fn drop_table(&mut self, table: TableId) {
         self.schema_changed = true;
@@ -275,7 +322,8 @@ impl<'a> Transaction<'a> {
                 Change::Delete { table, key, dot, time: self.time }
             });
         }
-        Done { tables: self.tables, writes: self.writes, changes, reads: self.reads, seq }
+        let used = self.used;
+        Done { tables: self.tables, writes: self.writes, changes, reads: self.reads, seq, used }
     }
 }
 

@@ -21,7 +21,7 @@ use deltaic_dataflow::{
 };
 use deltaic_query::lower::{Circuit, lower};
 use deltaic_storage::Store;
-use deltaic_types::{DatabaseId, Lsn, Row, TableId, limits};
+use deltaic_types::{BUDGETS, DatabaseId, Lsn, Row, TableId, limits};
 
 pub use following::{Followed, Following};
 use form::{Form, TemplateKey};
@@ -314,6 +314,7 @@ impl Views {
             nulls_first: key.nulls_first,
         });
         let error = self.graph.error(root, tuple).cloned();
+        let reads_budgets = self.templates[&template].tables.contains(&BUDGETS);
         let of_tuple = tuple.heap_bytes() - Row::empty().heap_bytes();
         let bytes = self
             .graph
@@ -336,7 +337,8 @@ impl Views {
                 ring: VecDeque::new(),
                 ring_rows: 0,
                 // Who has a cookie from before an error may have the rows from before it, which are not known.
-                since: if error.is_some() { lsn.next() } else { lsn },
+                // Budgets as they stand are not in the log: what a client had of them before is not known either.
+                since: if error.is_some() || reads_budgets { lsn.next() } else { lsn },
                 error,
                 withheld: ZSet::default(),
                 added_up: 0,
@@ -385,6 +387,11 @@ impl Views {
         parameters_of(relation, relations).remove(tuple);
         let change = ZSet::from_iter([(tuple.clone(), -1)]);
         self.graph.step(&before, relations, [(relation, change)], &BTreeSet::new());
+    }
+
+    /// Whether a live query reads a table.
+    pub(crate) fn reads(&self, table: TableId) -> bool {
+        self.templates.values().any(|template| template.tables.contains(&table))
     }
 
     /// The bytes of all results and of what the circuits keep to compute them.

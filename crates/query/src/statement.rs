@@ -1,6 +1,6 @@
 //! [`Statement`]: what a statement asks of the engine, as data.
 
-use deltaic_types::{Column, IndexSchema, LiveView, TableId, TableSchema};
+use deltaic_types::{Budget, BudgetId, Column, IndexSchema, LiveView, TableId, TableSchema};
 
 use crate::{
     expression::Expr,
@@ -34,6 +34,12 @@ pub enum Statement {
     CreateLiveView(Option<Box<CreateLiveView>>),
     /// DROP LIVE VIEW, by name.
     DropLiveView(Vec<String>),
+    /// CREATE BUDGET; None where IF NOT EXISTS found the name.
+    CreateBudget(Option<Box<CreateBudget>>),
+    /// DROP BUDGET, by name.
+    DropBudget(Vec<String>),
+    /// A SELECT that consumes.
+    Consume(Consumption),
     /// BEGIN, START TRANSACTION.
     Begin,
     /// COMMIT, END.
@@ -80,6 +86,37 @@ pub struct CreateLiveView {
     pub view: LiveView,
     /// Its query, bound.
     pub query: Query,
+}
+
+/// A new budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateBudget {
+    /// The budget.
+    pub budget: Budget,
+    /// The queries of its limits, bound, with the key's columns as parameters.
+    pub queries: Vec<Query>,
+}
+
+/// A SELECT that consumes budgets, once for each row of its result, in the rows' order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumption {
+    /// Its query, with the arguments of each call in the call's place.
+    pub query: Query,
+    /// The calls, in the order of their columns.
+    pub calls: Vec<ConsumeCall>,
+}
+
+/// A call of `consume` in a select list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumeCall {
+    /// The first of its columns in the query: those of the key, then the amount.
+    pub column: usize,
+    /// What its column is called.
+    pub name: String,
+    /// The budget.
+    pub budget: BudgetId,
+    /// How many columns the key has.
+    pub key: usize,
 }
 
 /// Rows to be inserted.

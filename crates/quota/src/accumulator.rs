@@ -144,8 +144,20 @@ impl Accumulator {
     /// Sets the limit. A raise can be spent when the next flush is answered. A cut is a target: what is leased and
     /// spent stays so, nothing more is granted, and the limit follows as leases come home.
     pub fn set_limit(&self, limit: Units) {
-        lock(&self.book).set_limit(limit.min(Units::MAX));
+        let limit = limit.min(Units::MAX);
+        let mut book = lock(&self.book);
+        book.set_limit(limit);
+        if book.baseline().is_none() {
+            // Nothing is known of what is left: at most all of it.
+            self.durable.store(limit.0, Ordering::Relaxed);
+        }
+        drop(book);
         self.ask();
+    }
+
+    /// What the limit is to be, as this node knows it.
+    pub fn limit(&self) -> Units {
+        lock(&self.book).limit()
     }
 
     /// When the window is over.
@@ -216,8 +228,9 @@ impl Accumulator {
         Units(self.missed.swap(0, Ordering::Relaxed))
     }
 
-    /// A refusal that was counted and is asked for in another way.
-    pub(crate) fn unmiss(&self, n: Units) {
+    /// A refusal that was counted, and was none: who asked waits. What it missed is asked for in another way.
+    pub(crate) fn wait(&self, n: Units) {
+        self.denied.fetch_sub(1, Ordering::Relaxed);
         let less = |sum: u64| Some(sum.saturating_sub(n.0));
         let _ = self.missed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }

@@ -23,6 +23,9 @@
 
 mod flush;
 mod life;
+mod standing;
+
+pub use standing::{Changed, KeyState};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -183,6 +186,7 @@ pub struct Budgets {
     idle: BTreeSet<(Time, usize)>,
     under_way: Option<UnderWay>,
     done: Metrics,
+    watched: Option<standing::Watched>,
 }
 
 impl Budgets {
@@ -206,6 +210,7 @@ impl Budgets {
             idle: BTreeSet::new(),
             under_way: None,
             done: Metrics::default(),
+            watched: None,
         }
     }
 
@@ -335,8 +340,8 @@ impl Budgets {
                     return;
                 }
                 // It waits, and is counted as one that waits.
-                Err(denied) if denied.reason == Reason::Lease => slot.accumulator.unmiss(units),
-                Err(_) => {}
+                Err(denied) if denied.reason == Reason::Lease => slot.accumulator.wait(units),
+                Err(_) => slot.accumulator.wait(Units::ZERO),
             }
         }
         slot.waiting.push_back((request, units));

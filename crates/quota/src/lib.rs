@@ -19,7 +19,7 @@ mod tokens;
 mod window;
 
 pub use accumulator::{Accumulator, Available, LostWrite, Settings};
-pub use budgets::{Answer, Budgets, Effects, Input, Lost, PolicyId, RequestId};
+pub use budgets::{Answer, Budgets, Changed, Effects, Input, KeyState, Lost, PolicyId, RequestId};
 pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
 pub use handle::{Handle, consume_all};
 pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};

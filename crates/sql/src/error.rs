@@ -273,6 +273,32 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// A budget that cannot be, or a call of one that does not fit it.
+    #[error("invalid budget: {reason}")]
+    InvalidBudget {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        position: Option<usize>,
+    },
+    /// No budget of this name.
+    #[error("budget \"{name}\" does not exist")]
+    UndefinedBudget {
+        /// The name.
+        name: String,
+        /// A budget that is called almost so.
+        nearest: Option<String>,
+        /// Where.
+        position: Option<usize>,
+    },
+    /// A budget whose name is taken.
+    #[error("budget \"{name}\" already exists")]
+    DuplicateBudget {
+        /// The name.
+        name: String,
+        /// Where.
+        position: Option<usize>,
+    },
     /// A column reference where this column cannot stand: an ordinal beyond the list, ORDER BY beside
     /// DISTINCT, ON CONFLICT without a unique constraint.
     #[error("{reason}")]
@@ -350,7 +376,9 @@ impl SqlError {
             Self::DuplicateColumn { .. } => "42701",
             Self::DuplicateConstraint { .. } => "42710",
             Self::InvalidForeignKey { .. } => "42830",
-            Self::InvalidTableDefinition { .. } => "42P16",
+            Self::InvalidTableDefinition { .. } | Self::InvalidBudget { .. } => "42P16",
+            Self::UndefinedBudget { .. } => "42704",
+            Self::DuplicateBudget { .. } => "42710",
             Self::InvalidColumnReference { .. } => "42P10",
             Self::InvalidRecursion { .. } => "42P19",
             Self::NegativeRowCount { clause, .. } => {
@@ -398,6 +426,9 @@ impl SqlError {
             | Self::DuplicateConstraint { position, .. }
             | Self::InvalidForeignKey { position, .. }
             | Self::InvalidTableDefinition { position, .. }
+            | Self::InvalidBudget { position, .. }
+            | Self::UndefinedBudget { position, .. }
+            | Self::DuplicateBudget { position, .. }
             | Self::InvalidColumnReference { position, .. }
             | Self::InvalidRecursion { position, .. }
             | Self::NegativeRowCount { position, .. }
@@ -409,7 +440,9 @@ impl SqlError {
     /// What to do about it, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UndefinedTable { nearest, .. } | Self::UndefinedColumn { nearest, .. } => {
+            Self::UndefinedTable { nearest, .. }
+            | Self::UndefinedColumn { nearest, .. }
+            | Self::UndefinedBudget { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("Perhaps you meant \"{name}\"."))
             }
             Self::UndefinedFunction { hint, .. } | Self::UndefinedType { hint, .. } => hint.clone(),

@@ -2,6 +2,7 @@
 
 mod binder;
 mod bound;
+mod budget;
 pub mod error;
 mod lexical;
 mod parser;
@@ -14,3 +15,4 @@ pub use binder::{BindContext, bind, bind_check, bind_default};
 pub use bound::{Bound, ClaimNames};
 pub use error::SqlError;
 pub use parser::{CHAIN, LOGICAL_CHAIN, Parsed, parse};
+pub use suggestion::nearest;

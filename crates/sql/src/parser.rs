@@ -17,6 +17,7 @@ use sqlparser::{
 };
 
 use crate::{
+    budget::{self, CreateBudget, DropBudget, is_word},
     error::SqlError,
     lexical::as_postgresql,
     position::{Cursor, Lines},
@@ -35,19 +36,39 @@ const WORDS_IN_A_ROW: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Parsed {
     /// The syntax tree.
-    pub ast: Statement,
+    pub(crate) tree: Tree,
     /// The statement's own text, without the semicolon.
     pub text: String,
     /// The highest number of a `$n` in the whole text it was parsed from.
     pub placeholders: usize,
     /// The lines of the whole text it was parsed from, to which positions refer.
-    lines: Arc<Lines>,
+    pub(crate) lines: Arc<Lines>,
+    /// The number of the statement's first character in that text, from 1.
+    first: usize,
+}
+
+/// The syntax of a statement: the library's, or that of one which only we have.
+#[derive(Debug, Clone)]
+pub(crate) enum Tree {
+    Sql(Box<Statement>),
+    CreateBudget(Box<CreateBudget>),
+    DropBudget(DropBudget),
 }
 
 impl Parsed {
     /// The number of the character (from 1, in the parsed text) at which a part of the tree starts. Cost: constant.
     pub fn position(&self, span: Span) -> Option<usize> {
         self.lines.position(span.start)
+    }
+
+    /// The characters of the statement between two places of the whole text, the second not among them.
+    pub(crate) fn characters(&self, start: usize, end: usize) -> Vec<char> {
+        self.text.chars().skip(start - self.first).take(end - start).collect()
+    }
+
+    /// The same statement with another query in its place, whose parts stand where the first one's stood.
+    pub(crate) fn with_query(&self, query: sqlparser::ast::Query) -> Self {
+        Self { tree: Tree::Sql(Box::new(Statement::Query(Box::new(query)))), ..self.clone() }
     }
 }
 
@@ -91,7 +112,14 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
             let position = Lines::of(sql).position(start.span.start);
             return Err(SqlError::TooManyStatements { limit: limits::STATEMENTS, position });
         }
-        let ast = parser.parse_statement().map_err(|error| syntax_error(sql, error))?;
+        let tree = match budget::is_budget(&parser) {
+            Some(Keyword::CREATE) => {
+                budget::create_budget(&mut parser).map(|create| Tree::CreateBudget(Box::new(create)))
+            }
+            Some(_) => budget::drop_budget(&mut parser).map(Tree::DropBudget),
+            None => parser.parse_statement().map(|statement| Tree::Sql(Box::new(statement))),
+        };
+        let tree = tree.map_err(|error| syntax_error(sql, error))?;
         let end = parser.get_current_token().span.end;
         let next = parser.peek_token();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
@@ -100,9 +128,10 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
                 position: Lines::of(sql).position(next.span.start),
             });
         }
+        let first = lines.position(start.span.start).unwrap_or(1);
         let start = cursor.forward(start.span.start);
         let text = sql[start..cursor.forward(end)].trim_end().to_owned();
-        statements.push(Parsed { ast, text, placeholders, lines: Arc::clone(&lines) });
+        statements.push(Parsed { tree, text, placeholders, lines: Arc::clone(&lines), first });
     }
 }
 
@@ -126,7 +155,8 @@ pub(crate) fn parse_expression(sql: &str) -> Result<(sqlparser::ast::Expr, Parse
         return Err(wrong());
     }
     let parsed = statements.remove(0);
-    let Statement::Query(query) = &parsed.ast else { return Err(wrong()) };
+    let Tree::Sql(statement) = &parsed.tree else { return Err(wrong()) };
+    let Statement::Query(query) = &**statement else { return Err(wrong()) };
     let sqlparser::ast::SetExpr::Select(select) = &*query.body else { return Err(wrong()) };
     match &select.projection[..] {
         [sqlparser::ast::SelectItem::UnnamedExpr(expr)] => Ok((expr.clone(), parsed.clone())),
@@ -280,13 +310,16 @@ fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Tok
         }
         let Some(first) = statement.get(start) else { continue };
         let is_live_view = matches!(keyword(start), Keyword::CREATE | Keyword::DROP)
-            && is_live(statement.get(start + 1))
+            && is_named(statement.get(start + 1), "live")
             && keyword(start + 2) == Keyword::VIEW;
         if is_live_view {
             live.push(statement[start + 1].span.start);
         }
+        let is_budget = start == 0
+            && matches!(keyword(start), Keyword::CREATE | Keyword::DROP)
+            && is_named(statement.get(start + 1), "budget");
         let offered = match keyword(start) {
-            _ if is_live_view => true,
+            _ if is_live_view || is_budget => true,
             Keyword::CREATE => matches!(
                 keyword(start + 1),
                 Keyword::TABLE | Keyword::INDEX | Keyword::UNIQUE | Keyword::TEMP | Keyword::TEMPORARY
@@ -327,9 +360,8 @@ fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Tok
     Ok(tokens)
 }
 
-fn is_live(token: Option<&&TokenWithSpan>) -> bool {
-    let word = token.map(|token| &token.token);
-    matches!(word, Some(Token::Word(word)) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("live"))
+fn is_named(token: Option<&&TokenWithSpan>, word: &str) -> bool {
+    token.is_some_and(|token| is_word(&token.token, word))
 }
 
 /// The query's text in the text of a CREATE LIVE VIEW: what follows the first AS that is in no brackets.

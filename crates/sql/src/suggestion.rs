@@ -2,7 +2,7 @@
 
 /// The candidate with the least edit distance to the name, if it is near: at most a third of its letters
 /// differ.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let letters: Vec<char> = name.chars().take(64).collect();
     candidates
         .into_iter()

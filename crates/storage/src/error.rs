@@ -59,6 +59,13 @@ pub enum StorageError {
     StageGone,
 }
 
+impl StorageError {
+    /// Whether it says that nothing of the append is there.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::Closed | Self::CommitTooLarge { .. } | Self::StageGone)
+    }
+}
+
 /// How stored bytes show that they are not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

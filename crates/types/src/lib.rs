@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+mod budget;
 pub mod codec;
 mod data_type;
 pub mod datetime;
@@ -24,6 +25,9 @@ pub mod text_format;
 mod transcendental;
 mod value;
 
+pub use budget::{
+    Budget, BudgetAmount, BudgetGuarantee, BudgetId, BudgetKey, BudgetLimit, LimitQuery, OnLedgerFailure, Per,
+};
 pub use data_type::{DataType, Precision, TypeMismatch};
 pub use eval_error::EvalError;
 pub use id::{DatabaseId, Lsn, TableId};
@@ -32,8 +36,8 @@ pub use json::Json;
 pub use numeric::Numeric;
 pub use row::Row;
 pub use schema::{
-    Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, LiveView, ROW_ID, ReferentialAction,
-    TableSchema, Unique,
+    BUDGETS, BUDGETS_NAME, Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, LiveView, ROW_ID,
+    ReferentialAction, TableSchema, Unique,
 };
 pub use text::Text;
 pub use value::{Double, Value};

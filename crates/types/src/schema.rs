@@ -4,12 +4,15 @@
 //! again, so that rows, plans and circuits may refer to them by number. Expressions (defaults, checks) and the
 //! queries of views are kept as SQL text: the text is what the user said, and it outlives any form of ours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{DataType, TableId};
+use crate::{Budget, BudgetAmount, BudgetId, DataType, LimitQuery, TableId};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +155,43 @@ pub struct LiveView {
     pub views: BTreeSet<String>,
 }
 
+/// The table of budgets as they stand: read by queries, written by the engine alone, kept in memory alone.
+pub const BUDGETS: TableId = TableId(u32::MAX);
+
+/// Its name.
+pub const BUDGETS_NAME: &str = "deltaic.budgets";
+
+static BUDGETS_TABLE: LazyLock<TableSchema> = LazyLock::new(|| {
+    let column = |name: &str, data_type, not_null| Column {
+        name: name.to_owned(),
+        data_type,
+        not_null,
+        default: None,
+    };
+    TableSchema {
+        id: BUDGETS,
+        name: BUDGETS_NAME.to_owned(),
+        columns: vec![
+            column("budget", DataType::Text, true),
+            column("key", DataType::Text, true),
+            column("per", DataType::Text, true),
+            column("limit", DataType::Bigint, true),
+            column("used", DataType::Bigint, true),
+            column("reserved", DataType::Bigint, true),
+            column("available", DataType::Bigint, true),
+            column("bound_under", DataType::Bigint, true),
+            column("bound_over", DataType::Bigint, true),
+            column("denied", DataType::Bigint, true),
+            column("window_end", DataType::Timestamptz, false),
+        ],
+        primary_key: vec![0, 1, 2],
+        uniques: Vec::new(),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        indexes: Vec::new(),
+    }
+});
+
 /// A name that is taken or that nothing has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -159,6 +199,12 @@ pub enum CatalogError {
     /// There is a relation of this name.
     #[error("relation \"{name}\" already exists")]
     AlreadyExists {
+        /// The name.
+        name: String,
+    },
+    /// There is a budget of this name.
+    #[error("budget \"{name}\" already exists")]
+    BudgetExists {
         /// The name.
         name: String,
     },
@@ -177,20 +223,32 @@ pub struct Catalog {
     next_table: u32,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     views: BTreeMap<String, LiveView>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    budgets: BTreeMap<String, Budget>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    next_budget: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the derivation asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Catalog {
     /// The table of a name.
     pub fn table(&self, name: &str) -> Option<&TableSchema> {
+        if name == BUDGETS_NAME {
+            return Some(&BUDGETS_TABLE);
+        }
         self.tables.values().find(|table| table.name == name)
     }
 
     /// The table of a number.
     pub fn get(&self, id: TableId) -> Option<&TableSchema> {
-        self.tables.get(&id)
+        if id == BUDGETS { Some(&BUDGETS_TABLE) } else { self.tables.get(&id) }
     }
 
-    /// All tables, by number.
+    /// All tables that were made, by number.
     pub fn tables(&self) -> impl Iterator<Item = &TableSchema> {
         self.tables.values()
     }
@@ -229,6 +287,7 @@ impl Catalog {
     /// Whether a table, an index or a view has the name.
     pub fn is_taken(&self, name: &str) -> bool {
         self.views.contains_key(name)
+            || name == BUDGETS_NAME
             || self
                 .tables
                 .values()
@@ -257,6 +316,46 @@ impl Catalog {
     /// Removes a view; false where there is none of the name.
     pub fn remove_view(&mut self, name: &str) -> bool {
         self.views.remove(name).is_some()
+    }
+
+    /// The budget of a name.
+    pub fn budget(&self, name: &str) -> Option<&Budget> {
+        self.budgets.get(name)
+    }
+
+    /// All budgets, by name.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.budgets.values()
+    }
+
+    /// The number that the next new budget gets.
+    pub fn next_budget(&self) -> BudgetId {
+        BudgetId(self.next_budget)
+    }
+
+    /// Adds a budget under [`Catalog::next_budget`].
+    pub fn put_budget(&mut self, budget: Budget) -> Result<(), CatalogError> {
+        if self.budgets.contains_key(&budget.name) {
+            return Err(CatalogError::BudgetExists { name: budget.name });
+        }
+        self.next_budget = self.next_budget.max(budget.id.0 + 1);
+        self.budgets.insert(budget.name.clone(), budget);
+        Ok(())
+    }
+
+    /// Removes a budget; false where there is none of the name.
+    pub fn remove_budget(&mut self, name: &str) -> bool {
+        self.budgets.remove(name).is_some()
+    }
+
+    /// The queries that say budgets' limits, with the names of their budgets.
+    pub fn limit_queries(&self) -> impl Iterator<Item = (&str, &LimitQuery)> {
+        self.budgets.values().flat_map(|budget| {
+            budget.limits.iter().filter_map(|limit| match &limit.amount {
+                BudgetAmount::Query(query) => Some((budget.name.as_str(), query)),
+                BudgetAmount::Units(_) => None,
+            })
+        })
     }
 
     /// Foreign keys of other tables and of the table itself that refer to it, with the referring table.

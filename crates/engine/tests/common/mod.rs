@@ -7,9 +7,11 @@ use std::{
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{
-    AsideCounts, Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, News, Now, Outcome,
-    Request, RequestError, RequestId, Snapshot, Status, Subscribe, SubscriptionId, ViewChange, Work,
+    AsideCounts, Asked, Claims, ClientId, Consume, ConsumeId, Cookie, Effects, Engine, Input, LedgerAnswer,
+    LedgerCall, LedgerTrouble, Life, Looked, Message, News, Now, Outcome, Request, RequestError, RequestId,
+    Snapshot, Status, Subscribe, SubscriptionId, ViewChange, Work,
 };
+use deltaic_quota::{FaultyLedger, Ledger as _, LedgerError};
 use deltaic_storage::{Header, Identity, MemoryStore, StorageError, Store as _};
 use deltaic_types::{DatabaseId, Row, text_format};
 use serde_json::Value as Json;
@@ -28,6 +30,15 @@ pub(crate) struct Db {
     pub(crate) held: VecDeque<Work>,
     /// The claims of whoever asks.
     pub(crate) claims: Claims,
+    /// The ledger of budgets, and what it was not asked yet.
+    pub(crate) ledger: FaultyLedger,
+    pub(crate) calls: VecDeque<LedgerCall>,
+    /// Whether calls wait in [`Db::calls`] and are not made at once.
+    pub(crate) hold_calls: bool,
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) looked: Vec<Looked>,
+    pub(crate) trouble: Vec<LedgerTrouble>,
+    is_appending: bool,
     next: u64,
     messages: Vec<Message>,
     replies: BTreeMap<RequestId, Result<Outcome, RequestError>>,
@@ -70,6 +81,13 @@ impl Db {
             hold: false,
             held: VecDeque::new(),
             claims,
+            ledger: FaultyLedger::default(),
+            calls: VecDeque::new(),
+            hold_calls: false,
+            asked: Vec::new(),
+            looked: Vec::new(),
+            trouble: Vec::new(),
+            is_appending: false,
             next: 0,
             messages: Vec::new(),
             replies: BTreeMap::new(),
@@ -78,8 +96,8 @@ impl Db {
 
     /// The same store under a new engine.
     pub(crate) fn restart(self) -> Self {
-        let Self { store, now, .. } = self;
-        Self { now, ..Self::over(store) }
+        let Self { store, now, ledger, .. } = self;
+        Self { now, ledger, ..Self::over(store) }
     }
 
     pub(crate) fn step(&mut self, input: Input) -> Effects {
@@ -92,16 +110,58 @@ impl Db {
             effects = self.engine.step(Now(self.now), Input::Appended(Ok(())), &self.store);
             self.take(&mut effects);
         }
+        self.is_appending = !effects.append.is_empty();
         if !self.hold {
             self.finish();
         }
+        while !self.hold_calls && !self.is_appending && self.call() {}
         effects
+    }
+
+    /// Makes the call of the ledger that has waited longest; whether there was one.
+    pub(crate) fn call(&mut self) -> bool {
+        let Some(call) = self.calls.pop_front() else { return false };
+        let answer = match call {
+            LedgerCall::Open(node) => LedgerAnswer::Opened(self.ledger.open(node)),
+            LedgerCall::Apply(batch) => LedgerAnswer::Applied(self.ledger.apply(&batch)),
+            LedgerCall::Load(number, account) => LedgerAnswer::Loaded(number, self.ledger.load(&account)),
+        };
+        self.step(Input::Ledger(answer));
+        true
+    }
+
+    /// The call that has waited longest is not answered.
+    pub(crate) fn call_lost(&mut self) {
+        let answer = match self.calls.pop_front().expect("a call waits") {
+            LedgerCall::Open(_) => LedgerAnswer::Opened(Err(LedgerError::Away)),
+            LedgerCall::Apply(_) => LedgerAnswer::Applied(Err(LedgerError::Away)),
+            LedgerCall::Load(number, _) => LedgerAnswer::Loaded(number, Err(LedgerError::Away)),
+        };
+        self.step(Input::Ledger(answer));
+    }
+
+    /// Asks a budget.
+    pub(crate) fn consume(&mut self, budget: &str, key: &[Json], units: i64) {
+        self.next += 1;
+        let (id, budget, key) = (ConsumeId(self.next), budget.to_owned(), key.to_vec());
+        self.step(Input::Consume(Consume { id, budget, key, units: Some(units) }));
+    }
+
+    /// Looks where a key stands.
+    pub(crate) fn look(&mut self, budget: &str, key: &[Json]) {
+        self.next += 1;
+        let (id, budget, key) = (ConsumeId(self.next), budget.to_owned(), key.to_vec());
+        self.step(Input::Consume(Consume { id, budget, key, units: None }));
     }
 
     /// Notes what is to be sent and done.
     fn take(&mut self, effects: &mut Effects) {
         self.messages.append(&mut effects.send);
         self.replies.extend(effects.replies.drain(..).map(|reply| (reply.request, reply.result)));
+        self.calls.extend(effects.ledger.drain(..));
+        self.asked.append(&mut effects.asked);
+        self.looked.append(&mut effects.looked);
+        self.trouble.extend(effects.trouble.take());
         self.held.extend(effects.work.drain(..).filter(|work| !matches!(work, Work::Discard(_))));
         let kind = |work: &Work| std::mem::discriminant(work);
         let is_alone = |(place, work)| self.held.iter().take(place).all(|other| kind(other) != kind(work));

@@ -10,6 +10,7 @@ mod array;
 mod aside;
 mod batch;
 mod behind;
+mod budget;
 mod cascade;
 mod claims;
 mod cold;

@@ -86,6 +86,14 @@ impl Book {
         self.set = Some(limit);
     }
 
+    pub(crate) fn baseline(&self) -> Option<Baseline> {
+        self.baseline
+    }
+
+    pub(crate) fn limit(&self) -> Units {
+        self.set.or(self.baseline.map(|baseline| baseline.target)).unwrap_or(self.initial)
+    }
+
     /// What was put into the tokens and has not gone home.
     fn out(&self) -> Units {
         self.granted.minus(self.returned).plus(self.volatile)

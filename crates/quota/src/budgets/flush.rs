@@ -24,6 +24,9 @@ impl Budgets {
                 self.pending.insert(index);
                 if let Some(slot) = self.slots[index].as_mut() {
                     slot.dirty_since.get_or_insert(self.clock);
+                    if let Some(watched) = &mut self.watched {
+                        watched.touch(index);
+                    }
                 }
             });
         }
@@ -113,6 +116,9 @@ impl Budgets {
             self.slots.iter().flatten().for_each(|slot| slot.accumulator.resume());
         }
         let clock = self.clock;
+        if let Some(watched) = &mut self.watched {
+            under_way.slots.iter().for_each(|index| watched.touch(*index));
+        }
         for ((entry, row), &index) in under_way.batch.entries.iter().zip(&reply.rows).zip(&under_way.slots) {
             let policy = self.policies[self.at(index).policy.0];
             let slot = self.at_mut(index);
@@ -240,7 +246,10 @@ impl Slot {
             let outcome = self.accumulator.try_consume_shared(units);
             let reason = match outcome {
                 Ok(_) => None,
-                Err(_) if self.asked == 0 => return,
+                Err(denied) if self.asked == 0 => {
+                    let missed = if denied.reason == Reason::Lease { units } else { Units::ZERO };
+                    return self.accumulator.wait(missed);
+                }
                 Err(_) if away => Some(Reason::LedgerAway),
                 Err(denied) if denied.reason == Reason::Lease => Some(Reason::Exhausted),
                 Err(denied) => Some(denied.reason),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Budgets, Effects, Stage};
+use super::{Budgets, Effects, Slot, Stage};
 use crate::ledger::Opened;
 use crate::permit::{Denied, Reason};
 use crate::{Seq, Units};
@@ -82,6 +82,9 @@ impl Budgets {
     pub(super) fn remove(&mut self, index: usize) {
         let Some(slot) = self.slots[index].take() else { return };
         slot.count(&mut self.done);
+        if let Some(watched) = &mut self.watched {
+            watched.remove(index, &slot);
+        }
         self.pending.remove(&index);
         self.asking.remove(&index);
         self.free.push(index);
@@ -135,9 +138,20 @@ impl Budgets {
     fn refuse_all(&mut self, reason: Reason, effects: &mut Effects) {
         for slot in self.slots.iter_mut().flatten() {
             slot.accumulator.shut();
-            let denied = Denied { available: Units::ZERO, retry_after: None, reason };
-            effects.replies.extend(slot.waiting.drain(..).map(|(request, _)| (request, Err(denied))));
-            slot.asked = 0;
+            slot.refuse(reason, effects);
         }
+    }
+
+    /// Refuses those who wait in a slot.
+    pub(super) fn refuse(&mut self, index: usize, effects: &mut Effects) {
+        self.at_mut(index).refuse(Reason::Closed, effects);
+    }
+}
+
+impl Slot {
+    fn refuse(&mut self, reason: Reason, effects: &mut Effects) {
+        let denied = Denied { available: Units::ZERO, retry_after: None, reason };
+        effects.replies.extend(self.waiting.drain(..).map(|(request, _)| (request, Err(denied))));
+        self.asked = 0;
     }
 }

@@ -42,6 +42,10 @@ impl<'a> Binder<'a> {
             }
             _ => return Err(self.refuse(&format!("the function name {}", call.name), None, span)),
         };
+        if super::budget::is_consume(call) {
+            let instead = "Write SELECT consume('budget', key, amount), alone in its place of the select list, in a request.";
+            return Err(self.refuse("consume() here", Some(instead), span));
+        }
         if call.null_treatment.is_some() {
             return Err(self.refuse("IGNORE NULLS and RESPECT NULLS", None, span));
         }

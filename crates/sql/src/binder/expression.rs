@@ -34,7 +34,10 @@ impl<'a> Binder<'a> {
         use ast::Expr as E;
         match ast {
             E::Nested(inner) => self.expr(inner, scope),
-            E::Identifier(ident) => self.column(None, ident, scope),
+            E::Identifier(ident) => match self.key_column(ident) {
+                Some(key) => Ok(key),
+                None => self.column(None, ident, scope),
+            },
             E::CompoundIdentifier(idents) => match &idents[..] {
                 [relation, column] => self.column(Some(relation), column, scope),
                 [schema, relation, column] if folded(schema) == "public" => {

@@ -131,7 +131,7 @@ impl<'a> Binder<'a> {
                 if let Some(view) = self.catalog.view(&plain) {
                     return self.view_in_from(view, alias.as_ref(), span);
                 }
-                let table = self.table(name)?;
+                let table = self.any_table(name)?;
                 let relation = alias.as_ref().map_or_else(|| table.name.clone(), |alias| folded(&alias.name));
                 let mut scope = self.table_in_from(table, &relation);
                 self.rename(&mut scope, alias.as_ref(), span)?;

@@ -15,7 +15,7 @@ use sqlparser::{
 use super::{BindContext, Binder, INLINED_QUERIES, from::Relation, scope::Scope};
 use crate::{
     error::SqlError,
-    parser::{parse, view_query},
+    parser::{Tree, parse, view_query},
 };
 
 /// The tables and views that a query names itself, with how many columns each table has.
@@ -23,6 +23,16 @@ use crate::{
 pub(super) struct Reads {
     tables: BTreeMap<TableId, usize>,
     views: BTreeSet<String>,
+}
+
+impl Reads {
+    pub(super) fn table_ids(&self) -> impl Iterator<Item = TableId> {
+        self.tables.keys().copied()
+    }
+
+    pub(super) fn into_views(self) -> BTreeSet<String> {
+        self.views
+    }
 }
 
 impl<'a> Binder<'a> {
@@ -115,8 +125,11 @@ impl<'a> Binder<'a> {
         let query = self.nested(|binder| {
             let parsed = parse(&view.query)?;
             let context = BindContext { catalog: binder.catalog, now: binder.now };
-            let statement = parsed.first().map(|parsed| (parsed, &parsed.ast));
-            let Some((parsed, ast::Statement::Query(query))) = statement else {
+            let query = parsed.first().and_then(|parsed| match &parsed.tree {
+                Tree::Sql(statement) => Some((parsed, &**statement)),
+                _ => None,
+            });
+            let Some((parsed, ast::Statement::Query(query))) = query else {
                 return Err(SqlError::Syntax {
                     message: format!("the view \"{}\" is no query", view.name),
                     position: None,

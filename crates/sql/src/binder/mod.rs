@@ -5,6 +5,7 @@
 //! again here against [`limits::EXPRESSION_DEPTH`].
 
 mod aggregate;
+mod budget;
 mod call;
 mod claim;
 mod coercion;
@@ -30,7 +31,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_query::statement::Statement;
-use deltaic_types::{Catalog, DataType, TableId, TableSchema, limits};
+use deltaic_types::{BUDGETS, BUDGETS_NAME, Catalog, DataType, TableId, TableSchema, limits};
 use sqlparser::{
     ast::{self, Ident, ObjectName, ObjectNamePart, Spanned},
     tokenizer::Span,
@@ -41,7 +42,12 @@ pub use stored::{bind_check, bind_default};
 use subquery::Frame;
 use window::Windows;
 
-use crate::{bound::Bound, error::SqlError, parser::Parsed, suggestion::nearest};
+use crate::{
+    bound::Bound,
+    error::SqlError,
+    parser::{Parsed, Tree},
+    suggestion::nearest,
+};
 
 /// What a statement is bound against.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +60,15 @@ pub struct BindContext<'a> {
 
 /// Binds a statement. Parameters get the types that their places ask for.
 pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> Result<Bound, SqlError> {
+    if let Some(consumption) = budget::consumption(parsed, context) {
+        return consumption;
+    }
     let mut binder = Binder::new(parsed, *context);
-    let statement = binder.statement(&parsed.ast)?;
+    let statement = match &parsed.tree {
+        Tree::Sql(statement) => binder.statement(statement)?,
+        Tree::CreateBudget(create) => Statement::CreateBudget(binder.create_budget(create)?.map(Box::new)),
+        Tree::DropBudget(drop) => binder.drop_budget(drop)?,
+    };
     let claims = binder.claim_names();
     let parameters = binder.finish()?;
     Ok(Bound { statement, parameters, claims })
@@ -101,6 +114,8 @@ struct Binder<'a> {
     depth: usize,
     inlined: usize,
     reads: live_view::Reads,
+    /// In the query of a budget's limit: the key that it may name.
+    key_names: Option<budget::KeyNames>,
     /// In the text of a view: how many columns of each table it sees.
     seen: Option<&'a BTreeMap<TableId, usize>>,
 }
@@ -124,6 +139,7 @@ impl<'a> Binder<'a> {
             depth: 0,
             inlined: 0,
             reads: live_view::Reads::default(),
+            key_names: None,
             seen: None,
         }
     }
@@ -212,9 +228,12 @@ impl<'a> Binder<'a> {
         match parts[..] {
             [one] if name.0.len() == 1 => self.folded_within_limit(one),
             [schema, one] if name.0.len() == 2 && folded(schema) == "public" => self.folded_within_limit(one),
+            [schema, one] if name.0.len() == 2 && folded(schema) == "deltaic" && folded(one) == "budgets" => {
+                Ok(BUDGETS_NAME.to_owned())
+            }
             _ => Err(self.refuse(
                 &format!("the name {name}: there is one schema, public"),
-                Some("Write the table's name alone."),
+                Some("Write the table's name alone. Of the engine's own there is deltaic.budgets."),
                 name.span(),
             )),
         }
@@ -237,7 +256,17 @@ impl<'a> Binder<'a> {
         Ok(name)
     }
 
+    /// A table that statements may write or change.
     fn table(&self, name: &ObjectName) -> Result<&'a TableSchema, SqlError> {
+        let table = self.any_table(name)?;
+        if table.id == BUDGETS {
+            let instead = "It shows budgets as they stand: CREATE BUDGET makes one, consume() spends.";
+            return Err(self.refuse("a change of deltaic.budgets", Some(instead), name.span()));
+        }
+        Ok(table)
+    }
+
+    fn any_table(&self, name: &ObjectName) -> Result<&'a TableSchema, SqlError> {
         let plain = self.object_name(name)?;
         if self.catalog.view(&plain).is_some() {
             return Err(SqlError::NotATable { name: plain, position: self.at(name.span()) });

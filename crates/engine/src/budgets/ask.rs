@@ -1,0 +1,478 @@
+//! [`Ask`]: somebody who wants to spend, on the way through the limits of a budget.
+//!
+//! Invariant: an ask holds a permit of each limit before the one that it stands at, and every ask ends in one answer: all
+//! permits, or none and the reason.
+
+use std::sync::Arc;
+
+use deltaic_quota::{
+    Denied, Handle, Input as NodeInput, KeyState, Loaded, Permit, Reason, RequestId as NodeRequest, Time,
+    Units,
+};
+use deltaic_types::{Budget, BudgetAmount, Catalog, EvalError, Row};
+use serde_json::Value as Json;
+use thiserror::Error;
+
+use super::{Budgets, LedgerCall, grant::Grant, key, time};
+use crate::input::{Now, Request};
+
+/// The number that whoever drives the engine gave a question to a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumeId(pub u64);
+
+/// A question to a budget: whether so much can be spent, or how it stands.
+#[derive(Debug, Clone)]
+pub struct Consume {
+    /// Its number.
+    pub id: ConsumeId,
+    /// The budget's name.
+    pub budget: String,
+    /// A text or a JSON value for each column of the key.
+    pub key: Vec<Json>,
+    /// How much; none to look and spend nothing.
+    pub units: Option<i64>,
+}
+
+/// The answer to a [`Consume`] with an amount.
+#[derive(Debug)]
+pub struct Asked {
+    /// The question.
+    pub id: ConsumeId,
+    /// What was admitted, or why nothing was.
+    pub result: Result<Admitted, ConsumeError>,
+}
+
+/// What was admitted.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The budget.
+    pub budget: Arc<Budget>,
+    /// The key.
+    pub key: Row,
+    /// A permit of each limit, in their order. Dropped, they are committed.
+    pub permits: Vec<Permit<'static>>,
+    /// The way to each limit's admission from now on, by any thread.
+    pub handles: Vec<Handle>,
+    /// Where each limit stands now.
+    pub states: Vec<LimitState>,
+}
+
+/// The answer to a [`Consume`] without an amount.
+#[derive(Debug)]
+pub struct Looked {
+    /// The question.
+    pub id: ConsumeId,
+    /// Where each limit stands, in their order.
+    pub result: Result<Vec<LimitState>, ConsumeError>,
+}
+
+/// Where a limit of a key stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitState {
+    /// When it begins anew, in words.
+    pub per: String,
+    /// The numbers.
+    pub state: KeyState,
+}
+
+/// Why nothing was admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConsumeError {
+    /// No budget of this name.
+    #[error("budget \"{name}\" does not exist: CREATE BUDGET makes one")]
+    NoSuchBudget {
+        /// The name.
+        name: String,
+        /// A budget that is called almost so.
+        nearest: Option<String>,
+    },
+    /// Too few values, or too many.
+    #[error("the key of budget \"{budget}\" has {expected} columns, and {given} values were given")]
+    KeyCount {
+        /// The budget.
+        budget: String,
+        /// How many its key has.
+        expected: usize,
+        /// How many came.
+        given: usize,
+    },
+    /// A value of another type.
+    #[error("column \"{column}\" of the key of budget \"{budget}\" is no {type_name}: {error}")]
+    Key {
+        /// The budget.
+        budget: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+        /// What is wrong.
+        error: EvalError,
+    },
+    /// NULL is nobody's key.
+    #[error("column \"{column}\" of the key of budget \"{budget}\" is NULL: a budget is somebody's")]
+    NullKey {
+        /// The budget.
+        budget: String,
+        /// The column.
+        column: String,
+    },
+    /// A key of more bytes than a ledger takes.
+    #[error("the key is too long: {} bytes are the most", deltaic_quota::Key::BYTES - 5)]
+    KeyTooLong,
+    /// An amount below nothing.
+    #[error("{amount} cannot be consumed: amounts are not negative; a refund gives back")]
+    Amount {
+        /// The amount.
+        amount: i64,
+    },
+    /// No amount.
+    #[error("the amount is NULL: say how much is consumed")]
+    NullAmount,
+    /// The query of a limit has no row for the key.
+    #[error("budget \"{budget}\" has no limit per {per} for \"{key}\": its query gives none")]
+    NoLimit {
+        /// The budget.
+        budget: String,
+        /// Which of its limits.
+        per: String,
+        /// The key.
+        key: String,
+    },
+    /// The query of a limit cannot be computed.
+    #[error("the limit per {per} of budget \"{budget}\" is not known: {why}")]
+    LimitFailed {
+        /// The budget.
+        budget: String,
+        /// Which of its limits.
+        per: String,
+        /// Why.
+        why: String,
+    },
+    /// A limit refused.
+    #[error("budget \"{budget}\", limit per {per}: {denied}")]
+    Denied {
+        /// The budget.
+        budget: String,
+        /// Which of its limits.
+        per: String,
+        /// Why.
+        denied: Denied,
+    },
+    /// The ledger did not answer.
+    #[error("the ledger of budgets does not answer: try again")]
+    LedgerAway,
+    /// The ledger forgot what it had acknowledged.
+    #[error("the ledger of budgets has lost a write that it had acknowledged: restore it, then start again")]
+    LedgerLost,
+    /// The engine ends.
+    #[error("budgets are being settled for the end: try again when the server is back")]
+    Closing,
+}
+
+impl ConsumeError {
+    /// PostgreSQL's five-letter code.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::NoSuchBudget { .. } | Self::NoLimit { .. } => "42704",
+            Self::KeyCount { .. } => "08P01",
+            Self::Key { error, .. } => error.sqlstate(),
+            Self::NullKey { .. } | Self::NullAmount => "22004",
+            Self::KeyTooLong => "54000",
+            Self::Amount { .. } => "22003",
+            Self::LimitFailed { .. } => "55000",
+            Self::Denied { .. } => "53400",
+            Self::LedgerAway | Self::Closing => "57P03",
+            Self::LedgerLost => "58030",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub(super) enum Asker {
+    Door(ConsumeId),
+    /// A request that consumes within its transaction.
+    Request(Box<Request>),
+}
+
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) asker: Asker,
+    pub(super) budget: Arc<Budget>,
+    pub(super) key: Row,
+    pub(super) units: Units,
+    pub(super) permits: Vec<Permit<'static>>,
+}
+
+/// Somebody who looks, and what is not known yet.
+#[derive(Debug)]
+pub(super) struct Look {
+    id: ConsumeId,
+    budget: Arc<Budget>,
+    key: Row,
+    states: Vec<LimitState>,
+}
+
+impl Budgets {
+    /// A question from outside.
+    pub(crate) fn consume(&mut self, now: Now, consume: Consume, catalog: &Catalog) {
+        let Consume { id, budget, key: given, units } = consume;
+        let found = self.find(&budget, catalog).and_then(|budget| {
+            let key = key::parse(&budget, &given)?;
+            Ok((budget, key))
+        });
+        let Some(units) = units else {
+            match found {
+                Ok((budget, key)) => self.look(now, Look { id, budget, key, states: Vec::new() }),
+                Err(error) => self.out.looked.push(Looked { id, result: Err(error) }),
+            }
+            return;
+        };
+        let asker = Asker::Door(id);
+        let checked = found.and_then(|(budget, key)| Ok((budget, key, amount(units)?)));
+        match checked {
+            Ok((budget, key, units)) => self.ask(asker, budget, key, units),
+            Err(result) => self.answer(asker, Err(result)),
+        }
+    }
+
+    /// A request that ran until it consumed what was not admitted yet.
+    pub(crate) fn park(&mut self, request: Request, wanted: &Grant) {
+        let Some(declared) = self.declared.get(&wanted.budget) else {
+            // Declared in this very transaction, or dropped meanwhile.
+            let error = ConsumeError::NoSuchBudget { name: wanted.name.clone(), nearest: None };
+            return self.answer(Asker::Request(Box::new(request)), Err(error));
+        };
+        let budget = Arc::clone(&declared.budget);
+        self.ask(Asker::Request(Box::new(request)), budget, wanted.key.clone(), wanted.units);
+    }
+
+    fn find(&self, name: &str, catalog: &Catalog) -> Result<Arc<Budget>, ConsumeError> {
+        let declared = catalog.budget(name).and_then(|budget| self.declared.get(&budget.id));
+        declared.map(|declared| Arc::clone(&declared.budget)).ok_or_else(|| {
+            let nearest = deltaic_sql::nearest(name, catalog.budgets().map(|budget| budget.name.as_str()));
+            ConsumeError::NoSuchBudget { name: name.to_owned(), nearest }
+        })
+    }
+
+    fn ask(&mut self, asker: Asker, budget: Arc<Budget>, key: Row, units: Units) {
+        if self.is_lost {
+            return self.answer(asker, Err(ConsumeError::LedgerLost));
+        }
+        let number = self.number();
+        self.asks.insert(number, Ask { asker, budget, key, units, permits: Vec::new() });
+        self.going.push_back(number);
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Brings an ask to the next limit that it has to wait for, or to its end.
+    pub(super) fn go_on(&mut self, now: Now, number: u64) {
+        let Some(ask) = self.asks.get(&number) else { return };
+        let (budget, place) = (Arc::clone(&ask.budget), ask.permits.len());
+        if place == budget.limits.len() {
+            return self.admitted(now, number);
+        }
+        let (units, key) = (ask.units, ask.key.clone());
+        let Some(account) = key::account_key(budget.id, place, &key) else {
+            return self.refuse(number, ConsumeError::KeyTooLong);
+        };
+        let Some(declared) = self.declared.get(&budget.id) else {
+            let name = budget.name.clone();
+            return self.refuse(number, ConsumeError::NoSuchBudget { name, nearest: None });
+        };
+        let policy = declared.policies[place];
+        if let BudgetAmount::Query(_) = budget.limits[place].amount {
+            let limit = match self.known_limit(&budget, place, &key, Some(number)) {
+                Some(Ok(limit)) => limit,
+                Some(Err(error)) => return self.refuse(number, error),
+                // It is computed, and goes on with it.
+                None => return,
+            };
+            let handle = self.node.handle(time(now), policy, &account);
+            if let Some(accumulator) = handle.accumulator() {
+                if accumulator.limit() != limit {
+                    accumulator.set_limit(limit);
+                }
+            }
+        }
+        let request = NodeRequest(number);
+        self.step(now, NodeInput::Consume { request, policy, key: account, units });
+    }
+
+    /// The node's answer to an ask.
+    pub(super) fn came(&mut self, number: u64, answer: Result<Permit<'static>, Denied>) {
+        let Some(ask) = self.asks.get_mut(&number) else {
+            // Whoever asked was refused meanwhile.
+            answer.into_iter().for_each(Permit::refund);
+            return;
+        };
+        match answer {
+            Ok(permit) => {
+                ask.permits.push(permit);
+                self.going.push_back(number);
+            }
+            Err(denied) => {
+                let per = ask.budget.limits[ask.permits.len()].per.to_string();
+                let error = match denied.reason {
+                    Reason::LedgerAway => ConsumeError::LedgerAway,
+                    _ => ConsumeError::Denied { budget: ask.budget.name.clone(), per, denied },
+                };
+                self.refuse(number, error);
+            }
+        }
+    }
+
+    fn admitted(&mut self, now: Now, number: u64) {
+        let ask = self.asks.remove(&number).expect("invariant: it was there just now");
+        let states = self.states(&ask.budget, &ask.key);
+        let Ask { asker, budget, key, permits, units } = ask;
+        match asker {
+            Asker::Door(id) => {
+                let handles = (0..budget.limits.len()).map(|place| {
+                    let account = key::account_key(budget.id, place, &key);
+                    let account = account.expect("invariant: it was admitted under that key");
+                    let policy = self.declared[&budget.id].policies[place];
+                    self.node.handle(time(now), policy, &account)
+                });
+                let handles = handles.collect();
+                let admitted = Admitted { budget, key, permits, handles, states };
+                self.out.asked.push(Asked { id, result: Ok(admitted) });
+            }
+            Asker::Request(request) => {
+                let available = states.iter().map(|state| state.state.available).min();
+                let grant = Grant { budget: budget.id, name: budget.name.clone(), key, units };
+                self.grants.put(request.id, grant, permits, available.unwrap_or(Units::ZERO));
+                self.out.ready.push(*request);
+            }
+        }
+    }
+
+    /// Ends an ask with nothing admitted.
+    pub(super) fn refuse(&mut self, number: u64, error: ConsumeError) {
+        let Some(ask) = self.asks.remove(&number) else { return };
+        ask.permits.into_iter().rev().for_each(Permit::refund);
+        self.answer(ask.asker, Err(error));
+    }
+
+    pub(super) fn refuse_all(&mut self, error: ConsumeError) {
+        let all: Vec<u64> = self.asks.keys().copied().collect();
+        for number in all {
+            self.refuse(number, error.clone());
+        }
+        for (_, look) in std::mem::take(&mut self.looks) {
+            self.out.looked.push(Looked { id: look.id, result: Err(error.clone()) });
+        }
+    }
+
+    fn answer(&mut self, asker: Asker, result: Result<Admitted, ConsumeError>) {
+        match (asker, result) {
+            (Asker::Door(id), result) => self.out.asked.push(Asked { id, result }),
+            (Asker::Request(request), Err(error)) => {
+                self.grants.give_up(request.id);
+                self.out.refused.push((*request, error));
+            }
+            (Asker::Request(_), Ok(_)) => unreachable!("invariant: a request's permits become grants"),
+        }
+    }
+
+    /// Where the limits of a key stand that the node has in memory.
+    fn states(&self, budget: &Budget, key: &Row) -> Vec<LimitState> {
+        let states = budget.limits.iter().enumerate().filter_map(|(place, limit)| {
+            let state = self.node.state(&key::account_key(budget.id, place, key)?)?;
+            Some(LimitState { per: limit.per.to_string(), state })
+        });
+        states.collect()
+    }
+
+    /// Tells where a key stands, limit by limit: of what the node does not know the ledger is asked.
+    fn look(&mut self, now: Now, mut look: Look) {
+        while let Some(limit) = look.budget.limits.get(look.states.len()) {
+            let place = look.states.len();
+            let Some(account) = key::account_key(look.budget.id, place, &look.key) else {
+                let result = Err(ConsumeError::KeyTooLong);
+                return self.out.looked.push(Looked { id: look.id, result });
+            };
+            let window = deltaic_quota::WindowId(self.node.window(time(now), self.policy(&look, place)).id.0);
+            let Some(state) = self.node.state(&account).filter(|_| self.node.is_known(&account)) else {
+                let number = self.number();
+                self.looks.insert(number, look);
+                self.out
+                    .ledger
+                    .push(LedgerCall::Load(number, deltaic_quota::Account { key: account, window }));
+                return;
+            };
+            look.states.push(LimitState { per: limit.per.to_string(), state });
+        }
+        self.out.looked.push(Looked { id: look.id, result: Ok(look.states) });
+    }
+
+    fn policy(&self, look: &Look, place: usize) -> deltaic_quota::PolicyId {
+        self.declared[&look.budget.id].policies[place]
+    }
+
+    /// The ledger's answer to somebody who looks.
+    pub(super) fn loaded(
+        &mut self,
+        now: Now,
+        number: u64,
+        outcome: Result<Option<Loaded>, deltaic_quota::LedgerError>,
+    ) {
+        let Some(mut look) = self.looks.remove(&number) else { return };
+        let place = look.states.len();
+        let Some(declared) = self.declared.get(&look.budget.id) else {
+            let error = ConsumeError::NoSuchBudget { name: look.budget.name.clone(), nearest: None };
+            return self.out.looked.push(Looked { id: look.id, result: Err(error) });
+        };
+        let ends = self.node.window(time(now), declared.policies[place]).ends;
+        let limit = look.budget.limits[place].clone();
+        let state = match (outcome, limit.amount) {
+            (Err(_), _) => Err(ConsumeError::LedgerAway),
+            (Ok(Some(loaded)), _) => Ok(state_of(&loaded, ends)),
+            (Ok(None), BudgetAmount::Units(units)) => {
+                let limit = Units(u64::try_from(units).unwrap_or(0));
+                Ok(KeyState { limit, available: limit, ends, ..state_of(&Loaded::default(), ends) })
+            }
+            (Ok(None), BudgetAmount::Query(_)) => {
+                match self.known_limit(&Arc::clone(&look.budget), place, &look.key.clone(), None) {
+                    Some(Ok(limit)) => {
+                        Ok(KeyState { limit, available: limit, ends, ..state_of(&Loaded::default(), ends) })
+                    }
+                    Some(Err(error)) => Err(error),
+                    // Nothing of it was ever spent, and its limit is not known: nothing is promised.
+                    None => Ok(state_of(&Loaded::default(), ends)),
+                }
+            }
+        };
+        match state {
+            Ok(state) => {
+                look.states.push(LimitState { per: limit.per.to_string(), state });
+                self.look(now, look);
+            }
+            Err(error) => self.out.looked.push(Looked { id: look.id, result: Err(error) }),
+        }
+    }
+}
+
+/// Where a key stands of which the node knows nothing.
+fn state_of(loaded: &Loaded, ends: Time) -> KeyState {
+    let baseline = loaded.baseline;
+    KeyState {
+        limit: baseline.target,
+        used: baseline.used.plus(baseline.overrun),
+        reserved: baseline.reserved,
+        available: baseline.left(),
+        bound: deltaic_quota::Bound::default(),
+        denied: 0,
+        ends,
+    }
+}
+
+/// An amount that can be consumed.
+pub(crate) fn amount(units: i64) -> Result<Units, ConsumeError> {
+    u64::try_from(units).map(Units).map_err(|_| ConsumeError::Amount { amount: units })
+}

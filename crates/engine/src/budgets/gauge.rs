@@ -1,0 +1,136 @@
+//! [`Gauges`]: the rows of `deltaic.budgets`, as the node last said that they are.
+//!
+//! Invariant: a row changes with a flush of its key and not with each admission; a key that the node has forgotten keeps its
+//! row as long as its window lasts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltaic_quota::{Changed, Time, Units};
+use deltaic_types::{BUDGETS, Row, TableId, Value};
+
+use super::{Budgets, key, time};
+use crate::{input::Now, tables::Tables};
+
+/// The least time between two commits of gauges.
+const REST_MICROS: i64 = 100_000;
+
+/// Rows on their way to the table.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// By primary key: what the row is to be.
+    changes: BTreeMap<Row, Option<Row>>,
+    /// Rows whose windows end.
+    ends: BTreeSet<(Time, Row)>,
+    /// Budgets that were dropped.
+    dropped: BTreeSet<String>,
+    rest_until: Option<Now>,
+}
+
+fn units(units: Units) -> Value {
+    Value::Integer(i64::try_from(units.0).unwrap_or(i64::MAX))
+}
+
+impl Gauges {
+    pub(super) fn retire(&mut self, budget: &str) {
+        self.changes.retain(|key, _| key[0].as_str() != Some(budget));
+        self.dropped.insert(budget.to_owned());
+    }
+
+    /// Whether the last change was shown just now.
+    pub(crate) fn rests(&self, now: Now) -> bool {
+        self.rest_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether there is something to be shown.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.changes.is_empty() || !self.dropped.is_empty()
+    }
+
+    /// Writes what changed into the tables; the rows that it touched.
+    pub(crate) fn write(&mut self, now: Now, tables: &mut Tables) -> Vec<(TableId, Row)> {
+        self.rest_until = Some(Now(now.0.saturating_add(REST_MICROS)));
+        for budget in std::mem::take(&mut self.dropped) {
+            let rows = tables.relation(BUDGETS).primary().iter();
+            let of: Vec<Row> = rows
+                .map(|(row, _)| row)
+                .filter(|row| row[0].as_str() == Some(&budget))
+                .map(|row| row[..3].iter().cloned().collect())
+                .collect();
+            for key in of {
+                self.changes.entry(key).or_insert(None);
+            }
+        }
+        let mut touched = Vec::new();
+        for (key, row) in std::mem::take(&mut self.changes) {
+            let was = tables.get(BUDGETS, &key).cloned();
+            if was == row {
+                continue;
+            }
+            let relation = tables.relation_mut(BUDGETS);
+            if let Some(was) = was {
+                relation.remove(&was);
+            }
+            if let Some(row) = row {
+                relation.insert(&row);
+            }
+            touched.push((BUDGETS, key));
+        }
+        touched
+    }
+}
+
+impl Budgets {
+    /// Takes in which keys have changed, and lets go of what the node has forgotten.
+    pub(crate) fn note_changes(&mut self) {
+        for changed in self.node.changed() {
+            let Some(&(id, place)) = self.by_policy.get(&changed.policy) else { continue };
+            let Some(declared) = self.declared.get(&id) else { continue };
+            let values = key::values_of(&changed.key);
+            let (name, per) = (declared.budget.name.clone(), declared.budget.limits[place].per.to_string());
+            let key: Row = [
+                Value::from(name.as_str()),
+                Value::from(key::to_text(&values).as_str()),
+                Value::from(per.as_str()),
+            ]
+            .into_iter()
+            .collect();
+            let Changed { state, is_gone, .. } = changed;
+            let is_current = !is_gone || self.node.state(&changed.key).is_none();
+            if is_current {
+                let ends = (state.ends != Time::NEVER).then(|| {
+                    self.gauges.ends.insert((state.ends, key.clone()));
+                    Value::Timestamp(i64::try_from(state.ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX))
+                });
+                let numbers = [
+                    units(state.limit),
+                    units(state.used),
+                    units(state.reserved),
+                    units(state.available),
+                    units(state.bound.under),
+                    units(state.bound.over),
+                    units(Units(state.denied)),
+                    ends.unwrap_or(Value::Null),
+                ];
+                let row = key.iter().cloned().chain(numbers).collect();
+                self.gauges.changes.insert(key, Some(row));
+            }
+            if is_gone && is_current {
+                self.forget_limit(id, place, &values);
+            }
+        }
+    }
+
+    /// Drops the rows of windows that are over, unless the key has gone on to the next.
+    pub(crate) fn end_windows(&mut self, now: Now, tables: &Tables) {
+        let time = time(now);
+        while let Some((ends, key)) = self.gauges.ends.first().filter(|(ends, _)| *ends <= time).cloned() {
+            self.gauges.ends.pop_first();
+            let end = i64::try_from(ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX);
+            let next = self.gauges.changes.get(&key);
+            let row = next.cloned().unwrap_or_else(|| tables.get(BUDGETS, &key).cloned());
+            if row.is_some_and(|row| matches!(row[10], Value::Timestamp(at) if at <= end)) {
+                self.gauges.changes.insert(key, None);
+            }
+        }
+    }
+}

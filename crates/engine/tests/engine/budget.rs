@@ -1,0 +1,356 @@
+//! Budgets in the engine: declared by SQL, spent from outside and within transactions, limited by queries, shown as a table.
+
+use deltaic_engine::{ConsumeError, Input};
+use deltaic_quota::{Fault, Permit, Reason};
+use serde_json::{Value as Json, json};
+
+use crate::common::{Db, one, text};
+
+const TOKENS: &str = "CREATE BUDGET tokens (KEY tenant text, LIMIT 10)";
+
+/// The answer to the only question since the last: what it says is available, or the error.
+#[track_caller]
+fn asked(db: &mut Db) -> Result<u64, String> {
+    assert_eq!(db.asked.len(), 1, "{:?}", db.asked);
+    match db.asked.remove(0).result {
+        Ok(admitted) => Ok(admitted.states.iter().map(|state| state.state.available.0).min().unwrap()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[track_caller]
+fn consume(db: &mut Db, budget: &str, key: &str, units: i64) -> Result<u64, String> {
+    db.consume(budget, &[json!(key)], units);
+    asked(db)
+}
+
+/// Spends as long as it is admitted.
+fn spend_all(db: &mut Db, budget: &str, key: &[Json]) -> u64 {
+    let mut spent = 0;
+    loop {
+        db.consume(budget, key, 1);
+        match db.asked.remove(0).result {
+            Ok(_) => spent += 1,
+            Err(ConsumeError::Denied { denied, .. }) if denied.reason == Reason::Exhausted => return spent,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_budget_admits_its_limit_and_no_more() {
+    let mut db = Db::with(TOKENS);
+    assert_eq!(consume(&mut db, "tokens", "acme", 4), Ok(6));
+    assert_eq!(consume(&mut db, "tokens", "acme", 6), Ok(0));
+    let refused = consume(&mut db, "tokens", "acme", 1).unwrap_err();
+    assert_eq!(
+        refused,
+        "budget \"tokens\", limit per ever: not admitted, 0 available: the budget is used up; wait for its next window, \
+         or raise its limit"
+    );
+    assert_eq!(consume(&mut db, "tokens", "other", 10), Ok(0), "each key has its own");
+    assert_eq!(consume(&mut db, "tokens", "acme", 0), Ok(0), "nothing is always admitted");
+}
+
+#[test]
+fn refunds_come_back_and_a_restart_remembers() {
+    let mut db = Db::with(TOKENS);
+    db.consume("tokens", &[json!("acme")], 8);
+    let permits = db.asked.remove(0).result.unwrap().permits;
+    permits.into_iter().for_each(Permit::refund);
+    assert_eq!(consume(&mut db, "tokens", "acme", 3), Ok(7));
+    db.step(Input::Settle);
+    assert!(db.engine.has_settled());
+    let mut db = db.restart();
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("acme")]), 7);
+    // Without settling: what the lease had unspent is burnt, never given twice.
+    let mut db = db.restart();
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("acme")]), 0);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_reason() {
+    let mut db = Db::with(TOKENS);
+    db.ok("CREATE BUDGET seats (KEY org int, KEY team uuid, LIMIT 5)");
+    for (budget, key, units, message) in [
+        ("token", vec![json!("a")], 1, "budget \"token\" does not exist: CREATE BUDGET makes one"),
+        ("tokens", vec![], 1, "the key of budget \"tokens\" has 1 columns, and 0 values were given"),
+        (
+            "tokens",
+            vec![json!("a")],
+            -1,
+            "-1 cannot be consumed: amounts are not negative; a refund gives back",
+        ),
+        (
+            "tokens",
+            vec![json!(null)],
+            1,
+            "column \"tenant\" of the key of budget \"tokens\" is NULL: a budget is somebody's",
+        ),
+        ("tokens", vec![json!("x".repeat(2_000))], 1, "the key is too long: 1019 bytes are the most"),
+        (
+            "seats",
+            vec![json!("x"), json!("y")],
+            1,
+            "column \"org\" of the key of budget \"seats\" is no integer",
+        ),
+    ] {
+        db.consume(budget, &key, units);
+        let error = asked(&mut db).unwrap_err();
+        assert!(error.starts_with(message), "{error}");
+    }
+    db.consume("seats", &[json!("7"), json!("00000000-0000-0000-0000-000000000001")], i64::MAX);
+    let error = asked(&mut db).unwrap_err();
+    assert!(error.contains("not admitted, 5 available"), "{error}");
+}
+
+#[test]
+fn definitions_that_cannot_be_are_refused() {
+    let mut db = Db::with("CREATE TABLE plan (tenant text PRIMARY KEY, tokens bigint, name text)");
+    db.ok(TOKENS);
+    db.ok("CREATE BUDGET IF NOT EXISTS tokens (KEY a text, LIMIT 1)");
+    for (sql, code) in [
+        (TOKENS, "42710"),
+        ("CREATE BUDGET b (LIMIT 1)", "42601"),
+        ("CREATE BUDGET b (KEY a text)", "42601"),
+        ("CREATE BUDGET b (KEY a text, LIMIT -1)", "42601"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1, KEY c text)", "42601"),
+        ("CREATE BUDGET b (KEY a text, KEY a int, LIMIT 1)", "42701"),
+        ("CREATE BUDGET b (KEY a jsonb, LIMIT 1)", "0A000"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 99999999999999999999)", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER 'a day')", "22007"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '2 months')", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '0 days')", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 microsecond')", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day', LIMIT 2 PER '24 hours')", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1) GUARANTEE SOON", "42601"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1) GUARANTEE STANDING", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1) ON LEDGER FAILURE PANIC", "42601"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1) WITH EVENT", "42601"),
+        ("CREATE BUDGET b (KEY a text, LIMIT (SELECT name FROM plan WHERE tenant = a))", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT (SELECT tokens, 1 FROM plan))", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT (SELECT tokens FROM plans))", "42P01"),
+        ("DROP BUDGET nothing", "42704"),
+        ("INSERT INTO deltaic.budgets (budget) VALUES ('x')", "0A000"),
+        ("DROP TABLE deltaic.budgets", "0A000"),
+        ("CREATE TABLE \"deltaic.budgets\" (a int)", "42P07"),
+        ("SELECT 1 WHERE consume('tokens', 'a', 1) > 0", "0A000"),
+        ("SELECT consume('token', 'a', 1)", "42704"),
+        ("SELECT consume('tokens', 1)", "42P16"),
+        ("SELECT consume(tokens, 'a', 1)", "42P16"),
+        ("SELECT consume('tokens', 'a', 'b')", "22P02"),
+        ("SELECT consume('tokens', NULL, 1)", "22004"),
+        ("SELECT consume('tokens', 'a', NULL)", "22004"),
+        ("SELECT consume('tokens', 'a', -1)", "22003"),
+    ] {
+        assert_eq!(db.code(sql), code, "{sql}");
+    }
+    db.ok("DROP BUDGET IF EXISTS nothing, tokens");
+    assert!(consume(&mut db, "tokens", "a", 1).unwrap_err().contains("does not exist"));
+}
+
+#[test]
+fn a_transaction_consumes_with_its_commit_or_not_at_all() {
+    let mut db = Db::with(TOKENS);
+    db.ok("CREATE TABLE job (id int PRIMARY KEY, tenant text)");
+    let insert = |id: i32, units: i32| {
+        format!(
+            "INSERT INTO job VALUES ({id}, 'acme'); SELECT consume('tokens', 'acme', {units}) AS available"
+        )
+    };
+    assert_eq!(db.rows(&insert(1, 4)), ["6"]);
+    assert_eq!(db.code(&insert(2, 7)), "53400");
+    assert_eq!(db.rows("SELECT id FROM job"), ["1"], "nothing of it was done");
+    // What fails after it consumed gives it back.
+    assert_eq!(db.code(&format!("{}; INSERT INTO job VALUES (1, 'again')", insert(3, 6))), "23505");
+    assert_eq!(db.rows("BEGIN; SELECT consume('tokens', 'acme', 6); ROLLBACK"), ["0"]);
+    // So does a commit that the store refuses.
+    let refused = db.batch_refused(&[&insert(4, 6)]);
+    assert!(refused[0].is_err());
+    assert_eq!(db.rows(&insert(5, 6)), ["0"]);
+    assert_eq!(db.code("SELECT consume('tokens', 'acme', 1)"), "53400");
+}
+
+#[test]
+fn each_row_consumes() {
+    let mut db = Db::with("CREATE TABLE job (id int PRIMARY KEY, tenant text, cost bigint)");
+    db.ok(TOKENS);
+    db.ok("INSERT INTO job VALUES (1, 'acme', 3), (2, 'other', 4), (3, 'acme', 5)");
+    let sql = "SELECT id, consume('tokens', tenant, cost) AS rest, cost FROM job ORDER BY id";
+    assert_eq!(db.rows(sql), ["1|7|3", "2|6|4", "3|2|5"]);
+    assert_eq!(db.code(sql), "53400", "the third row is not admitted, and so none is");
+    assert_eq!(db.rows("SELECT consume('tokens', 'acme', 2)"), ["0"]);
+    let outcome = db.run("SELECT consume('tokens', $1, $2)", &[json!("other"), json!(6)]).unwrap();
+    assert_eq!(text(&outcome.rows[0]), "0");
+}
+
+#[test]
+fn stacked_limits_admit_together_or_not_at_all() {
+    let mut db = Db::with(
+        "CREATE BUDGET calls (KEY who text, LIMIT 3 PER '1 minute', LIMIT 5 PER '1 day' SLIDING, LIMIT 100)",
+    );
+    let day = 86_400_000_000;
+    db.now = (db.now / day + 1) * day;
+    let key = [json!("ann")];
+    assert_eq!(spend_all(&mut db, "calls", &key), 3);
+    db.pass(60);
+    assert_eq!(spend_all(&mut db, "calls", &key), 2, "the day refuses before the minute does");
+    db.consume("calls", &key, 1);
+    let error = asked(&mut db).unwrap_err();
+    assert!(error.contains("limit per 1 day sliding"), "{error}");
+    db.pass(60);
+    db.look("calls", &key);
+    let states = db.looked.remove(0).result.unwrap();
+    let numbers: Vec<(u64, u64)> =
+        states.iter().map(|state| (state.state.available.0, state.state.limit.0)).collect();
+    assert_eq!(numbers[1..], [(0, 5), (95, 100)], "refusals of the second gave back what the first admitted");
+}
+
+#[test]
+fn a_limit_follows_its_query() {
+    let mut db = Db::with("CREATE TABLE plan (name text PRIMARY KEY, tokens bigint)");
+    db.ok("CREATE TABLE customer (tenant text PRIMARY KEY, plan text REFERENCES plan (name))");
+    db.ok("INSERT INTO plan VALUES ('free', 3), ('pro', 10)");
+    db.ok("INSERT INTO customer VALUES ('acme', 'free'), ('none', NULL)");
+    db.ok(
+        "CREATE BUDGET tokens (KEY tenant text, LIMIT (SELECT p.tokens FROM customer c JOIN plan p ON p.name = c.plan \
+         WHERE c.tenant = tenant) PER '1 month')",
+    );
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("acme")]), 3);
+    db.ok("UPDATE customer SET plan = 'pro' WHERE tenant = 'acme'");
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("acme")]), 7);
+    db.ok("UPDATE plan SET tokens = 12 WHERE name = 'pro'");
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("acme")]), 2);
+    db.ok("UPDATE plan SET tokens = 1 WHERE name = 'pro'");
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("acme")]), 0);
+    for nobody in ["none", "unknown"] {
+        let error = consume(&mut db, "tokens", nobody, 1).unwrap_err();
+        assert!(error.ends_with("its query gives none"), "{error}");
+    }
+    db.ok("INSERT INTO customer VALUES ('unknown', 'free')");
+    assert_eq!(spend_all(&mut db, "tokens", &[json!("unknown")]), 3, "who has none may get one");
+    assert_eq!(db.code("DROP TABLE customer"), "2BP01");
+    db.ok("DROP BUDGET tokens");
+    db.ok("DROP TABLE customer");
+    assert!(db.engine.status().views.is_empty(), "nobody watches a limit any more");
+}
+
+#[test]
+fn the_live_table_shows_each_flush_once() {
+    let mut db = Db::with(TOKENS);
+    let sql = "SELECT key, \"limit\", used, available, denied FROM deltaic.budgets WHERE budget = 'tokens'";
+    assert_eq!(one(&db.subscribe(1, sql)), "[]");
+    for _ in 0..3 {
+        consume(&mut db, "tokens", "acme", 2).unwrap();
+    }
+    db.pass(1);
+    db.pass(1);
+    db.pass(1);
+    let mut rows = std::collections::BTreeSet::new();
+    let news = db.news();
+    for change in &news {
+        for row in change["1: ".len()..].split(' ') {
+            let (sign, row) = row.split_at(1);
+            assert!(if sign == "+" { rows.insert(row.to_owned()) } else { rows.remove(row) }, "{news:?}");
+        }
+    }
+    assert_eq!(rows.into_iter().collect::<Vec<_>>(), ["acme|10|6|4|0"]);
+    assert!(news.len() <= 4, "{news:?}");
+    // The same, asked once.
+    assert_eq!(db.rows(sql), ["acme|10|6|4|0"]);
+    db.ok("DROP BUDGET tokens");
+    db.pass(1);
+    assert_eq!(db.rows(sql), [""; 0]);
+}
+
+#[test]
+fn a_window_ends_and_its_row_with_it() {
+    let mut db = Db::with("CREATE BUDGET calls (KEY who text, LIMIT 3 PER '1 minute')");
+    assert_eq!(spend_all(&mut db, "calls", &[json!("ann")]), 3);
+    db.pass(2);
+    db.pass(1);
+    let sql = "SELECT key, used FROM deltaic.budgets";
+    assert_eq!(db.rows(sql), ["ann|3"]);
+    db.pass(60);
+    db.pass(1);
+    db.pass(1);
+    assert_eq!(db.rows(sql), [""; 0]);
+    assert_eq!(spend_all(&mut db, "calls", &[json!("ann")]), 3);
+}
+
+#[test]
+fn looking_spends_nothing_and_knows_what_the_ledger_knows() {
+    let mut db = Db::with(TOKENS);
+    let look = |db: &mut Db| {
+        db.look("tokens", &[json!("acme")]);
+        let states = db.looked.remove(0).result.unwrap();
+        (states[0].state.available.0, states[0].state.used.0)
+    };
+    assert_eq!(look(&mut db), (10, 0));
+    consume(&mut db, "tokens", "acme", 4).unwrap();
+    db.step(Input::Settle);
+    let mut db = db.restart();
+    assert_eq!(look(&mut db), (6, 4));
+}
+
+#[test]
+fn a_ledger_that_is_away_is_met_as_the_budget_says() {
+    let mut db = Db::with(TOKENS);
+    db.ok("CREATE BUDGET strict (KEY a text, LIMIT 10) ON LEDGER FAILURE DENY");
+    db.ok("CREATE BUDGET open (KEY a text, LIMIT 10) ON LEDGER FAILURE OPEN");
+    for budget in ["tokens", "strict", "open"] {
+        consume(&mut db, budget, "a", 1).unwrap();
+    }
+    db.hold_calls = true;
+    db.consume("tokens", &[json!("b")], 1);
+    assert!(db.asked.is_empty(), "it waits for its lease");
+    db.call_lost();
+    assert!(asked(&mut db).unwrap_err().contains("the ledger of budgets does not answer"));
+    assert!(consume(&mut db, "strict", "a", 1).unwrap_err().contains("does not answer"));
+    assert!(consume(&mut db, "open", "a", 20).is_ok(), "admitted without cover, and said so");
+    assert_eq!(db.engine.budget_metrics().wrong_at_most.over.0, 20);
+    assert!(!db.trouble.is_empty());
+    // It comes back: the same bytes again, and everything goes on.
+    db.hold_calls = false;
+    db.pass(1);
+    db.pass(1);
+    assert!(consume(&mut db, "strict", "a", 1).is_ok());
+    assert!(consume(&mut db, "tokens", "b", 1).is_ok());
+}
+
+#[test]
+fn a_ledger_that_forgets_is_found_out() {
+    let mut db = Db::with(TOKENS);
+    consume(&mut db, "tokens", "a", 1).unwrap();
+    db.ledger.plan(Fault::LoseWrite);
+    consume(&mut db, "tokens", "b", 5).unwrap();
+    let mut last = String::new();
+    for _ in 0..4 {
+        db.consume("tokens", &[json!("c")], 1);
+        last = asked(&mut db).map_or_else(|error| error, |_| String::new());
+    }
+    assert!(last.contains("has lost a write"), "{last}: {:?}", db.trouble);
+}
+
+#[test]
+fn a_node_that_was_declared_dead_begins_again() {
+    use deltaic_quota::Ledger as _;
+    let mut db = Db::with(TOKENS);
+    consume(&mut db, "tokens", "a", 4).unwrap();
+    let node = db.engine.node();
+    db.ledger.open(node).unwrap();
+    // What it admits meanwhile is covered by what was burnt.
+    let meanwhile = spend_all_or_any(&mut db);
+    db.pass(1);
+    let after = spend_all(&mut db, "tokens", &[json!("a")]);
+    assert!(4 + meanwhile + after <= 10, "4 + {meanwhile} + {after}");
+}
+
+fn spend_all_or_any(db: &mut Db) -> u64 {
+    let mut spent = 0;
+    for _ in 0..10 {
+        db.consume("tokens", &[json!("a")], 1);
+        spent += u64::from(db.asked.remove(0).result.is_ok());
+    }
+    spent
+}
