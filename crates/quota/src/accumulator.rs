@@ -13,9 +13,10 @@ use std::sync::{Arc, OnceLock};
 use settle::Book;
 pub use settle::LostWrite;
 
+use crate::bucket::{Bucket, Full, Rate};
 use crate::dirty::Mark;
 use crate::guarantee::{Bound, Exposure, Guarantee};
-use crate::permit::{Denied, Permit, Reason, Reservation};
+use crate::permit::{Cover, Denied, Permit, Reason, Reservation};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tokens::{Short, Tokens};
 use crate::{Account, Time, Units};
@@ -35,12 +36,15 @@ pub struct Settings {
     pub ends: Time,
     /// The most stripes that contention may make; 0 keeps to one cell.
     pub stripes: u32,
+    /// How it fills, if it is a bucket.
+    pub rate: Option<Rate>,
 }
 
 impl Settings {
     /// A stock under [`Guarantee::Escrow`] with up to 16 stripes.
     pub fn stock(account: Account, limit: Units) -> Self {
-        Self { account, span: 0, limit, guarantee: Guarantee::Escrow, ends: Time::NEVER, stripes: 16 }
+        let guarantee = Guarantee::Escrow;
+        Self { account, span: 0, limit, guarantee, ends: Time::NEVER, stripes: 16, rate: None }
     }
 }
 
@@ -59,6 +63,8 @@ pub struct Available {
 #[derive(Debug)]
 pub struct Accumulator {
     tokens: Tokens,
+    /// Instead of the tokens, if it fills with time.
+    bucket: Option<Box<Bucket>>,
     /// Below this, a consumer asks for a flush.
     low_water: AtomicU64,
     /// Whether it was crossed since the last answer.
@@ -70,6 +76,8 @@ pub struct Accumulator {
     open: AtomicBool,
     /// Whether it is shut because the ledger is away, and not for good.
     paused: AtomicBool,
+    /// Whether another node holds the bucket.
+    elsewhere: AtomicBool,
     refunded: AtomicU64,
     unbacked: AtomicU64,
     /// What was refused since the last flush because the lease was used up.
@@ -92,12 +100,14 @@ impl Accumulator {
     pub(crate) fn marking(settings: Settings, mark: Option<Mark>) -> Self {
         Self {
             tokens: Tokens::new(0, settings.stripes),
+            bucket: settings.rate.map(|rate| Box::new(Bucket::new(rate, settings.limit))),
             low_water: AtomicU64::new(0),
             low: AtomicBool::new(false),
             durable: AtomicU64::new(settings.limit.0),
             marked: AtomicBool::new(false),
             open: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            elsewhere: AtomicBool::new(false),
             refunded: AtomicU64::new(0),
             unbacked: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -113,13 +123,24 @@ impl Accumulator {
 
     /// Admits all of `n` or nothing, exactly and linearizably. Nothing at all is admitted as soon as the
     /// accumulator admits at all. An amount over every limit is refused like any other that there is not enough for.
+    /// For a bucket no time has passed since it was last admitted from.
     pub fn try_consume(&self, n: Units) -> Result<Permit<'_>, Denied> {
-        self.take(n).map(|backed| Permit::borrowed(self, n, backed))
+        self.take(None, n).map(|cover| Permit::borrowed(self, n, cover))
     }
 
     /// The same, with a permit that outlives the borrow.
     pub fn try_consume_shared(self: &Arc<Self>, n: Units) -> Result<Permit<'static>, Denied> {
-        self.take(n).map(|backed| Permit::shared(Arc::clone(self), n, backed))
+        self.take(None, n).map(|cover| Permit::shared(Arc::clone(self), n, cover))
+    }
+
+    /// Admits all of `n` or nothing, at this moment.
+    pub fn try_consume_at(&self, now: Time, n: Units) -> Result<Permit<'_>, Denied> {
+        self.take(Some(now), n).map(|cover| Permit::borrowed(self, n, cover))
+    }
+
+    /// The same, with a permit that outlives the borrow.
+    pub fn try_consume_shared_at(self: &Arc<Self>, now: Time, n: Units) -> Result<Permit<'static>, Denied> {
+        self.take(Some(now), n).map(|cover| Permit::shared(Arc::clone(self), n, cover))
     }
 
     /// Admits `n` for somebody who says what was used by the deadline.
@@ -129,7 +150,10 @@ impl Accumulator {
 
     /// Where the budget stands. Takes a lock.
     pub fn available(&self) -> Available {
-        let held = Units(self.tokens.held());
+        let held = match &self.bucket {
+            Some(bucket) => bucket.available(bucket.latest()),
+            None => Units(self.tokens.held()),
+        };
         let mut bound = self.guarantee.bound(self.exposure());
         bound.over = bound.over.plus(self.uncovered());
         Available { local: held, durable: Units(self.durable.load(Ordering::Relaxed)), bound }
@@ -187,7 +211,7 @@ impl Accumulator {
 
     /// The bytes on the heap beside the accumulator itself.
     pub fn heap_bytes(&self) -> usize {
-        self.tokens.heap_bytes()
+        self.tokens.heap_bytes() + self.bucket.as_ref().map_or(0, |bucket| size_of_val(&**bucket))
     }
 
     pub(crate) fn next(&self) -> Option<&Arc<Self>> {
@@ -202,20 +226,30 @@ impl Accumulator {
     /// From the end of this call on nothing is admitted.
     pub(crate) fn shut(&self) {
         self.paused.store(false, Ordering::SeqCst);
-        self.tokens.shut();
+        self.shut_cells();
+    }
+
+    fn shut_cells(&self) {
+        match &self.bucket {
+            Some(bucket) => bucket.shut(),
+            None => self.tokens.shut(),
+        }
     }
 
     pub(crate) fn pause(&self) {
-        if !self.tokens.is_shut() {
+        if !self.bucket.as_ref().map_or_else(|| self.tokens.is_shut(), |bucket| bucket.is_shut()) {
             self.paused.store(true, Ordering::SeqCst);
-            self.tokens.shut();
+            self.shut_cells();
         }
     }
 
     pub(crate) fn resume(&self) {
         self.open.store(false, Ordering::SeqCst);
         if self.paused.swap(false, Ordering::SeqCst) {
-            self.tokens.open();
+            match &self.bucket {
+                Some(bucket) => bucket.open(),
+                None => self.tokens.open(),
+            }
         }
     }
 
@@ -244,13 +278,22 @@ impl Accumulator {
         Units(self.tokens.held())
     }
 
-    pub(crate) fn give_back(&self, n: Units, backed: bool) {
-        if backed {
-            // Counted first: what is seen in the tokens is then never seen as not yet refunded.
-            self.refunded.fetch_add(n.0, Ordering::AcqRel);
-            self.tokens.put(n.0);
-        } else {
-            self.unbacked.fetch_sub(n.0, Ordering::AcqRel);
+    /// Gives `part` of a permit of `whole` back.
+    pub(crate) fn give_back(&self, part: Units, whole: Units, cover: Cover) {
+        match (cover, &self.bucket) {
+            (Cover::Time(share), Some(bucket)) => {
+                // What it took has no row: there is nothing to settle.
+                bucket.put(share, part, whole);
+                return;
+            }
+            (Cover::Lease | Cover::Time(_), _) => {
+                // Counted first: what is seen in the tokens is then never seen as not yet refunded.
+                self.refunded.fetch_add(part.0, Ordering::AcqRel);
+                self.tokens.put(part.0);
+            }
+            (Cover::Nothing, _) => {
+                self.unbacked.fetch_sub(part.0, Ordering::AcqRel);
+            }
         }
         self.touch();
     }
@@ -260,6 +303,9 @@ impl Accumulator {
     }
 
     fn exposure(&self) -> Exposure {
+        if let Some(bucket) = &self.bucket {
+            return Exposure { unspent: bucket.exposure().0, ..Exposure::default() };
+        }
         let pending = self.pending();
         Exposure {
             unspent: self.held(),
@@ -269,7 +315,10 @@ impl Accumulator {
         }
     }
 
-    fn take(&self, n: Units) -> Result<bool, Denied> {
+    fn take(&self, now: Option<Time>, n: Units) -> Result<Cover, Denied> {
+        if let Some(bucket) = &self.bucket {
+            return self.take_time(bucket, now.unwrap_or_else(|| bucket.latest()), n);
+        }
         match self.tokens.take(n.0, stripe_hint()) {
             Ok(left) => {
                 if !n.is_zero() {
@@ -278,10 +327,52 @@ impl Accumulator {
                         self.run_low();
                     }
                 }
-                Ok(true)
+                Ok(Cover::Lease)
             }
             Err(short) => self.deny(n, short),
         }
+    }
+
+    fn take_time(&self, bucket: &Bucket, now: Time, n: Units) -> Result<Cover, Denied> {
+        let full = match bucket.take(now, n, false) {
+            // What is beyond the mark is known to nobody else: not without having been asked for.
+            Err(Full::Mark) if self.open.load(Ordering::SeqCst) => bucket.take(now, n, true),
+            taken => taken,
+        };
+        match full {
+            Ok((share, low)) => {
+                if low && bucket.run_low() {
+                    self.low.store(true, Ordering::Relaxed);
+                    self.ask();
+                }
+                Ok(Cover::Time(share))
+            }
+            Err(full) => Err(self.deny_time(bucket, now, n, full)),
+        }
+    }
+
+    #[cold]
+    fn deny_time(&self, bucket: &Bucket, now: Time, n: Units, full: Full) -> Denied {
+        let (retry_after, reason) = match full {
+            Full::Shut if self.paused.load(Ordering::SeqCst) => (None, Reason::LedgerAway),
+            Full::Shut => (None, Reason::Closed),
+            Full::Until(moment) => (Some(moment), Reason::Exhausted),
+            Full::Never => (None, Reason::Exhausted),
+            Full::Mark => {
+                self.miss(n.min(bucket.burst()));
+                (None, if self.is_held_elsewhere() { Reason::HeldElsewhere } else { Reason::Lease })
+            }
+        };
+        self.denied.fetch_add(1, Ordering::Relaxed);
+        Denied { available: bucket.available(now), retry_after, reason }
+    }
+
+    /// Somebody was refused because the lease is used up.
+    fn miss(&self, n: Units) {
+        // Saturating, so that a storm of large refusals cannot wrap to a small one.
+        let add = |sum: u64| Some(sum.saturating_add(n.0));
+        let _ = self.missed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        self.ask();
     }
 
     #[cold]
@@ -294,7 +385,7 @@ impl Accumulator {
     }
 
     #[cold]
-    fn deny(&self, n: Units, short: Short) -> Result<bool, Denied> {
+    fn deny(&self, n: Units, short: Short) -> Result<Cover, Denied> {
         let (held, reason) = match short {
             Short::Shut if self.paused.load(Ordering::SeqCst) => (0, Reason::LedgerAway),
             Short::Shut if self.next.get().is_some() => (0, Reason::WindowOver),
@@ -304,15 +395,12 @@ impl Accumulator {
                 let add = |sum: u64| sum.checked_add(n.0).filter(|sum| *sum <= Units::MAX.0);
                 if self.unbacked.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok() {
                     self.touch();
-                    return Ok(false);
+                    return Ok(Cover::Nothing);
                 }
                 (held, Reason::Exhausted)
             }
             Short::Of(held) if n.0 <= held.saturating_add(self.durable.load(Ordering::Relaxed)) => {
-                // Saturating, so that a storm of large refusals cannot wrap to a small one.
-                let add = |sum: u64| Some(sum.saturating_add(n.0));
-                let _ = self.missed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-                self.ask();
+                self.miss(n);
                 (held, Reason::Lease)
             }
             Short::Of(held) => {

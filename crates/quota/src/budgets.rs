@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::accumulator::{Accumulator, LostWrite, Settings};
+use crate::bucket::Bucket;
 use crate::dirty::{Mark, SLOTS, Segment};
 use crate::handle::Handle;
 use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
@@ -256,8 +257,16 @@ impl Budgets {
             metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
         }
         // The ledger may have granted what it was asked for.
-        for entry in self.under_way.iter().flat_map(|under_way| &under_way.batch.entries) {
-            if let Claim::Units(claim) = entry.claim {
+        if let Some(under_way) = &self.under_way {
+            for (entry, index) in under_way.batch.entries.iter().zip(&under_way.slots) {
+                let claim = match entry.claim {
+                    Claim::Units(claim) => claim,
+                    Claim::High(until) => self
+                        .at(*index)
+                        .accumulator
+                        .bucket()
+                        .map_or(Units::ZERO, |bucket| bucket.beyond_the_mark(until)),
+                };
                 metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(claim);
             }
         }
@@ -324,13 +333,13 @@ impl Budgets {
         let slot = self.at_mut(index);
         if slot.waiting.is_empty() && !slot.closing {
             let fresh = clock.since(slot.flushed) < policy.flush.max_age_millis;
-            match slot.accumulator.try_consume_shared(units) {
+            match slot.accumulator.try_consume_shared_at(clock, units) {
                 Ok(permit) => {
                     effects.replies.push((request, Ok(permit)));
                     return;
                 }
                 // What the ledger said a moment ago is believed, so that refusals cost no rows.
-                Err(denied) if denied.reason == Reason::Exhausted && fresh && slot.accumulator.is_known() => {
+                Err(denied) if slot.is_believed(denied.reason, fresh) => {
                     effects.replies.push((request, Err(denied)));
                     return;
                 }
@@ -375,6 +384,7 @@ impl Budgets {
             guarantee: chosen.guarantee,
             ends: place.ends,
             stripes: chosen.stripes,
+            rate: chosen.window.rate(),
         };
         let mark = Mark { segment: Arc::clone(&self.segments[index / SLOTS]), slot: index % SLOTS };
         let accumulator = Arc::new(Accumulator::marking(settings, Some(mark)));
@@ -441,6 +451,16 @@ impl Slot {
     /// What those who wait ask for, together.
     fn demand(&self) -> Units {
         self.waiting.iter().fold(Units::ZERO, |sum, (_, units)| sum.plus(*units))
+    }
+
+    /// Whether a refusal needs no look at the ledger: not a bucket's, which time alone decides.
+    fn is_believed(&self, reason: Reason, fresh: bool) -> bool {
+        let timed = self.accumulator.bucket().is_some_and(Bucket::holds);
+        match reason {
+            Reason::Exhausted => timed || (fresh && self.accumulator.is_known()),
+            Reason::HeldElsewhere => fresh,
+            _ => false,
+        }
     }
 
     fn leases_ahead(&self) -> bool {

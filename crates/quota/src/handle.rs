@@ -23,10 +23,10 @@ impl Handle {
         Self { current: None }
     }
 
-    /// Admits all of `n` at this moment, or nothing. As [`Accumulator::try_consume`], and one comparison more.
+    /// Admits all of `n` at this moment, or nothing. As [`Accumulator::try_consume_at`], and one comparison more.
     pub fn try_consume(&mut self, now: Time, n: Units) -> Result<Permit<'_>, Denied> {
         match self.window(now)? {
-            Some(accumulator) => accumulator.try_consume(n),
+            Some(accumulator) => accumulator.try_consume_at(now, n),
             None => Ok(Permit::unlimited(n)),
         }
     }
@@ -34,7 +34,7 @@ impl Handle {
     /// The same, with a permit that outlives the handle.
     pub fn try_consume_shared(&mut self, now: Time, n: Units) -> Result<Permit<'static>, Denied> {
         match self.window(now)? {
-            Some(accumulator) => accumulator.try_consume_shared(n),
+            Some(accumulator) => accumulator.try_consume_shared_at(now, n),
             None => Ok(Permit::unlimited(n)),
         }
     }

@@ -4,6 +4,7 @@ pub mod conformance;
 pub mod vsa;
 
 mod accumulator;
+mod bucket;
 mod budgets;
 mod dirty;
 mod guarantee;
@@ -19,6 +20,7 @@ mod tokens;
 mod window;
 
 pub use accumulator::{Accumulator, Available, LostWrite, Settings};
+pub use bucket::Rate;
 pub use budgets::{Answer, Budgets, Changed, Effects, Input, KeyState, Lost, PolicyId, RequestId};
 pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
 pub use handle::{Handle, consume_all};

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::accumulator::Accumulator;
+use crate::bucket::Share;
 use crate::{Time, Units};
 
 /// Why nothing was admitted.
@@ -24,7 +25,8 @@ use crate::{Time, Units};
 pub struct Denied {
     /// What this node could have admitted at that moment: less than was asked for.
     pub available: Units,
-    /// The window's end, after which there is more. None where only refunds, credit or an answer of the ledger help.
+    /// The window's end, after which there is more; for a bucket the first moment at which it would be admitted, if
+    /// nobody else were. None where only refunds, credit or an answer of the ledger help.
     pub retry_after: Option<Time>,
     /// Why.
     pub reason: Reason,
@@ -40,6 +42,9 @@ pub enum Reason {
     /// This node's lease is used up, and the ledger may have more.
     #[error("this node's lease is used up; ask again as a request that may wait for the ledger")]
     Lease,
+    /// Another node holds the bucket.
+    #[error("another node holds this bucket; ask that node, or again when it has let the bucket go")]
+    HeldElsewhere,
     /// The window is over.
     #[error("the window is over; ask again as a request that may wait for the ledger")]
     WindowOver,
@@ -75,6 +80,29 @@ pub struct TooSmall<'a> {
     pub wanted: Units,
 }
 
+/// What stands behind a permit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cover {
+    /// Units of a lease.
+    Lease,
+    /// Time of a bucket.
+    Time(Share),
+    /// Nothing durable.
+    Nothing,
+}
+
+impl Cover {
+    fn split(self, part: Units, whole: Units) -> (Self, Self) {
+        match self {
+            Self::Time(share) => {
+                let (one, two) = share.split(part, whole);
+                (Self::Time(one), Self::Time(two))
+            }
+            cover => (cover, cover),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Holder<'a> {
     Borrowed(&'a Accumulator),
@@ -89,20 +117,20 @@ enum Holder<'a> {
 pub struct Permit<'a> {
     holder: Holder<'a>,
     units: Units,
-    backed: bool,
+    cover: Cover,
 }
 
 impl<'a> Permit<'a> {
-    pub(crate) fn borrowed(accumulator: &'a Accumulator, units: Units, backed: bool) -> Self {
-        Self { holder: Holder::Borrowed(accumulator), units, backed }
+    pub(crate) fn borrowed(accumulator: &'a Accumulator, units: Units, cover: Cover) -> Self {
+        Self { holder: Holder::Borrowed(accumulator), units, cover }
     }
 
-    pub(crate) fn shared(accumulator: Arc<Accumulator>, units: Units, backed: bool) -> Permit<'static> {
-        Permit { holder: Holder::Shared(accumulator), units, backed }
+    pub(crate) fn shared(accumulator: Arc<Accumulator>, units: Units, cover: Cover) -> Permit<'static> {
+        Permit { holder: Holder::Shared(accumulator), units, cover }
     }
 
     pub(crate) fn unlimited(units: Units) -> Self {
-        Self { holder: Holder::Nobody, units, backed: true }
+        Self { holder: Holder::Nobody, units, cover: Cover::Lease }
     }
 
     fn accumulator(&self) -> Option<&Accumulator> {
@@ -120,7 +148,11 @@ impl<'a> Permit<'a> {
 
     /// Whether something durable covers it. Not where the budget is open while its ledger is away.
     pub fn is_backed(&self) -> bool {
-        self.backed
+        match self.cover {
+            Cover::Lease => true,
+            Cover::Time(share) => share.backed,
+            Cover::Nothing => false,
+        }
     }
 
     /// Says what was really used. Less than permitted: the rest is refunded. More: the rest is admitted now, all
@@ -158,12 +190,13 @@ impl<'a> Permit<'a> {
             Holder::Nobody => Holder::Nobody,
         };
         let rest = self.units.minus(part);
-        Ok((Self { holder, units: part, backed: self.backed }, Self { units: rest, ..self }))
+        let (one, two) = self.cover.split(part, self.units);
+        Ok((Self { holder, units: part, cover: one }, Self { units: rest, cover: two, ..self }))
     }
 
     fn give_back(&self, units: Units) {
         if let (Some(accumulator), false) = (self.accumulator(), units.is_zero()) {
-            accumulator.give_back(units, self.backed);
+            accumulator.give_back(units, self.units, self.cover);
         }
     }
 }

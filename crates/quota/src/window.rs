@@ -11,7 +11,8 @@
 //! estimate is from above, by at most what was spent in one part. The usual weighting of the part that is leaving
 //! assumes that it was spent evenly and admits more than the limit when it was not.
 
-use crate::{Time, WindowId};
+use crate::bucket::Rate;
+use crate::{Time, Units, WindowId};
 
 const DAY: u64 = 86_400_000;
 
@@ -37,6 +38,14 @@ pub enum Window {
         /// Into how many parts it is cut: more parts, a better estimate and more rows. 0 counts as 1.
         parts: u32,
     },
+    /// Evenly: the limit comes anew in so many milliseconds, bit by bit, and is saved up to a burst. One node at a
+    /// time admits from a bucket.
+    Bucket {
+        /// In how long the limit comes, in milliseconds; 0 counts as 1.
+        millis: u64,
+        /// The most at once.
+        burst: Units,
+    },
 }
 
 /// A window with its place in time.
@@ -51,6 +60,14 @@ pub struct Place {
 }
 
 impl Window {
+    /// How a bucket fills; none if it is not one.
+    pub(crate) fn rate(self) -> Option<Rate> {
+        match self {
+            Self::Bucket { millis, burst } => Some(Rate { millis, burst }),
+            _ => None,
+        }
+    }
+
     /// The window of a moment.
     pub fn at(self, now: Time) -> Place {
         let even = |millis: u64, offset: u64, span: u64| {
@@ -61,7 +78,7 @@ impl Window {
             Place { id: WindowId(id.min(WindowId::EVERY.0 - 1)), span, ends: Time(ends) }
         };
         match self {
-            Self::None => Place { id: WindowId(0), span: 0, ends: Time::NEVER },
+            Self::None | Self::Bucket { .. } => Place { id: WindowId(0), span: 0, ends: Time::NEVER },
             Self::Fixed { millis, offset } => even(millis, offset % millis.max(1), 0),
             Self::Sliding { millis, parts } => {
                 let parts = u64::from(parts.max(1));

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
 
 use deltaic_quota::{
-    Account, Accumulator, Batch, Entry, Epoch, Key, Ledger, MemoryLedger, NodeId, Seq, Settings, Then, Time,
-    Units,
+    Account, Accumulator, Batch, Budgets, Entry, Epoch, Input, Key, Ledger, MemoryLedger, NodeId, Policy,
+    RequestId, Seq, Settings, Then, Time, Units, Window,
 };
 
 fn leased(units: u64) -> Accumulator {
@@ -44,6 +44,39 @@ fn admission_refusal_refund_commit_and_split_allocate_nothing() {
     });
     assert_eq!(counted.count_total, 0);
     assert!(accumulator.available().local < Units(10), "it went to the end");
+}
+
+#[test]
+fn a_bucket_admits_refuses_and_takes_back_without_allocating() {
+    let mut ledger = MemoryLedger::new();
+    let mut node = Budgets::new(NodeId(1));
+    let window = Window::Bucket { millis: 1_000, burst: Units(10) };
+    let policy = node.declare(Policy { window, ..Policy::stock(Units(1_000)) });
+    node.step(Time(0), Input::Opened(ledger.open(NodeId(1)).unwrap()));
+    let key = Key::new(b"k").unwrap();
+    let ask = Input::Consume { request: RequestId(0), policy, key: key.clone(), units: Units(1) };
+    let mut sent = node.step(Time(1_000), ask).send;
+    while let Some(batch) = sent {
+        sent = node.step(Time(1_000), Input::Replied(ledger.apply(&batch))).send;
+    }
+    let mut handle = node.handle(Time(1_000), policy, &key);
+    let counted = allocation_counter::measure(|| {
+        let (mut admitted, mut refused) = (0, 0);
+        for now in 1_000..1_200 {
+            for n in [1, 2, 3, 9, 11] {
+                match handle.try_consume(Time(now), Units(n)) {
+                    Ok(permit) if n == 2 => permit.refund(),
+                    Ok(permit) => {
+                        admitted += 1;
+                        permit.commit(Units(1)).unwrap();
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(admitted > 100 && refused > 100);
+    });
+    assert_eq!(counted.count_total, 0);
 }
 
 #[test]

@@ -8,10 +8,11 @@
 use thiserror::Error;
 
 use super::Accumulator;
+use crate::bucket::Bucket;
 use crate::guarantee::Guarantee;
 use crate::ledger::{Baseline, Claim, Entry, LimitWord, Row, Then};
 use crate::sync::{Ordering, lock};
-use crate::{Account, Units};
+use crate::{Account, Time, Units};
 
 /// The ledger has forgotten what it acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -139,6 +140,9 @@ impl Accumulator {
 
     /// Admitted in all, gross: exact while nothing runs.
     pub fn consumed_now(&self) -> Units {
+        if let Some(bucket) = &self.bucket {
+            return bucket.admitted();
+        }
         let refunded = Units(self.refunded.load(Ordering::Acquire));
         let unbacked = Units(self.unbacked.load(Ordering::Acquire));
         let book = lock(&self.book);
@@ -147,6 +151,9 @@ impl Accumulator {
 
     /// What was admitted without cover and is not written yet.
     pub(crate) fn uncovered(&self) -> Units {
+        if let Some(bucket) = &self.bucket {
+            return bucket.exposure().1;
+        }
         let book = lock(&self.book);
         Units(self.unbacked.load(Ordering::Acquire)).minus(book.uncovered_told)
     }
@@ -193,6 +200,51 @@ impl Accumulator {
             claim: Claim::Units(if self.guarantee == Guarantee::Volatile { Units::ZERO } else { want }),
             then,
         }
+    }
+
+    /// The row of a bucket: it settles nothing, and claims the time of `demand` and so many milliseconds ahead.
+    pub(crate) fn entry_of_bucket(
+        &self,
+        bucket: &Bucket,
+        now: Time,
+        demand: Units,
+        ahead_millis: u64,
+    ) -> Entry {
+        let claim = Claim::High(bucket.claim(now, demand, ahead_millis));
+        Entry { claim, ..self.entry(Units::ZERO, Units::ZERO, Then::Keep) }
+    }
+
+    /// Installs the answer to that.
+    pub(crate) fn receive_mark(
+        &self,
+        bucket: &Bucket,
+        entry: &Entry,
+        row: &Row,
+        ahead_millis: u64,
+    ) -> Result<(), LostWrite> {
+        let account = entry.account.clone();
+        let elsewhere = row.held_by.is_some();
+        self.elsewhere.store(elsewhere, Ordering::Release);
+        bucket.receive(row.baseline.high, elsewhere, ahead_millis).map_err(|mark| LostWrite {
+            account,
+            acknowledged: Units(mark),
+            remembered: Units(row.baseline.high),
+        })?;
+        bucket.set_limit(row.baseline.target);
+        self.receive(entry, row, Units::ZERO)?;
+        let left = if elsewhere { Units::ZERO } else { bucket.burst() };
+        self.durable.store(left.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The bucket, if it is one.
+    pub(crate) fn bucket(&self) -> Option<&Bucket> {
+        self.bucket.as_deref()
+    }
+
+    /// Whether the ledger says that another node holds this bucket.
+    pub(crate) fn is_held_elsewhere(&self) -> bool {
+        self.elsewhere.load(Ordering::Acquire)
     }
 
     /// Installs the answer to an entry, and gives what it granted. The low-water mark is what a consumer shall ask

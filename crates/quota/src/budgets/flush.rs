@@ -81,6 +81,10 @@ impl Budgets {
             return slot.accumulator.entry(Units::ZERO, Units(u64::MAX), Then::Close);
         }
         let missed = slot.accumulator.take_missed();
+        if let Some(bucket) = slot.accumulator.bucket() {
+            let demand = slot.demand().plus(missed);
+            return slot.accumulator.entry_of_bucket(bucket, clock, demand, policy.flush.max_age_millis);
+        }
         let (want, home) = slot.extend(&policy, clock, missed);
         slot.accumulator.entry(want, home, Then::Keep)
     }
@@ -128,8 +132,19 @@ impl Budgets {
                 Units::ZERO
             };
             slot.flushed = clock;
-            match slot.accumulator.receive(entry, row, Units(low.0 / 2)) {
-                Ok(_) => {}
+            let received = match slot.accumulator.bucket() {
+                Some(bucket) if entry.then == Then::Keep => {
+                    let held = bucket.holds();
+                    let ahead = policy.flush.max_age_millis;
+                    let received = slot.accumulator.receive_mark(bucket, entry, row, ahead);
+                    // Now it is known where time begins, and those who wait can be asked for.
+                    slot.asked = if held == bucket.holds() { slot.asked } else { 0 };
+                    received
+                }
+                _ => slot.accumulator.receive(entry, row, Units(low.0 / 2)).map(drop),
+            };
+            match received {
+                Ok(()) => {}
                 Err(lost) => {
                     effects.lost = Some(Lost::Grant(lost));
                     self.fail(effects);
@@ -140,7 +155,7 @@ impl Budgets {
                 self.remove(index);
                 continue;
             }
-            slot.answer(false, effects);
+            slot.answer(clock, false, effects);
             let unsettled = slot.accumulator.pending().unsigned_abs();
             slot.armed = unsettled <= policy.flush.low_water.0;
             let waits = !slot.waiting.is_empty();
@@ -172,7 +187,7 @@ impl Budgets {
                 _ => {}
             }
             slot.asked = slot.waiting.len();
-            slot.answer(true, effects);
+            slot.answer(self.clock, true, effects);
         }
     }
 }
@@ -241,9 +256,9 @@ impl Slot {
     }
 
     /// Answers those who wait: the ones whose claim was answered for good, the others if there is enough.
-    pub(super) fn answer(&mut self, away: bool, effects: &mut Effects) {
+    pub(super) fn answer(&mut self, clock: Time, away: bool, effects: &mut Effects) {
         while let Some((request, units)) = self.waiting.front().copied() {
-            let outcome = self.accumulator.try_consume_shared(units);
+            let outcome = self.accumulator.try_consume_shared_at(clock, units);
             let reason = match outcome {
                 Ok(_) => None,
                 Err(denied) if self.asked == 0 => {
@@ -251,7 +266,9 @@ impl Slot {
                     return self.accumulator.wait(missed);
                 }
                 Err(_) if away => Some(Reason::LedgerAway),
-                Err(denied) if denied.reason == Reason::Lease => Some(Reason::Exhausted),
+                Err(denied) if denied.reason == Reason::Lease && self.accumulator.bucket().is_none() => {
+                    Some(Reason::Exhausted)
+                }
                 Err(denied) => Some(denied.reason),
             };
             self.waiting.pop_front();
@@ -259,7 +276,8 @@ impl Slot {
             let answer = outcome.map_err(|denied| {
                 let reason = reason.unwrap_or(denied.reason);
                 let ends = self.accumulator.ends();
-                let retry_after = (reason == Reason::Exhausted && ends != Time::NEVER).then_some(ends);
+                let over = (reason == Reason::Exhausted && ends != Time::NEVER).then_some(ends);
+                let retry_after = denied.retry_after.or(over);
                 Denied { retry_after, reason, ..denied }
             });
             effects.replies.push((request, answer));
