@@ -8,5 +8,6 @@ mod errors;
 mod life;
 mod linearizable;
 mod model;
+mod peers;
 mod regressions;
 mod windows;
