@@ -3,18 +3,20 @@
 //! Invariant: equal batches give equal columns, so that a batch that is sent again is the same bytes.
 
 use deltaic_quota::{
-    Baseline, Batch, Claim, Entry, Key, LimitWord, NodeId, Reply, Row as Answer, Seq, Then, Units, WindowId,
+    Account, Baseline, Batch, Claim, Entry, Key, LimitWord, NodeId, Reply, Row as Answer, Seq, Then, Units,
+    WindowId,
 };
 use postgres::Row;
 use postgres::types::ToSql;
 
+use crate::read;
 use crate::word::Word;
 
 /// A batch, by columns.
 #[derive(Debug)]
 pub(crate) struct Columns {
     seq: Seq,
-    head: [Word; 4],
+    head: [Word; 5],
     keys: Vec<Key>,
     words: [Vec<Word>; 9],
     flags: [Vec<bool>; 3],
@@ -22,7 +24,7 @@ pub(crate) struct Columns {
 
 impl Columns {
     /// How many arguments the function has.
-    pub(crate) const COUNT: usize = 17;
+    pub(crate) const COUNT: usize = 18;
 
     pub(crate) fn of(batch: &Batch) -> Self {
         let entries = &batch.entries;
@@ -30,7 +32,7 @@ impl Columns {
         let flags = |flag: fn(&Entry) -> bool| entries.iter().map(flag).collect();
         Self {
             seq: batch.seq,
-            head: [batch.node.0, batch.epoch.0, batch.seq.0, batch.horizon.0].map(Word),
+            head: [batch.node.0, batch.epoch.0, batch.seq.0, batch.now.0, batch.horizon.0].map(Word),
             keys: entries.iter().map(|entry| entry.account.key.clone()).collect(),
             words: [
                 words(|entry| entry.account.window.0),
@@ -59,19 +61,24 @@ impl Columns {
     /// Hands the arguments on, in the function's order.
     pub(crate) fn with<T>(&self, run: impl FnOnce(&[&(dyn ToSql + Sync)]) -> T) -> T {
         let keys: Vec<&[u8]> = self.keys.iter().map(Key::as_bytes).collect();
-        let [node, epoch, seq, horizon] = &self.head;
+        let [node, epoch, seq, now, horizon] = &self.head;
         let [windows, spans, limits, consumed, refunded, returned, unbacked, credited, claims] = &self.words;
         let [sets, highs, closes] = &self.flags;
         let arguments: [&(dyn ToSql + Sync); Self::COUNT] = [
-            node, epoch, seq, horizon, &keys, windows, spans, sets, limits, consumed, refunded, returned,
-            unbacked, credited, highs, claims, closes,
+            node, epoch, seq, now, horizon, &keys, windows, spans, sets, limits, consumed, refunded,
+            returned, unbacked, credited, highs, claims, closes,
         ];
         run(&arguments)
     }
 
     /// The answer of the function.
     pub(crate) fn reply(&self, rows: &[Row]) -> Result<Reply, postgres::Error> {
-        Ok(Reply { seq: self.seq, rows: rows.iter().map(answer).collect::<Result<_, _>>()? })
+        let (answers, recalled) = rows.split_at(self.keys.len().min(rows.len()));
+        Ok(Reply {
+            seq: self.seq,
+            rows: answers.iter().map(answer).collect::<Result<_, _>>()?,
+            recalled: recalled.iter().map(recall).collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -92,5 +99,12 @@ fn answer(row: &Row) -> Result<Answer, postgres::Error> {
         },
         newest: WindowId(word(8)?),
         held_by: holder.map(|node| NodeId(node.0)),
+        recalled: units(10)?,
     })
+}
+
+fn recall(row: &Row) -> Result<(Account, Units), postgres::Error> {
+    let units: Word = row.try_get(10)?;
+    let window: Word = row.try_get(12)?;
+    Ok((Account { key: read::key(row, 11)?, window: WindowId(window.0) }, Units(units.0)))
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use deltaic_quota::{
-    Account, Batch, Epoch, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Time, Units,
+    Account, Batch, Epoch, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Silent, Time, Units,
 };
 
 use crate::columns::Columns;
@@ -105,6 +105,19 @@ impl Ledger for PostgresLedger {
             }
         }
         outcome
+    }
+
+    fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {
+        let run = move |session: &mut Session| {
+            let rows = session.client.query(&session.silent, &[&Word(before.0)])?;
+            let read = |row: &postgres::Row| {
+                let [node, epoch, seq] = [row.try_get(0)?, row.try_get(1)?, row.try_get(2)?];
+                let (Word(node), Word(epoch), Word(seq)) = (node, epoch, seq);
+                Ok(Silent { node: NodeId(node), epoch: Epoch(epoch), seq: Seq(seq) })
+            };
+            rows.iter().map(read).collect()
+        };
+        self.call(run, outcome::of_call)
     }
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {

@@ -18,6 +18,7 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) open: Statement,
     pub(crate) apply: Statement,
+    pub(crate) silent: Statement,
     /// The schema as an identifier.
     pub(crate) schema: String,
 }
@@ -41,7 +42,9 @@ impl Session {
         let open = format!("SELECT * FROM {schema}.open($1)");
         let open = client.prepare(&open).map_err(|error| of(&error))?;
         let apply = client.prepare(&apply).map_err(|error| of(&error))?;
-        Ok(Self { client, open, apply, schema })
+        let silent = format!("SELECT * FROM {schema}.silent($1)");
+        let silent = client.prepare(&silent).map_err(|error| of(&error))?;
+        Ok(Self { client, open, apply, silent, schema })
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn of_batch(error: &postgres::Error, batch: &Batch) -> LedgerError {
             let (LimitWord::Initially(limit) | LimitWord::Set(limit)) = entry.limit;
             LedgerError::LimitTooHigh { account: entry.account.clone(), limit }
         }),
+        "QU008" => account().map(|account| LedgerError::Twice { account }),
         _ => None,
     };
     known.unwrap_or(LedgerError::Refused { why: why(said) })

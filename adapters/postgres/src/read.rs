@@ -12,7 +12,7 @@ use crate::word::Word;
 
 const ACCOUNT: &str = "a.\"limit\", a.used, a.reserved, a.overrun, a.high, a.holder_node, a.holder_epoch";
 const LEASE: &str =
-    "l.node, l.epoch, l.seq, l.granted, l.consumed, l.refunded, l.returned, l.unbacked, l.credited";
+    "l.node, l.epoch, l.seq, l.granted, l.consumed, l.refunded, l.returned, l.unbacked, l.credited, l.wanted";
 
 /// An account with its key and its leases.
 pub(crate) fn account(session: &mut Session, account: &Account) -> Result<Rows, Error> {
@@ -31,7 +31,7 @@ pub(crate) fn account(session: &mut Session, account: &Account) -> Result<Rows, 
         }
         if row.try_get::<_, Option<Word>>(9)?.is_some() {
             let (node, lease) = lease_row(&row, 9)?;
-            rows.leases.insert((account.clone(), node), lease);
+            rows.put_lease(account.clone(), node, lease);
         }
     }
     Ok(rows)
@@ -47,10 +47,11 @@ pub(crate) fn all(session: &mut Session) -> Result<Rows, Error> {
         .read_only(true)
         .start()?;
     let mut rows = Rows::default();
-    let nodes = format!("SELECT node, epoch, seq, horizon FROM {schema}.nodes");
+    let nodes = format!("SELECT node, epoch, seq, heard, horizon FROM {schema}.nodes");
     for row in snapshot.query(&nodes, &[])? {
-        let [node, epoch, seq, horizon] = words(&row, 0)?;
-        let stands = NodeRow { epoch: Epoch(epoch), seq: Seq(seq), horizon: Time(horizon) };
+        let [node, epoch, seq, heard, horizon] = words(&row, 0)?;
+        let stands =
+            NodeRow { epoch: Epoch(epoch), seq: Seq(seq), heard: Time(heard), horizon: Time(horizon) };
         rows.nodes.insert(NodeId(node), stands);
     }
     let keys = format!("SELECT target, newest, key FROM {schema}.keys");
@@ -64,7 +65,7 @@ pub(crate) fn all(session: &mut Session) -> Result<Rows, Error> {
     let leases = format!("SELECT l.key, l.\"window\", {LEASE} FROM {schema}.leases l");
     for row in snapshot.query(&leases, &[])? {
         let (node, lease) = lease_row(&row, 2)?;
-        rows.leases.insert((place(&row)?, node), lease);
+        rows.put_lease(place(&row)?, node, lease);
     }
     snapshot.commit()?;
     Ok(rows)
@@ -82,7 +83,7 @@ fn words<const N: usize>(row: &Row, first: usize) -> Result<[u64; N], Error> {
     Ok(words)
 }
 
-fn key(row: &Row, place: usize) -> Result<Key, Error> {
+pub(crate) fn key(row: &Row, place: usize) -> Result<Key, Error> {
     let bytes: &[u8] = row.try_get(place)?;
     Ok(Key::new(bytes).expect("invariant: the table's constraint limits a key's length"))
 }
@@ -107,7 +108,8 @@ fn account_row(row: &Row, first: usize) -> Result<AccountRow, Error> {
 
 fn lease_row(row: &Row, first: usize) -> Result<(NodeId, Lease), Error> {
     let [node, epoch, seq] = words(row, first)?;
-    let [granted, consumed, refunded, returned, unbacked, credited] = words(row, first + 3)?.map(Units);
+    let [granted, consumed, refunded, returned, unbacked, credited, wanted] =
+        words(row, first + 3)?.map(Units);
     let lease = Lease {
         epoch: Epoch(epoch),
         seq: Seq(seq),
@@ -117,6 +119,7 @@ fn lease_row(row: &Row, first: usize) -> Result<(NodeId, Lease), Error> {
         returned,
         unbacked,
         credited,
+        wanted,
     };
     Ok((NodeId(node), lease))
 }

@@ -73,8 +73,8 @@ AS $$
 BEGIN
     PERFORM require_session();
     -- The node's lock: from here on its dead epoch can neither take a lease nor settle one.
-    INSERT INTO nodes AS n (node, epoch, seq, horizon) VALUES (open.node, 1, 0, 0)
-    ON CONFLICT (node) DO UPDATE SET epoch = n.epoch + 1, seq = 0
+    INSERT INTO nodes AS n (node, epoch, seq, heard, horizon) VALUES (open.node, 1, 0, 0, 0)
+    ON CONFLICT (node) DO UPDATE SET epoch = n.epoch + 1, seq = 0, heard = 0
     RETURNING n.epoch, n.horizon INTO open.epoch, open.horizon;
     PERFORM FROM keys k
     WHERE k.key IN (SELECT l.key FROM leases l WHERE l.node = open.node)
@@ -98,6 +98,18 @@ CREATE FUNCTION refuse_broken_counts(batch entry[]) RETURNS void LANGUAGE plpgsq
 DECLARE
     broken record;
 BEGIN
+    SELECT f.place INTO broken
+    FROM (
+        SELECT e.place, row_number() OVER (PARTITION BY e.key, e."window" ORDER BY e.place) AS turn
+        FROM unnest(batch) e
+    ) f
+    WHERE f.turn > 1
+    ORDER BY f.place
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'QU008', DETAIL = broken.place::text,
+            MESSAGE = format('entry %s of the batch: its account was named before', broken.place);
+    END IF;
     SELECT f.place, f.fault INTO broken
     FROM (
         SELECT e.place,
@@ -209,7 +221,12 @@ BEGIN
                     s.claim,
                     greatest(s.target - s.new_used - s.settled_reserved - s.before, 0),
                     greatest(lease_most() - s.settled_reserved, 0))
-            END AS claimed
+            END AS claimed,
+            -- What others hold could come home. A standing share is not spent but by time: nothing of it could.
+            CASE
+                WHEN s.is_high OR s."window" = every_window() OR s."window" < s.newest THEN 0
+                ELSE s.settled_reserved - greatest(s.granted - s.returned - s.net, 0)
+            END AS elsewhere
         FROM forgiven s
     ), closed AS MATERIALIZED (
         -- A lease that ends is spent by what it still covers.
@@ -239,29 +256,56 @@ BEGIN
         WHERE c.is_close AND l.key = c.key AND l."window" = c."window" AND l.node = c.node
     )
     INSERT INTO leases AS l
-        (key, "window", node, epoch, seq, granted, consumed, refunded, returned, unbacked, credited)
+        (key, "window", node, epoch, seq, granted, consumed, refunded, returned, unbacked, credited, wanted)
     SELECT c.key, c."window", c.node, this_epoch, this_seq,
-        c.granted + c.claimed, c.consumed, c.refunded, c.returned, c.unbacked, c.credited
+        c.granted + c.claimed, c.consumed, c.refunded, c.returned, c.unbacked, c.credited,
+        greatest(least(c.claim - c.claimed, c.elsewhere), 0)
     FROM closed c
     WHERE NOT c.is_close
     ON CONFLICT (key, "window", node) DO UPDATE SET
         epoch = excluded.epoch, seq = excluded.seq, granted = excluded.granted,
         consumed = excluded.consumed, refunded = excluded.refunded, returned = excluded.returned,
-        unbacked = excluded.unbacked, credited = excluded.credited;
+        unbacked = excluded.unbacked, credited = excluded.credited, wanted = excluded.wanted;
 END $$;
 
--- Settles and extends: one batch, whose entries are one array for each of their fields. One row for each entry, in order.
+-- Ends the wants of accounts where what is left is enough for all, or nobody holds what could come home.
+CREATE FUNCTION meet(batch entry[]) RETURNS void LANGUAGE sql AS $$
+    UPDATE leases l SET wanted = 0
+    FROM (
+        SELECT e.key, e."window", e.span, k.target, a.used, a.reserved, sum(w.wanted) AS wanted
+        FROM unnest(batch) e
+        JOIN leases w ON w.key = e.key AND w."window" = e."window" AND w.wanted > 0
+        JOIN accounts a ON a.key = e.key AND a."window" = e."window"
+        JOIN keys k ON k.key = e.key
+        GROUP BY e.key, e."window", e.span, k.target, a.used, a.reserved
+    ) s
+    WHERE l.key = s.key AND l."window" = s."window" AND l.wanted > 0
+      AND (s.reserved = 0 OR s.wanted <= s.target - s.used - s.reserved
+          - CASE WHEN s.span = 0 THEN 0 ELSE used_before(s.key, s."window", s.span) END)
+$$;
+
+-- The nodes that hold leases and were last heard of before a moment.
+CREATE FUNCTION silent(before numeric) RETURNS TABLE (node numeric, epoch numeric, seq numeric)
+LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT n.node::numeric, n.epoch::numeric, n.seq::numeric FROM nodes n
+    WHERE n.heard < silent.before AND EXISTS (SELECT FROM leases l WHERE l.node = n.node)
+    ORDER BY n.node
+$$;
+
+-- Settles and extends: one batch, whose entries are one array for each of their fields. One row for each entry, in order;
+-- then one for each account that the batch does not name, that the node holds units of and that others want.
 --
 -- Refusals have SQLSTATEs of the class QU, and in the detail the number that the caller does not know: the node's epoch,
 -- the batch that is expected, or the entry's place from 1.
 CREATE FUNCTION apply(
-    node numeric, epoch numeric, seq numeric, horizon numeric,
+    node numeric, epoch numeric, seq numeric, now numeric, horizon numeric,
     keys bytea[], windows numeric[], spans numeric[], sets boolean[], limits numeric[],
     consumed numeric[], refunded numeric[], returned numeric[], unbacked numeric[], credited numeric[],
     highs boolean[], claims numeric[], closes boolean[]
 ) RETURNS TABLE (
     granted numeric, target numeric, "limit" numeric, used numeric, reserved numeric, overrun numeric,
-    before numeric, high numeric, newest numeric, held_by numeric
+    before numeric, high numeric, newest numeric, held_by numeric, recalled numeric,
+    key bytea, "window" numeric
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -334,7 +378,8 @@ BEGIN
             PERFORM settle_and_extend(batch[done + 1 : done + size], apply.epoch, apply.seq, alive);
             done := done + size;
         END LOOP;
-        UPDATE nodes n SET seq = apply.seq, horizon = apply.horizon WHERE n.node = apply.node;
+        PERFORM meet(batch);
+        UPDATE nodes n SET seq = apply.seq, heard = apply.now, horizon = apply.horizon WHERE n.node = apply.node;
 
         IF EXISTS (
             SELECT FROM unnest(batch) e
@@ -355,10 +400,24 @@ BEGIN
         CASE WHEN e."window" = every_window() OR e.span = 0 THEN 0
             ELSE used_before(e.key, e."window", e.span) END,
         coalesce(a.high, 0)::numeric, coalesce(k.newest, 0)::numeric,
-        CASE WHEN a.holder_node <> apply.node THEN a.holder_node::numeric END
+        CASE WHEN a.holder_node <> apply.node THEN a.holder_node::numeric END,
+        (SELECT least(coalesce(sum(w.wanted), 0), units_most()) FROM leases w
+            WHERE w.key = e.key AND w."window" = e."window" AND w.wanted > 0 AND w.node <> apply.node),
+        NULL::bytea, NULL::numeric
     FROM unnest(batch) e
     LEFT JOIN keys k ON k.key = e.key
     LEFT JOIN accounts a ON a.key = e.key AND a."window" = e."window"
     LEFT JOIN leases l ON l.key = e.key AND l."window" = e."window" AND l.node = e.node
     ORDER BY e.place;
+
+    RETURN QUERY
+    SELECT 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric,
+        NULL::numeric, least(sum(w.wanted), units_most()), w.key, w."window"::numeric
+    FROM leases w
+    JOIN leases l ON l.key = w.key AND l."window" = w."window" AND l.node = apply.node AND l.covered > 0
+    WHERE w.wanted > 0 AND w.node <> apply.node
+      AND NOT EXISTS (SELECT FROM unnest(batch) e WHERE e.key = w.key AND e."window" = w."window")
+    GROUP BY w.key, w."window"
+    ORDER BY w.key, w."window"
+    LIMIT 1024;
 END $$;

@@ -10,13 +10,15 @@ use postgres::{Client, Transaction};
 use crate::{ConnectError, Settings};
 
 /// The format that this program writes, and the newest it knows.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 /// The lock under which schemas are made: "deltaic" in ASCII.
 const LOCK: i64 = 0x0064_656c_7461_6963;
 
 const TABLES: &str = include_str!("tables.sql");
 const RULES: &str = include_str!("rules.sql");
+/// What makes a ledger of a format one of the next, by the format that it was.
+const STEPS: [&str; 1] = [include_str!("from_1.sql")];
 
 /// What a server has to be for what it acknowledged to survive it.
 const DURABLE: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
@@ -46,11 +48,10 @@ pub(crate) fn prepare(client: &mut Client, settings: &Settings, absent: Absent) 
         }
     }
     let mut found = client.transaction().map_err(|error| of(&error))?;
-    if !find(&mut found, settings)? {
-        match absent {
-            Absent::Make => make(&mut found, settings)?,
-            Absent::Refuse => return Err(ConnectError::Gone { schema: settings.schema.clone() }),
-        }
+    match (find(&mut found, settings)?, absent) {
+        (Some(FORMAT), _) => {}
+        (None, Absent::Refuse) => return Err(ConnectError::Gone { schema: settings.schema.clone() }),
+        _ => make(&mut found, settings)?,
     }
     found.commit().map_err(|error| of(&error))
 }
@@ -80,12 +81,12 @@ fn is_durable(setting: &'static str, found: String) -> Result<(), ConnectError> 
     }
 }
 
-/// Whether the ledger is there, in a format that is known.
-fn find(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<bool, ConnectError> {
+/// The ledger's format, if it is there: one that is known.
+fn find(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<Option<i32>, ConnectError> {
     let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
     let table = "SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'format'";
     if transaction.query_opt(table, &[&settings.schema]).map_err(|error| of(&error))?.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
     let version = format!("SELECT version FROM {}.format", quoted(&settings.schema));
     let found: i32 = match transaction.query_opt(&version, &[]) {
@@ -102,14 +103,26 @@ fn find(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<bool, 
     if found > FORMAT {
         return Err(ConnectError::Newer { schema: settings.schema.clone(), found, known: FORMAT });
     }
-    Ok(true)
+    Ok(Some(found))
 }
 
+/// Makes the ledger, or makes it one of this format.
 fn make(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<(), ConnectError> {
     let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
     transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|error| of(&error))?;
+    // The functions keep this search path: they are run with it, whatever the caller's is.
+    let path = format!("SET LOCAL search_path = {}, pg_temp", quoted(&settings.schema));
     // Who held the lock before may have made it.
-    if find(transaction, settings)? {
+    if let Some(found) = find(transaction, settings)? {
+        let step = usize::try_from(found - 1).ok().and_then(|done| STEPS.get(done..));
+        let steps = step.ok_or_else(|| ConnectError::Foreign { schema: settings.schema.clone() })?;
+        if !steps.is_empty() {
+            let format = format!("UPDATE format SET version = {FORMAT}");
+            let all = [&path[..]].into_iter().chain(steps.iter().copied()).chain([RULES, &format]);
+            for statements in all {
+                transaction.batch_execute(statements).map_err(|error| of(&error))?;
+            }
+        }
         return Ok(());
     }
     let schema = "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid) FROM pg_namespace n
@@ -123,8 +136,6 @@ fn make(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<(), Co
             transaction.batch_execute(&create).map_err(|error| of(&error))?;
         }
     }
-    // The functions keep this search path: they are run with it, whatever the caller's is.
-    let path = format!("SET LOCAL search_path = {}, pg_temp", quoted(&settings.schema));
     let format = format!("INSERT INTO format (version) VALUES ({FORMAT})");
     for statements in [&path, TABLES, RULES, &format] {
         transaction.batch_execute(statements).map_err(|error| of(&error))?;

@@ -20,6 +20,8 @@ CREATE TABLE nodes (
     epoch word NOT NULL,
     -- The last batch of the epoch. All there is to know a repeat by.
     seq word NOT NULL,
+    -- The time of that batch, by the node's clock.
+    heard word NOT NULL,
     -- Standing shares are spent only in windows that begin before this.
     horizon word NOT NULL
 ) WITH (fillfactor = 50);
@@ -61,6 +63,8 @@ CREATE TABLE leases (
     returned units NOT NULL,
     unbacked word NOT NULL,
     credited word NOT NULL,
+    -- Claimed and not to be had, while other nodes held as much.
+    wanted units NOT NULL,
     -- What is reserved for it in its account.
     covered numeric NOT NULL GENERATED ALWAYS AS (granted - returned - (consumed - refunded)) STORED,
     PRIMARY KEY (key, "window", node),
@@ -70,3 +74,4 @@ CREATE TABLE leases (
 ) WITH (fillfactor = 50);
 
 CREATE INDEX leases_of_node ON leases (node, key, "window");
+CREATE INDEX leases_that_want ON leases (key, "window") WHERE wanted > 0;

@@ -23,6 +23,7 @@
 
 mod flush;
 mod life;
+mod peers;
 mod standing;
 
 pub use standing::{Changed, KeyState};
@@ -34,11 +35,12 @@ use crate::accumulator::{Accumulator, LostWrite, Settings};
 use crate::bucket::Bucket;
 use crate::dirty::{Mark, SLOTS, Segment};
 use crate::handle::Handle;
-use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
+use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply, Silent};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
 use crate::policy::{Limit, Policy, WhenAway};
 use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
+use peers::Peers;
 
 /// Names a request that may wait. The caller chooses it and gets it back with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,8 +87,11 @@ pub enum Input {
         units: Units,
     },
     /// Time has passed. A driver ticks at least as often as the shortest `max_age` of its policies, when
-    /// [`Budgets::is_urgent`] says so, and a while after an error, to try again.
+    /// [`Budgets::is_urgent`] says so, at least six times in the time to live of leases, and a while after an error, to
+    /// try again.
     Tick,
+    /// The ledger's answer to [`Effects::ask_silent`].
+    Silent(Vec<Silent>),
     /// Admit nothing more. Permits may still be ended.
     Stop,
     /// Settle everything and end. May be said again.
@@ -103,6 +108,12 @@ pub struct Effects {
     pub send: Option<Batch>,
     /// Answers, in the order of the requests of each key.
     pub replies: Vec<(RequestId, Answer)>,
+    /// Ask the ledger which nodes are [`silent`](crate::Ledger::silent) since before this, and say it by
+    /// [`Input::Silent`]. No answer is needed: it is asked again.
+    pub ask_silent: Option<Time>,
+    /// These nodes have died: [`open`](crate::Ledger::open) the next epoch of each, so that what they held is spent and
+    /// nobody waits for it.
+    pub declare_dead: Vec<NodeId>,
     /// The ledger has forgotten what it acknowledged. The node has stopped.
     pub lost: Option<Lost>,
     /// The ledger refuses this node for good; a new [`Budgets`] with a new epoch has to take its place.
@@ -186,6 +197,7 @@ pub struct Budgets {
     ends: BTreeSet<(Time, usize)>,
     idle: BTreeSet<(Time, usize)>,
     under_way: Option<UnderWay>,
+    peers: Peers,
     done: Metrics,
     watched: Option<standing::Watched>,
 }
@@ -210,6 +222,7 @@ impl Budgets {
             ends: BTreeSet::new(),
             idle: BTreeSet::new(),
             under_way: None,
+            peers: Peers::default(),
             done: Metrics::default(),
             watched: None,
         }
@@ -296,10 +309,12 @@ impl Budgets {
                 }
             }
             Input::Tick => self.again(&mut effects),
+            Input::Silent(silent) => self.bury(silent, &mut effects),
             Input::Stop => self.stop(&mut effects),
             Input::Close => self.close(&mut effects),
         }
         self.pump(all, &mut effects);
+        self.listen(&mut effects);
         effects
     }
 

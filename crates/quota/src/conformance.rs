@@ -10,7 +10,7 @@
 
 use crate::{
     Account, Baseline, Batch, Claim, Entry, Epoch, Key, Lease, Ledger, LedgerError, LimitWord, NodeId, Reply,
-    Seq, Then, Time, Units, WindowId,
+    Seq, Silent, Then, Time, Units, WindowId,
 };
 
 const A: NodeId = NodeId(1);
@@ -33,6 +33,11 @@ pub fn check_all<L: Ledger>(mut make: impl FnMut() -> L) {
     a_bucket_has_one_holder_and_rises(&mut make());
     a_standing_share_is_not_burnt(&mut make());
     edges_of_the_numbers(&mut make());
+    an_account_that_is_named_twice_is_refused(&mut make());
+    who_was_not_heard_is_told_and_its_end_is_a_burn(&mut make());
+    what_others_hold_is_called_home(&mut make());
+    a_want_ends_when_nothing_can_come(&mut make());
+    a_bucket_a_share_and_an_old_window_want_nothing(&mut make());
 }
 
 /// An entry that says nothing and asks for nothing, to be filled in.
@@ -53,7 +58,7 @@ pub fn entry(account: &Account, limit: Units) -> Entry {
 
 /// A batch of a node.
 pub fn batch(node: NodeId, epoch: u64, seq: u64, entries: Vec<Entry>) -> Batch {
-    Batch { node, epoch: Epoch(epoch), seq: Seq(seq), horizon: Time(0), entries }
+    Batch { node, epoch: Epoch(epoch), seq: Seq(seq), now: Time(0), horizon: Time(0), entries }
 }
 
 fn stock(name: &str) -> Account {
@@ -351,4 +356,126 @@ fn edges_of_the_numbers<L: Ledger>(ledger: &mut L) {
     let empty = stock("");
     assert_eq!(apply(ledger, &batch(A, 1, 4, vec![want(&empty, 5, 5)])).rows[0].granted, Units(5));
     assert_eq!(apply(ledger, &batch(A, 1, 5, vec![])).rows, []);
+}
+
+fn an_account_that_is_named_twice_is_refused<L: Ledger>(ledger: &mut L) {
+    let (one, two) = (stock("one"), stock("two"));
+    let later = Account { window: WindowId(1), ..one.clone() };
+    open(ledger, A, 1);
+    let stored = image(ledger);
+    let twice =
+        batch(A, 1, 1, vec![want(&one, 10, 1), want(&later, 10, 1), want(&two, 10, 1), want(&one, 10, 1)]);
+    assert_eq!(ledger.apply(&twice), Err(LedgerError::Twice { account: one.clone() }));
+    let broken = batch(A, 1, 1, vec![settle(&two, 9, 0, 0), want(&one, 10, 1), want(&one, 10, 1)]);
+    assert_eq!(ledger.apply(&broken), Err(LedgerError::Twice { account: one.clone() }), "before all else");
+    assert_eq!(image(ledger), stored, "a refused batch changes no byte");
+    let early = Batch { seq: Seq(2), ..twice.clone() };
+    assert_eq!(ledger.apply(&early), Err(LedgerError::Gap { sent: Seq(2), expected: Seq(1) }));
+    apply(ledger, &batch(A, 1, 1, vec![want(&one, 10, 1), want(&later, 10, 1)]));
+}
+
+fn who_was_not_heard_is_told_and_its_end_is_a_burn<L: Ledger>(ledger: &mut L) {
+    let account = stock("k");
+    let said = |ledger: &mut L, at: u64| ledger.silent(Time(at)).expect("silence can be asked for");
+    let at = |now: u64, batch: Batch| Batch { now: Time(now), ..batch };
+    open(ledger, A, 1);
+    open(ledger, B, 1);
+    assert_eq!(said(ledger, u64::MAX), [], "who holds no lease is not waited for");
+    apply(ledger, &at(100, batch(A, 1, 1, vec![want(&account, 100, 30)])));
+    apply(ledger, &at(300, batch(B, 1, 1, vec![want(&account, 100, 10)])));
+    let silent = |node, seq| Silent { node, epoch: Epoch(1), seq: Seq(seq) };
+    assert_eq!((said(ledger, 100), said(ledger, 101)), (vec![], vec![silent(A, 1)]));
+    assert_eq!(said(ledger, 301), [silent(A, 1), silent(B, 1)]);
+    // A batch that says nothing says that its node lives; a repeat says nothing new.
+    let stored = row(ledger, &account);
+    let heartbeat = at(400, batch(A, 1, 2, vec![]));
+    apply(ledger, &heartbeat);
+    assert_eq!((said(ledger, 400), row(ledger, &account)), (vec![silent(B, 1)], stored));
+    apply(ledger, &at(999, batch(A, 1, 1, vec![])));
+    assert_eq!(said(ledger, 401), [silent(A, 2), silent(B, 1)]);
+    // Whoever finds it silent ends its life: what it held is spent.
+    let opened = ledger.open(B).expect("an epoch can be opened");
+    assert_eq!((opened.epoch, opened.burnt, row(ledger, &account)), (Epoch(2), Units(10), (100, 10, 30)));
+    assert_eq!(said(ledger, 401), [silent(A, 2)], "the dead hold nothing");
+    let fenced = Err(LedgerError::Fenced { sent: Epoch(1), current: Epoch(2) });
+    assert_eq!(ledger.apply(&at(500, batch(B, 1, 2, vec![settle(&account, 1, 0, 0)]))), fenced);
+}
+
+fn what_others_hold_is_called_home<L: Ledger>(ledger: &mut L) {
+    let (account, other) = (stock("k"), stock("other"));
+    open(ledger, A, 1);
+    open(ledger, B, 1);
+    let wanted = |ledger: &mut L, node| lease(ledger, &account, node).map(|lease| lease.wanted.0);
+    apply(ledger, &batch(A, 1, 1, vec![want(&account, 10, 10), want(&other, 10, 1)]));
+    let reply = apply(ledger, &batch(B, 1, 1, vec![want(&account, 10, 25)]));
+    assert_eq!((reply.rows[0].granted, reply.rows[0].recalled), (Units::ZERO, Units::ZERO));
+    assert_eq!(wanted(ledger, B), Some(10), "no more is wanted than others hold");
+    assert_eq!(reply.recalled, [], "nobody is told of its own wants");
+    // The holder learns it with whatever it says next, and with each answer until it has done something about it.
+    let heard = vec![(account.clone(), Units(10))];
+    assert_eq!(apply(ledger, &batch(A, 1, 2, vec![])).recalled, heard);
+    let reply = apply(ledger, &batch(A, 1, 3, vec![settle(&other, 1, 0, 0)]));
+    assert_eq!((reply.recalled, reply.rows[0].recalled), (heard, Units::ZERO));
+    let named = batch(A, 1, 4, vec![settle(&account, 2, 0, 0)]);
+    let reply = apply(ledger, &named);
+    assert_eq!((reply.recalled, reply.rows[0].recalled), (vec![], Units(10)));
+    let part = apply(ledger, &batch(A, 1, 5, vec![settle(&account, 2, 0, 3)]));
+    assert_eq!((part.rows[0].recalled, wanted(ledger, B)), (Units(10), Some(10)), "3 of 10 have come");
+    // The wanting node asks again: what has come is its own, and what is missing now is wanted.
+    let reply = apply(ledger, &batch(B, 1, 2, vec![want(&account, 10, 4)]));
+    assert_eq!((reply.rows[0].granted, wanted(ledger, B)), (Units(3), Some(1)));
+    let rest = batch(A, 1, 6, vec![settle(&account, 3, 0, 7)]);
+    let reply = apply(ledger, &rest);
+    assert_eq!((reply.rows[0].recalled, wanted(ledger, B)), (Units::ZERO, Some(0)), "enough has come");
+    assert_eq!(apply(ledger, &rest), reply, "a repeat has the same answer");
+    let reply = apply(ledger, &batch(B, 1, 3, vec![want(&account, 10, 4)]));
+    assert_eq!((reply.rows[0].granted, row(ledger, &account)), (Units(7), (10, 3, 7)), "to the last unit");
+}
+
+fn a_want_ends_when_nothing_can_come<L: Ledger>(ledger: &mut L) {
+    let account = stock("k");
+    open(ledger, A, 1);
+    open(ledger, B, 1);
+    let wanted = |ledger: &mut L, node| lease(ledger, &account, node).map(|lease| lease.wanted.0);
+    // Nobody else holds anything: an exhausted account leaves no want.
+    apply(ledger, &batch(A, 1, 1, vec![want(&account, 10, 12)]));
+    assert_eq!(wanted(ledger, A), Some(0));
+    apply(ledger, &batch(B, 1, 1, vec![want(&account, 10, 5)]));
+    assert_eq!(wanted(ledger, B), Some(5));
+    // All of it was spent: there is nothing to come.
+    apply(ledger, &batch(A, 1, 2, vec![settle(&account, 10, 0, 0)]));
+    assert_eq!((wanted(ledger, B), row(ledger, &account)), (Some(0), (10, 10, 0)));
+    // A refund is held again, and wanted again.
+    apply(ledger, &batch(A, 1, 3, vec![settle(&account, 10, 2, 0)]));
+    apply(ledger, &batch(B, 1, 2, vec![want(&account, 10, 5)]));
+    assert_eq!(wanted(ledger, B), Some(2));
+    // Who does not claim any more does not want any more.
+    apply(ledger, &batch(B, 1, 3, vec![want(&account, 10, 0)]));
+    assert_eq!(wanted(ledger, B), Some(0));
+    apply(ledger, &batch(B, 1, 4, vec![want(&account, 10, 5)]));
+    let close = Entry { then: Then::Close, ..want(&account, 10, 5) };
+    apply(ledger, &batch(B, 1, 5, vec![close]));
+    assert_eq!(apply(ledger, &batch(A, 1, 4, vec![])).recalled, [], "a closed lease wants nothing");
+    apply(ledger, &batch(B, 1, 6, vec![want(&account, 10, 5)]));
+    assert_eq!(apply(ledger, &batch(A, 1, 5, vec![])).recalled, [(account.clone(), Units(2))]);
+    open(ledger, B, 2);
+    assert_eq!(apply(ledger, &batch(A, 1, 6, vec![])).recalled, [], "the dead want nothing");
+}
+
+fn a_bucket_a_share_and_an_old_window_want_nothing<L: Ledger>(ledger: &mut L) {
+    let at = |window| Account { window, ..stock("k") };
+    let windows = [WindowId(5), WindowId(4), WindowId::EVERY];
+    open(ledger, A, 1);
+    open(ledger, B, 1);
+    for (place, window) in windows.into_iter().rev().enumerate() {
+        apply(ledger, &batch(A, 1, place as u64 + 1, vec![want(&at(window), 10, 10)]));
+    }
+    let entries = windows.map(|window| want(&at(window), 10, 3)).to_vec();
+    apply(ledger, &batch(B, 1, 1, entries));
+    let wants = windows.map(|window| lease(ledger, &at(window), B).map(|lease| lease.wanted.0));
+    assert_eq!(wants, [Some(3), Some(0), Some(0)]);
+    assert_eq!(apply(ledger, &batch(A, 1, 4, vec![])).recalled, [(at(WindowId(5)), Units(3))]);
+    let high = Entry { claim: Claim::High(7), ..entry(&at(WindowId(5)), Units(10)) };
+    apply(ledger, &batch(B, 1, 2, vec![high]));
+    assert_eq!(apply(ledger, &batch(A, 1, 5, vec![])).recalled, []);
 }

@@ -12,6 +12,14 @@
 //!
 //! A cut of a limit is a *target*: `limit` follows it down as leases come home, so that the constraint holds at
 //! every moment of it.
+//!
+//! Units go from node to node through the account. A claim that is not met while other nodes hold units leaves a *want*
+//! in its lease; whoever holds units of a wanted account learns it with the next answer and sends home what is not needed
+//! at once. The want ends when what came home is enough, or when there is nothing that could still come.
+//!
+//! A node is *silent* when the ledger has heard nothing of it for as long as its nodes have agreed on. Whoever finds
+//! it so may open its next epoch: what it held is spent, never given again, so that a node that was only slow has
+//! admitted nothing twice. Clocks decide what is wasted by that, and nothing else.
 
 mod batch;
 mod fault;
@@ -72,6 +80,8 @@ pub struct Lease {
     pub unbacked: Units,
     /// Added to the limit through this lease.
     pub credited: Units,
+    /// Claimed and not to be had, while other nodes held as much.
+    pub wanted: Units,
 }
 
 impl Lease {
@@ -106,6 +116,17 @@ pub struct Opened {
     pub horizon: Time,
 }
 
+/// A node that holds leases and was not heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silent {
+    /// Which node.
+    pub node: NodeId,
+    /// In which of its lives.
+    pub epoch: Epoch,
+    /// Its last batch.
+    pub seq: Seq,
+}
+
 /// The answer to one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
@@ -117,6 +138,8 @@ pub struct Row {
     pub newest: WindowId,
     /// A bucket that another node holds is not granted from.
     pub held_by: Option<NodeId>,
+    /// What other nodes want of the account and what is left does not meet.
+    pub recalled: Units,
 }
 
 /// The answer to a batch: a row per entry, in order.
@@ -126,6 +149,14 @@ pub struct Reply {
     pub seq: Seq,
     /// One for each entry.
     pub rows: Vec<Row>,
+    /// Accounts that the batch does not name, that the node holds units of and that others want some of. Ordered, and
+    /// at most [`Reply::RECALLED`]: the next answer tells of those that are left out.
+    pub recalled: Vec<(Account, Units)>,
+}
+
+impl Reply {
+    /// The most accounts that one reply recalls beside its rows.
+    pub const RECALLED: usize = 1 << 10;
 }
 
 /// Why a batch has no answer.
@@ -177,6 +208,12 @@ pub enum LedgerError {
         /// Which account.
         account: Account,
     },
+    /// Two entries of one batch name the same account: which of them is the later is not said.
+    #[error("{account}: the batch names it twice; make one entry of both")]
+    Twice {
+        /// Which account.
+        account: Account,
+    },
     /// A limit that the store has no room for.
     #[error("{account}: a limit of {limit} is over {}: choose a smaller one", Units::MAX)]
     LimitTooHigh {
@@ -200,6 +237,9 @@ pub trait Ledger {
     /// Settles and extends. Nothing is applied if an error is returned, except that after [`LedgerError::Away`]
     /// nobody knows. Work: the entries.
     fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError>;
+
+    /// The nodes that hold leases and whose last batch carries a time before this, in order. Work: the nodes.
+    fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError>;
 
     /// An account as it is stored; none if nothing was ever written for it.
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError>;

@@ -27,7 +27,7 @@ pub use handle::{Handle, consume_all};
 pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 pub use ledger::{
     AccountRow, Baseline, Batch, Claim, Entry, Fault, FaultyLedger, KeyRow, Lease, Ledger, LedgerError,
-    LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows, Then,
+    LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows, Silent, Then,
 };
 pub use metrics::Metrics;
 pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};

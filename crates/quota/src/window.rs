@@ -74,7 +74,7 @@ impl Window {
             let millis = millis.max(1);
             // The time before the first whole window belongs to it.
             let id = now.0.saturating_sub(offset) / millis;
-            let ends = (id + 1).saturating_mul(millis).saturating_add(offset);
+            let ends = id.saturating_add(1).saturating_mul(millis).saturating_add(offset);
             Place { id: WindowId(id.min(WindowId::EVERY.0 - 1)), span, ends: Time(ends) }
         };
         match self {
@@ -150,6 +150,12 @@ mod tests {
                 prop_assert!(window.at(Time(u64::MAX - before)).id < WindowId::EVERY);
             }
         }
+    }
+
+    #[test]
+    fn a_window_of_a_millisecond_has_a_last_moment() {
+        let place = Window::Sliding { millis: 1, parts: 0 }.at(Time(u64::MAX));
+        assert_eq!((place.id, place.ends), (WindowId(u64::MAX - 1), Time::NEVER));
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn leased(units: u64) -> Accumulator {
     let epoch = ledger.open(NodeId(1)).unwrap().epoch;
     let entry: Entry = accumulator.entry(Units(units), Units::ZERO, Then::Keep);
     let entries = vec![entry.clone()];
-    let batch = Batch { node: NodeId(1), epoch, seq: Seq(1), horizon: Time(0), entries };
+    let batch = Batch { node: NodeId(1), epoch, seq: Seq(1), now: Time(0), horizon: Time(0), entries };
     let reply = ledger.apply(&batch).unwrap();
     assert_eq!((reply.seq, epoch), (Seq(1), Epoch(1)));
     assert_eq!(accumulator.receive(&entry, &reply.rows[0], Units::ZERO), Ok(Units(units)));

@@ -18,7 +18,9 @@ mod row;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use deltaic_quota::{Account, Batch, Key, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows};
+use deltaic_quota::{
+    Account, Batch, Key, Lease, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows, Silent, Time,
+};
 use redb::{ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
 
 use crate::pages::{FORMAT, META, Pages, Stop, write_format};
@@ -26,7 +28,9 @@ use crate::{Damage, OpenError, StorageError};
 use row::{account_of, account_place, held_place, key_place, lease_of, lease_place};
 
 /// The format that this program writes, and the newest it reads.
-const FORMAT_VERSION: u32 = 1;
+///
+/// Format 1 had neither wants nor when a node was heard of. Its rows are read as they are, and written in this one.
+const FORMAT_VERSION: u32 = 2;
 
 const NODES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("nodes");
 const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
@@ -34,6 +38,8 @@ const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accoun
 const LEASES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");
 /// The leases again, by node.
 const HELD: TableDefinition<'_, &[u8], ()> = TableDefinition::new("held");
+/// The leases that want something.
+const WANTING: TableDefinition<'_, &[u8], ()> = TableDefinition::new("wanting");
 
 const LEDGER: &str = "ledger";
 
@@ -63,7 +69,16 @@ impl RedbLedger {
 
     /// Opens the ledger in a backend.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let (pages, _) = Pages::resume(backend, FORMAT_VERSION, |meta| meta.contains_key(LEDGER))?;
+        let (pages, meta) = Pages::resume(backend, FORMAT_VERSION, |meta| meta.contains_key(LEDGER))?;
+        let format = write_format(FORMAT_VERSION);
+        if meta.get(FORMAT) != Some(&format) {
+            // From here on there are rows that a program of the older format cannot read.
+            pages.run(|database| {
+                let transaction = database.begin_write()?;
+                transaction.open_table(META)?.insert(FORMAT, &format[..])?;
+                Ok(transaction.commit()?)
+            })?;
+        }
         Ok(Self { pages })
     }
 
@@ -118,10 +133,15 @@ impl Ledger for RedbLedger {
         self.change(
             |tables, rows| {
                 tables.take_node(batch.node, rows)?;
-                keys.into_iter().try_for_each(|key| tables.take_key(key, rows))
+                keys.into_iter().try_for_each(|key| tables.take_key(key, rows))?;
+                tables.take_wanted(batch.node, rows)
             },
             |rows| rows.apply(batch),
         )
+    }
+
+    fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {
+        self.change(|tables, rows| tables.take_silent(before, rows), |rows| Ok(rows.silent(before)))
     }
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
@@ -163,6 +183,7 @@ struct Tables<'t> {
     accounts: Table<'t, &'static [u8], &'static [u8]>,
     leases: Table<'t, &'static [u8], &'static [u8]>,
     held: Table<'t, &'static [u8], ()>,
+    wanting: Table<'t, &'static [u8], ()>,
 }
 
 impl<'t> Tables<'t> {
@@ -173,6 +194,7 @@ impl<'t> Tables<'t> {
             accounts: transaction.open_table(ACCOUNTS)?,
             leases: transaction.open_table(LEASES)?,
             held: transaction.open_table(HELD)?,
+            wanting: transaction.open_table(WANTING)?,
         })
     }
 
@@ -197,9 +219,14 @@ impl<'t> Tables<'t> {
             }
             self.put_account(at.value(), found.value(), rows)?;
         }
-        for entry in self.leases.range(&place[..]..)? {
+        self.take_leases_at(&place, rows)
+    }
+
+    /// The leases of a key or of an account.
+    fn take_leases_at(&self, place: &[u8], rows: &mut Rows) -> Result<(), Stop> {
+        for entry in self.leases.range(place..)? {
             let (at, found) = entry?;
-            if !at.value().starts_with(&place) {
+            if !at.value().starts_with(place) {
                 break;
             }
             put_lease(at.value(), found.value(), rows)?;
@@ -219,6 +246,37 @@ impl<'t> Tables<'t> {
             keys.insert(account.key);
         }
         keys.iter().try_for_each(|key| self.take_key(key, rows))
+    }
+
+    /// The leases of accounts that somebody wants units of and that a node holds.
+    fn take_wanted(&self, node: NodeId, rows: &mut Rows) -> Result<(), Stop> {
+        for entry in self.wanting.iter()? {
+            let (at, _) = entry?;
+            let (account, _) = lease_of(at.value()).map_err(Stop::damage("wanting"))?;
+            if self.leases.get(&lease_place(&account, node)[..])?.is_some() {
+                self.take_leases_at(&account_place(&account), rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes that were last heard of before a moment, and one lease of each.
+    fn take_silent(&self, before: Time, rows: &mut Rows) -> Result<(), Stop> {
+        for entry in self.nodes.iter()? {
+            let (node, found) = entry?;
+            let node = NodeId(node.value());
+            let row = row::read_node(found.value(), node).map_err(Stop::damage("nodes"))?;
+            let from = node.0.to_be_bytes();
+            let Some(held) = self.held.range(&from[..]..)?.next().filter(|_| row.heard < before) else {
+                continue;
+            };
+            let (at, _) = held?;
+            let Some(place) = at.value().strip_prefix(&from) else { continue };
+            let lease = self.leases.get(place)?.ok_or_else(|| Stop::damage("held")(Damage::Missing))?;
+            put_lease(place, lease.value(), rows)?;
+            rows.nodes.insert(node, row);
+        }
+        Ok(())
     }
 
     fn take_all(&self, rows: &mut Rows) -> Result<(), Stop> {
@@ -242,6 +300,15 @@ impl<'t> Tables<'t> {
             self.take_node(holder, rows)?;
         }
         rows.accounts.insert(account, read);
+        Ok(())
+    }
+
+    fn write_want(&mut self, old: Option<&Lease>, new: Option<&Lease>, place: &[u8]) -> Result<(), Stop> {
+        match (wants(old), wants(new)) {
+            (false, true) => drop(self.wanting.insert(place, ())?),
+            (true, false) => gone(self.wanting.remove(place)?.is_some(), "wanting")?,
+            _ => {}
+        }
         Ok(())
     }
 
@@ -275,10 +342,15 @@ impl<'t> Tables<'t> {
                 if old.is_none() {
                     self.held.insert(&held_place(*node, &place)[..], ())?;
                 }
+                self.write_want(old, Some(lease), &place)?;
             }
         }
-        for (account, node) in before.leases.keys().filter(|lease| !after.leases.contains_key(lease)) {
+        for ((account, node), lease) in &before.leases {
+            if after.leases.contains_key(&(account.clone(), *node)) {
+                continue;
+            }
             let place = lease_place(account, *node);
+            self.write_want(Some(lease), None, &place)?;
             gone(self.leases.remove(&place[..])?.is_some(), "leases")?;
             gone(self.held.remove(&held_place(*node, &place)[..])?.is_some(), "held")?;
         }
@@ -286,14 +358,86 @@ impl<'t> Tables<'t> {
     }
 }
 
+fn wants(lease: Option<&Lease>) -> bool {
+    lease.is_some_and(|lease| !lease.wanted.is_zero())
+}
+
 fn put_lease(place: &[u8], found: &[u8], rows: &mut Rows) -> Result<(), Stop> {
     let (account, node) = lease_of(place).map_err(Stop::damage("leases"))?;
     let lease = row::read_lease(found, place).map_err(Stop::damage("leases"))?;
-    rows.leases.insert((account, node), lease);
+    rows.put_lease(account, node, lease);
     Ok(())
 }
 
 /// What was read a moment ago is there to be removed.
 fn gone(was_there: bool, part: &'static str) -> Result<(), Stop> {
     if was_there { Ok(()) } else { Err(Stop::damage(part)(Damage::Missing)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use deltaic_quota::conformance::{batch, entry};
+    use deltaic_quota::{Claim, Entry, Epoch, Seq, Units};
+
+    use super::*;
+    use crate::FaultyDisk;
+    use crate::pages::read_format;
+
+    /// Makes the file what a program of the first format would have left.
+    fn as_first_format(disk: &FaultyDisk) {
+        let (pages, _) = Pages::resume(disk.clone(), FORMAT_VERSION, |_| true).unwrap();
+        let rewrite = |database: &redb::Database| -> Result<(), Stop> {
+            let transaction = database.begin_write()?;
+            transaction.delete_table(WANTING)?;
+            {
+                transaction.open_table(META)?.insert(FORMAT, &write_format(1)[..])?;
+                let mut nodes = transaction.open_table(NODES)?;
+                for node in [1, 2] {
+                    let found = row::read_node(nodes.get(node)?.unwrap().value(), NodeId(node)).unwrap();
+                    nodes.insert(node, &row::tests::node_of_first_format(&found, NodeId(node))[..])?;
+                }
+                let mut leases = transaction.open_table(LEASES)?;
+                let old: Vec<(Vec<u8>, Lease)> = leases
+                    .iter()?
+                    .map(|entry| {
+                        let (at, found) = entry.unwrap();
+                        (at.value().to_vec(), row::read_lease(found.value(), at.value()).unwrap())
+                    })
+                    .collect();
+                for (at, lease) in old {
+                    leases.insert(&at[..], &row::tests::lease_of_first_format(&lease, &at)[..])?;
+                }
+            }
+            Ok(transaction.commit()?)
+        };
+        pages.run(rewrite).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_read_and_from_then_on_is_of_this_one() {
+        let disk = FaultyDisk::new(1);
+        let account = Account::stock(Key::new(b"k").unwrap());
+        let want = |n| Entry { claim: Claim::Units(Units(n)), ..entry(&account, Units(10)) };
+        let mut ledger = RedbLedger::create_with_backend(disk.clone()).unwrap();
+        for node in [1, 2] {
+            ledger.open(NodeId(node)).unwrap();
+        }
+        ledger.apply(&batch(NodeId(1), 1, 1, vec![want(10)])).unwrap();
+        let image = ledger.image().unwrap();
+        drop(ledger);
+        as_first_format(&disk);
+
+        let mut ledger = RedbLedger::open_with_backend(disk.clone()).unwrap();
+        assert_eq!(ledger.image().unwrap(), image);
+        let silent = Silent { node: NodeId(1), epoch: Epoch(1), seq: Seq(1) };
+        assert_eq!(ledger.silent(Time(1)).unwrap(), [silent]);
+        // A repeat is still one, and what is new works on the old rows.
+        assert_eq!(ledger.apply(&batch(NodeId(1), 1, 1, vec![want(10)])).unwrap().rows[0].granted, Units(10));
+        ledger.apply(&batch(NodeId(2), 1, 1, vec![want(3)])).unwrap();
+        let heard = ledger.apply(&batch(NodeId(1), 1, 2, vec![])).unwrap();
+        assert_eq!(heard.recalled, [(account, Units(3))]);
+        drop(ledger);
+        let (_, meta) = Pages::resume(disk, FORMAT_VERSION, |_| true).unwrap();
+        assert_eq!(read_format(&meta[FORMAT]), Some(FORMAT_VERSION));
+    }
 }

@@ -24,6 +24,7 @@ enum Step {
     /// One of those sent before, as it was.
     Again(usize),
     Load(Account),
+    Silent(u64),
 }
 
 fn words() -> impl Strategy<Value = u64> {
@@ -95,6 +96,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (nodes(), -1_i8..2, -2_i8..3, lists()).prop_map(|(n, e, s, list)| Step::Astray(n, e, s, list)),
         3 => any::<usize>().prop_map(Step::Again),
         2 => accounts().prop_map(Step::Load),
+        1 => words().prop_map(Step::Silent),
     ];
     proptest::collection::vec(step, 1..50)
 }
@@ -138,6 +140,7 @@ struct Both {
     fine: u32,
     refused: u32,
     granted: u32,
+    recalled: u32,
 }
 
 impl Both {
@@ -158,6 +161,11 @@ impl Both {
                     prop_assert_eq!(self.database.load(&account), memory.load(&account));
                     continue;
                 }
+                Step::Silent(before) => {
+                    let before = Time(before);
+                    prop_assert_eq!(self.database.silent(before), memory.silent(before));
+                    continue;
+                }
                 Step::Again(_) if sent.is_empty() => continue,
                 Step::Again(place) => {
                     let batch: &Batch = &sent[place % sent.len()];
@@ -167,13 +175,13 @@ impl Both {
                     let (_, epoch, seq) = *turns.of(node);
                     fitted(&mut memory, node, &mut entries);
                     let (node, epoch, seq) = (NodeId(node), Epoch(epoch), Seq(seq + 1));
-                    Batch { node, epoch, seq, horizon: Time(horizon), entries }
+                    Batch { node, epoch, seq, now: Time(horizon / 2), horizon: Time(horizon), entries }
                 }
                 Step::Astray(node, epochs, seqs, entries) => {
                     let (_, epoch, seq) = *turns.of(node);
                     let epoch = Epoch(epoch.saturating_add_signed(epochs.into()));
                     let seq = Seq(seq.saturating_add_signed(seqs.into()));
-                    Batch { node: NodeId(node), epoch, seq, horizon: Time(0), entries }
+                    Batch { node: NodeId(node), epoch, seq, now: Time(0), horizon: Time(0), entries }
                 }
             };
             let (answer, expected) = (self.database.apply(&batch), memory.apply(&batch));
@@ -181,6 +189,7 @@ impl Both {
             match expected {
                 Ok(reply) => {
                     self.fine += 1;
+                    self.recalled += u32::from(!reply.recalled.is_empty());
                     self.granted += u32::from(reply.rows.iter().any(|row| !row.granted.is_zero()));
                     let turn = turns.of(batch.node.0);
                     turn.2 = turn.2.max(batch.seq.0);
@@ -198,13 +207,13 @@ impl Both {
 fn answers_rows_and_bytes_are_those_of_the_ledger_in_memory() {
     let Some(server) = shared() else { return };
     let (database, client) = server.ledger_and_client("model");
-    let both = RefCell::new(Both { database, client, fine: 0, refused: 0, granted: 0 });
+    let both = RefCell::new(Both { database, client, fine: 0, refused: 0, granted: 0, recalled: 0 });
     let config = Config { cases: 40, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(&steps(), |steps| both.borrow_mut().run(steps)).unwrap();
-    let Both { fine, refused, granted, .. } = both.into_inner();
-    println!("{fine} applied, {granted} of them with grants, {refused} refused");
+    let Both { fine, refused, granted, recalled, .. } = both.into_inner();
+    println!("{fine} applied, {granted} of them with grants, {recalled} with recalls, {refused} refused");
     assert!(
-        fine > 300 && refused > 60 && granted > 150,
-        "{fine} applied, {refused} refused, {granted} granted"
+        fine > 300 && refused > 60 && granted > 150 && recalled > 5,
+        "{fine} applied, {refused} refused, {granted} granted, {recalled} recalled"
     );
 }

@@ -7,8 +7,12 @@ use std::thread;
 use deltaic_postgres::PostgresLedger;
 use deltaic_quota::conformance::{batch, entry};
 use deltaic_quota::{
-    Account, Budgets, Claim, Entry, Input, Key, Ledger, NodeId, Policy, PolicyId, RequestId, Time, Units,
+    Account, Budgets, Claim, Effects, Entry, Input, Key, Ledger, LedgerError, NodeId, Policy, PolicyId,
+    RequestId, Time, Units,
 };
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 use crate::server::shared;
 
@@ -19,34 +23,71 @@ pub(crate) struct Node {
     policy: PolicyId,
     now: u64,
     requests: u64,
+    /// Whom it has declared dead.
+    pub(crate) buried: Vec<NodeId>,
 }
 
 impl Node {
+    /// A node that waits for others for ever: the clock of each runs by its own requests.
     pub(crate) fn new(mut ledger: PostgresLedger, id: u64, policy: Policy) -> Self {
         let opened = ledger.open(NodeId(id)).unwrap();
         let mut budgets = Budgets::new(NodeId(id));
+        budgets.set_time_to_live(0);
         let policy = budgets.declare(policy);
         budgets.step(Time(0), Input::Opened(opened));
-        Self { ledger, budgets, policy, now: 0, requests: 0 }
+        Self { ledger, budgets, policy, now: 0, requests: 0, buried: Vec::new() }
+    }
+
+    pub(crate) fn set_time_to_live(&mut self, millis: u64) {
+        self.budgets.set_time_to_live(millis);
+    }
+
+    fn step(&mut self, input: Input) -> Effects {
+        let mut effects = self.budgets.step(Time(self.now), input);
+        if let Some(before) = effects.ask_silent.take() {
+            let silent = self.ledger.silent(before).unwrap();
+            let then = self.budgets.step(Time(self.now), Input::Silent(silent));
+            effects.send = effects.send.or(then.send);
+            effects.replies.extend(then.replies);
+            for dead in then.declare_dead {
+                self.ledger.open(dead).unwrap();
+                self.buried.push(dead);
+            }
+        }
+        effects
+    }
+
+    /// Time passes; what is due is carried over.
+    pub(crate) fn pass(&mut self, millis: u64) -> Result<(), LedgerError> {
+        self.now += millis;
+        let mut effects = self.step(Input::Tick);
+        loop {
+            if let Some(error) = effects.failed {
+                return Err(error);
+            }
+            let Some(batch) = effects.send else { return Ok(()) };
+            let outcome = self.ledger.apply(&batch);
+            effects = self.step(Input::Replied(outcome));
+        }
     }
 
     /// Whether a unit of the key was admitted; an error if the ledger refuses this node for good.
-    pub(crate) fn spend(&mut self, key: &Key) -> Result<bool, deltaic_quota::LedgerError> {
+    pub(crate) fn spend(&mut self, key: &Key) -> Result<bool, LedgerError> {
         self.requests += 1;
         self.now += 10;
         let request = RequestId(self.requests);
         let (policy, key) = (self.policy, key.clone());
-        let ask = Input::Consume { request, policy, key, units: Units(1) };
-        let mut effects = self.budgets.step(Time(self.now), ask);
+        let mut effects = self.step(Input::Consume { request, policy, key, units: Units(1) });
         loop {
             if let Some(error) = effects.failed {
                 return Err(error);
             }
             if let Some((_, answer)) = effects.replies.into_iter().find(|(asked, _)| *asked == request) {
-                // A batch under way is answered before anything else happens.
-                if let Some(batch) = effects.send {
+                // What is under way is answered before anything else happens.
+                let mut next = effects.send;
+                while let Some(batch) = next {
                     let outcome = self.ledger.apply(&batch);
-                    self.budgets.step(Time(self.now), Input::Replied(outcome));
+                    next = self.step(Input::Replied(outcome)).send;
                 }
                 return Ok(answer.is_ok());
             }
@@ -54,7 +95,7 @@ impl Node {
                 Some(batch) => Input::Replied(self.ledger.apply(&batch)),
                 None => Input::Tick,
             };
-            effects = self.budgets.step(Time(self.now), next);
+            effects = self.step(next);
         }
     }
 }
@@ -149,4 +190,52 @@ fn nodes_wait_for_each_other_and_never_in_a_circle() {
     assert_eq!(held, claimed.into_inner(), "every unit that was granted is used or reserved");
     let text = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'";
     assert_eq!(server.client().query_one(text, &[]).unwrap().get::<_, i64>(0), 0);
+}
+
+/// Which node asks, how often, and what time passes for all.
+fn demand() -> impl Strategy<Value = Vec<(usize, u64, u64)>> {
+    let skewed = prop_oneof![4 => Just(0_usize), 1 => 0_usize..4];
+    proptest::collection::vec((skewed, 1_u64..12, 0_u64..2_000), 0..30)
+}
+
+#[test]
+fn the_last_unit_is_admitted_wherever_it_is_asked_for() {
+    let Some(server) = shared() else { return };
+    let key = Key::new(b"k").unwrap();
+    let config = Config { cases: 6, failure_persistence: None, ..Config::default() };
+    let inputs = (2_usize..5, 1_u64..80, demand(), 0_usize..4);
+    let outcome = TestRunner::new(config).run(&inputs, |(count, limit, demand, asking)| {
+        let settings = server.settings();
+        let connect = |_| PostgresLedger::connect(settings.clone()).unwrap();
+        let mut ledgers = (0..=count).map(connect);
+        let mut reader = ledgers.next().unwrap();
+        let mut nodes: Vec<Node> =
+            ledgers.zip(0..).map(|(ledger, id)| Node::new(ledger, id, Policy::stock(Units(limit)))).collect();
+        for node in &mut nodes {
+            node.set_time_to_live(30_000);
+        }
+        let mut admitted = 0;
+        let mut turn = |nodes: &mut Vec<Node>, place: usize, times: u64, millis: u64| {
+            for _ in 0..times {
+                admitted += u64::from(nodes[place].spend(&key).unwrap());
+            }
+            for node in nodes.iter_mut() {
+                node.pass(millis).unwrap();
+            }
+            admitted
+        };
+        for (place, times, millis) in demand {
+            prop_assert!(turn(&mut nodes, place % count, times, millis) <= limit);
+        }
+        // One goes on to ask, the others rest.
+        for _ in 0..limit + 25 {
+            turn(&mut nodes, asking % count, 1, 1_100);
+        }
+        prop_assert_eq!(turn(&mut nodes, 0, 0, 0), limit, "exactly the limit, and nothing is stranded");
+        let row = reader.load(&Account::stock(key.clone())).unwrap().unwrap().baseline;
+        prop_assert_eq!(row.used.0 + row.reserved.0, limit);
+        prop_assert!(nodes.iter().all(|node| node.buried.is_empty()));
+        Ok(())
+    });
+    outcome.unwrap();
 }

@@ -14,6 +14,7 @@ use crate::server::{shared, signal};
 const ADDRESS: &str = "DELTAIC_TEST_LEDGER";
 const NAME: &str = "zombie";
 const LIMIT: u64 = 100_000;
+const TIME_TO_LIVE: u64 = 30_000;
 
 fn key() -> Key {
     Key::new(b"k").unwrap()
@@ -69,13 +70,19 @@ fn a_process_that_was_stopped_and_replaced_overspends_nothing() {
         assert_eq!(lines.next().unwrap(), "admitted");
     }
     signal("STOP", child.0.id());
-    // Its node is declared dead while it is stopped, wherever it is: what it holds is spent.
-    let opened = ledger.open(NodeId(1)).unwrap();
-    assert_eq!(opened.epoch, Epoch(2));
-    assert!(opened.burnt > Units::ZERO, "it held a lease");
+    // Another node hears nothing of it and declares it dead, wherever it was stopped: what it holds is spent.
+    let account = Account::stock(key());
+    let reserved = |ledger: &mut PostgresLedger| ledger.load(&account).unwrap().unwrap().baseline.reserved;
+    assert!(reserved(&mut ledger) > Units::ZERO, "it holds a lease");
+    let mut other = Node::new(connect(&address), 2, Policy::stock(Units(LIMIT)));
+    other.set_time_to_live(TIME_TO_LIVE);
+    while other.buried.is_empty() {
+        other.pass(TIME_TO_LIVE / 3).unwrap();
+    }
+    assert_eq!(other.buried, [NodeId(1)]);
+    assert_eq!(reserved(&mut ledger), Units::ZERO);
     // What is left is another's, to the last unit.
     let mut living = 0;
-    let mut other = Node::new(connect(&address), 2, Policy::stock(Units(LIMIT)));
     while other.spend(&key()).unwrap() {
         living += 1;
     }

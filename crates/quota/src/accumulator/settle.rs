@@ -51,6 +51,8 @@ pub(crate) struct Book {
     /// Net consumption of that when the last entry was made.
     volatile_net: Units,
     baseline: Option<Baseline>,
+    /// Whether other nodes want what this one holds.
+    recalled: bool,
 }
 
 impl Book {
@@ -72,6 +74,7 @@ impl Book {
             volatile: Units::ZERO,
             volatile_net: Units::ZERO,
             baseline: None,
+            recalled: false,
         }
     }
 
@@ -125,6 +128,16 @@ impl Accumulator {
     pub(crate) fn over(&self) -> Units {
         let baseline = lock(&self.book).baseline.unwrap_or_default();
         baseline.used.plus(baseline.reserved).plus(baseline.before).minus(baseline.target)
+    }
+
+    /// Whether other nodes want what this one holds, as far as the ledger has said.
+    pub(crate) fn is_recalled(&self) -> bool {
+        lock(&self.book).recalled
+    }
+
+    /// The ledger says so beside the answers to entries.
+    pub(crate) fn recall(&self) {
+        lock(&self.book).recalled = true;
     }
 
     /// Whether the ledger has ever answered.
@@ -275,6 +288,7 @@ impl Accumulator {
                 remembered: row.granted,
             });
         }
+        book.recalled = !row.recalled.is_zero();
         let fresh = row.granted.minus(book.granted);
         book.granted = row.granted;
         let left = row.baseline.left();

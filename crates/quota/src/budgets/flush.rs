@@ -56,14 +56,16 @@ impl Budgets {
             self.pending.remove(&index);
             self.asking.remove(&index);
         }
-        if due.is_empty() {
+        if due.is_empty() && !self.owes_heartbeat() {
             self.end(effects);
             return;
         }
         due.sort_by_cached_key(|index| self.at(*index).accumulator.account());
         let entries = due.iter().map(|index| self.entry(*index)).collect();
         self.seq = self.seq.next();
-        let batch = Batch { node: self.node, epoch: self.epoch, seq: self.seq, horizon: clock, entries };
+        let (node, epoch, seq) = (self.node, self.epoch, self.seq);
+        let batch = Batch { node, epoch, seq, now: clock, horizon: clock, entries };
+        self.peers.spoke(clock);
         effects.send = Some(batch.clone());
         self.under_way = Some(UnderWay { batch, slots: due, again: false });
     }
@@ -167,6 +169,7 @@ impl Budgets {
                 self.pending.insert(index);
             }
         }
+        self.recall(&reply.recalled);
     }
 
     /// Sends the batch under way once more, the same bytes, if the last attempt has failed.
@@ -197,7 +200,7 @@ impl Slot {
         if !self.waiting.is_empty() || self.accumulator.has_untold() {
             return true;
         }
-        // A limit was cut: what is not spent is called home.
+        // A limit was cut, or other nodes want some: what is not spent is called home.
         if self.is_called_home() {
             return true;
         }
@@ -219,7 +222,7 @@ impl Slot {
     /// Without a lease there is nothing to send: an answer takes the difference away.
     fn is_called_home(&self) -> bool {
         self.accumulator.guarantee() != Guarantee::Volatile
-            && self.accumulator.over() > Units::ZERO
+            && (self.accumulator.over() > Units::ZERO || self.accumulator.is_recalled())
             && self.accumulator.held() > Units::ZERO
     }
 
@@ -236,7 +239,9 @@ impl Slot {
         }
         let held = self.accumulator.held();
         let Some(baseline) = self.accumulator.baseline() else { return (demand, Units::ZERO) };
-        let ahead = if self.leases_ahead() {
+        // What others wait for is not leased ahead.
+        let recalled = self.accumulator.is_recalled();
+        let ahead = if self.leases_ahead() && !recalled {
             policy.chunk.target(baseline.left().plus(held), self.rate)
         } else {
             Units::ZERO
@@ -248,7 +253,7 @@ impl Slot {
         }
         if held < demand || held.0 < wanted.0 / 2 {
             (wanted.minus(held), Units::ZERO)
-        } else if held.0 / 2 > wanted.0 {
+        } else if held.0 / 2 > wanted.0 || recalled {
             (Units::ZERO, held.minus(wanted))
         } else {
             (Units::ZERO, Units::ZERO)

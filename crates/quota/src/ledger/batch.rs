@@ -19,6 +19,8 @@ pub struct Batch {
     pub epoch: Epoch,
     /// Its number.
     pub seq: Seq,
+    /// When, by the node's clock: until then it is known to be alive.
+    pub now: Time,
     /// The node spends standing shares only of windows that begin before this.
     pub horizon: Time,
     /// One per account, in the order of accounts, so that two nodes' transactions lock rows in one order.
@@ -81,7 +83,8 @@ impl Batch {
     /// The batch's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(32 + 48 * self.entries.len());
-        for word in [self.node.0, self.epoch.0, self.seq.0, self.horizon.0, self.entries.len() as u64] {
+        let count = self.entries.len() as u64;
+        for word in [self.node.0, self.epoch.0, self.seq.0, self.now.0, self.horizon.0, count] {
             write_u64(&mut bytes, word);
         }
         for entry in &self.entries {
@@ -117,11 +120,11 @@ impl Batch {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let (node, epoch, seq) = (NodeId(reader.u64()?), Epoch(reader.u64()?), Seq(reader.u64()?));
-        let horizon = Time(reader.u64()?);
+        let (now, horizon) = (Time(reader.u64()?), Time(reader.u64()?));
         let count = reader.length(ENTRIES)?;
         let entries = (0..count).map(|_| entry(&mut reader)).collect::<Result<_, _>>()?;
         reader.finish()?;
-        Ok(Self { node, epoch, seq, horizon, entries })
+        Ok(Self { node, epoch, seq, now, horizon, entries })
     }
 }
 
@@ -172,10 +175,16 @@ mod tests {
     proptest! {
         #[test]
         fn a_batch_comes_back_and_a_torn_one_is_an_error(
-            entries in proptest::collection::vec(entries(), 0..5), node: u64, epoch: u64, seq: u64, horizon: u64,
+            entries in proptest::collection::vec(entries(), 0..5), node: u64, epoch: u64, seq: u64,
+            now: u64, horizon: u64,
         ) {
             let batch = Batch {
-                node: NodeId(node), epoch: Epoch(epoch), seq: Seq(seq), horizon: Time(horizon), entries,
+                node: NodeId(node),
+                epoch: Epoch(epoch),
+                seq: Seq(seq),
+                now: Time(now),
+                horizon: Time(horizon),
+                entries,
             };
             let bytes = batch.encode();
             prop_assert_eq!(Batch::decode(&bytes), Ok(batch));
@@ -193,7 +202,7 @@ mod tests {
     #[test]
     fn unknown_flags_are_refused() {
         let entry = [1, b'k', 0, 0, 8, 0, 0, 0, 0, 0, 0, 0];
-        let bytes = [&[1, 1, 1, 0, 1][..], &entry].concat();
+        let bytes = [&[1, 1, 1, 0, 0, 1][..], &entry].concat();
         assert_eq!(Batch::decode(&bytes), Err(DecodeError::Invalid("flags of an entry")));
     }
 }

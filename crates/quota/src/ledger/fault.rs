@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Batch, Ledger, LedgerError, Loaded, MemoryLedger, Opened, Reply};
-use crate::{Account, NodeId};
+use super::{Batch, Ledger, LedgerError, Loaded, MemoryLedger, Opened, Reply, Silent};
+use crate::{Account, NodeId, Time};
 
 /// What goes wrong with one call of [`Ledger::apply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,10 @@ impl Ledger for FaultyLedger {
         };
         self.previous = Some(batch.clone());
         outcome
+    }
+
+    fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {
+        self.inner.silent(before)
     }
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {

@@ -2,8 +2,8 @@
 //!
 //! Invariant: that of its [`Rows`].
 
-use super::{Batch, Ledger, LedgerError, Loaded, Opened, Reply, Rows};
-use crate::{Account, Key, NodeId, Units};
+use super::{Batch, Ledger, LedgerError, Loaded, Opened, Reply, Rows, Silent};
+use crate::{Account, Key, NodeId, Time, Units};
 
 /// A ledger in memory. `Clone` is a copy of the store as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,6 +36,10 @@ impl Ledger for MemoryLedger {
 
     fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError> {
         self.rows.apply(batch)
+    }
+
+    fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {
+        Ok(self.rows.silent(before))
     }
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {

@@ -6,11 +6,13 @@
 //! Invariant: `used + reserved <= limit` for every account and `reserved` is the sum of what its leases cover,
 //! asserted after every operation on what it touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_types::codec::{write_bytes, write_u64};
 
-use super::{Baseline, Batch, Claim, Entry, Lease, LedgerError, LimitWord, Loaded, Opened, Reply, Row, Then};
+use super::{
+    Baseline, Batch, Claim, Entry, Lease, LedgerError, LimitWord, Loaded, Opened, Reply, Row, Silent, Then,
+};
 use crate::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 
 /// Where a node stands.
@@ -20,6 +22,8 @@ pub struct NodeRow {
     pub epoch: Epoch,
     /// The last batch of the epoch.
     pub seq: Seq,
+    /// The time of that batch; the beginning of time before the first.
+    pub heard: Time,
     /// The node spends standing shares only of windows that begin before this.
     pub horizon: Time,
 }
@@ -59,11 +63,36 @@ pub struct Rows {
     pub keys: BTreeMap<Key, KeyRow>,
     /// The accounts.
     pub accounts: BTreeMap<Account, AccountRow>,
-    /// The leases.
+    /// The leases. They are put in by [`Rows::put_lease`], which knows those that want something.
     pub leases: BTreeMap<(Account, NodeId), Lease>,
+    /// Of these, the ones that want something.
+    wanting: BTreeSet<(Account, NodeId)>,
+}
+
+/// What a claim gave, and what it did not although the account is open to it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Granted {
+    units: Units,
+    short: Units,
 }
 
 impl Rows {
+    /// Puts a lease in, in the place of the one before.
+    pub fn put_lease(&mut self, account: Account, node: NodeId, lease: Lease) {
+        let place = (account, node);
+        if lease.wanted.is_zero() {
+            self.wanting.remove(&place);
+        } else {
+            self.wanting.insert(place.clone());
+        }
+        self.leases.insert(place, lease);
+    }
+
+    fn remove_lease(&mut self, place: &(Account, NodeId)) -> Option<Lease> {
+        self.wanting.remove(place);
+        self.leases.remove(place)
+    }
+
     /// What the windows before this one use up of a sliding limit.
     fn before(&self, account: &Account, span: u64) -> Units {
         let first = WindowId(account.window.0.saturating_sub(span));
@@ -105,6 +134,7 @@ impl Rows {
             baseline: self.baseline(account, entry.span),
             newest: self.keys.get(&account.key).map_or(WindowId(0), |key| key.newest),
             held_by: holder.map(|(node, _)| node).filter(|node| *node != batch.node),
+            recalled: self.wanted(account, batch.node),
         }
     }
 
@@ -158,6 +188,7 @@ impl Rows {
             returned: entry.returned,
             unbacked: entry.unbacked,
             credited: entry.credited,
+            wanted: Units::ZERO,
         };
         let before_unbacked = self.leases.get(&lease_key).map_or(Units::ZERO, |lease| lease.unbacked);
         let mut row = self.accounts.remove(account).unwrap_or_default();
@@ -175,8 +206,10 @@ impl Rows {
         row.used = row.used.minus(less.minus(over));
         self.accounts.insert(account.clone(), row);
 
-        let grant = self.grant(batch, entry, target);
+        let elsewhere = row.reserved.minus(lease.outstanding());
+        let Granted { units: grant, short } = self.grant(batch, entry, target);
         lease.granted = lease.granted.plus(grant);
+        lease.wanted = short.min(elsewhere);
         let row = self.accounts.entry(account.clone()).or_default();
         row.reserved = row.reserved.plus(grant);
         if entry.then == Then::Close {
@@ -184,14 +217,16 @@ impl Rows {
             row.reserved = row.reserved.minus(covered);
             row.used = row.used.plus(covered);
             row.holder = row.holder.filter(|(node, _)| *node != batch.node);
-            self.leases.remove(&lease_key);
-        } else {
-            self.leases.insert(lease_key, lease);
         }
         row.limit = target.max(row.used.plus(row.reserved));
+        if entry.then == Then::Close {
+            self.remove_lease(&lease_key);
+        } else {
+            self.put_lease(lease_key.0, lease_key.1, lease);
+        }
     }
 
-    fn grant(&mut self, batch: &Batch, entry: &Entry, target: Units) -> Units {
+    fn grant(&mut self, batch: &Batch, entry: &Entry, target: Units) -> Granted {
         let account = &entry.account;
         let key = self.keys.get_mut(&account.key).expect("invariant: made before the grant");
         let want = match entry.claim {
@@ -205,15 +240,15 @@ impl Rows {
                     row.holder = Some((batch.node, batch.epoch));
                     row.high = row.high.max(until);
                 }
-                return Units::ZERO;
+                return Granted::default();
             }
         };
         if want.is_zero() {
-            return Units::ZERO;
+            return Granted::default();
         }
         if account.window != WindowId::EVERY {
             if account.window < key.newest {
-                return Units::ZERO;
+                return Granted::default();
             }
             if key.newest < account.window {
                 key.newest = account.window;
@@ -227,7 +262,56 @@ impl Rows {
             self.before(account, entry.span)
         });
         let outstanding = row.reserved;
-        want.min(left).min(Units::LEASE_MAX.minus(outstanding))
+        let units = want.min(left).min(Units::LEASE_MAX.minus(outstanding));
+        // A standing share is not spent but by time: nobody could send any of it home.
+        let short = if account.window == WindowId::EVERY { Units::ZERO } else { want.minus(units) };
+        Granted { units, short }
+    }
+
+    /// What other nodes want of an account.
+    fn wanted(&self, account: &Account, node: NodeId) -> Units {
+        let others = self.wanting_of(account).filter(|(owner, _)| *owner != node);
+        others.fold(Units::ZERO, |sum, (_, lease)| sum.plus(lease.wanted))
+    }
+
+    fn wanting_of(&self, account: &Account) -> impl Iterator<Item = (NodeId, Lease)> {
+        let all = (account.clone(), NodeId(0))..=(account.clone(), NodeId(u64::MAX));
+        let known = |place: &(Account, NodeId)| Some((place.1, *self.leases.get(place)?));
+        self.wanting.range(all).filter_map(known)
+    }
+
+    /// Ends the wants of an account if what is left is enough for all, or nobody holds what could come home.
+    fn meet(&mut self, account: &Account, span: u64) {
+        let wanting: Vec<(NodeId, Lease)> = self.wanting_of(account).collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let baseline = self.baseline(account, span);
+        let wanted = wanting.iter().fold(Units::ZERO, |sum, (_, lease)| sum.plus(lease.wanted));
+        if baseline.reserved.is_zero() || baseline.left() >= wanted {
+            for (node, lease) in wanting {
+                self.put_lease(account.clone(), node, Lease { wanted: Units::ZERO, ..lease });
+            }
+        }
+    }
+
+    /// What a node holds, others want and the batch does not name.
+    fn recalled(&self, batch: &Batch) -> Vec<(Account, Units)> {
+        let named: BTreeSet<&Account> = batch.entries.iter().map(|entry| &entry.account).collect();
+        let mut recalled: Vec<(Account, Units)> = Vec::new();
+        for (account, _) in &self.wanting {
+            let holds = |lease: &Lease| !lease.outstanding().is_zero();
+            let is_held = self.leases.get(&(account.clone(), batch.node)).is_some_and(holds);
+            let wanted = self.wanted(account, batch.node);
+            let is_told = recalled.last().is_some_and(|(last, _)| last == account);
+            if is_held && !wanted.is_zero() && !is_told && !named.contains(account) {
+                recalled.push((account.clone(), wanted));
+                if recalled.len() == Reply::RECALLED {
+                    break;
+                }
+            }
+        }
+        recalled
     }
 
     /// Windows that can count against nothing any more, and that no lease is open for.
@@ -259,16 +343,16 @@ impl Rows {
 
     /// Begins a node's next epoch. Concerned: the node, its leases, their accounts and all leases of these.
     pub fn open(&mut self, node: NodeId) -> Opened {
-        let new = NodeRow { epoch: Epoch(0), seq: Seq(0), horizon: Time(0) };
+        let new = NodeRow { epoch: Epoch(0), seq: Seq(0), heard: Time(0), horizon: Time(0) };
         let row = self.nodes.entry(node).or_insert(new);
         row.epoch = Epoch(row.epoch.0 + 1);
-        row.seq = Seq(0);
+        (row.seq, row.heard) = (Seq(0), Time(0));
         let (epoch, horizon) = (row.epoch, row.horizon);
         let mut burnt = Units::ZERO;
         let leased: Vec<(Account, NodeId)> =
             self.leases.keys().filter(|(_, owner)| *owner == node).cloned().collect();
         for key in leased {
-            let lease = self.leases.remove(&key).expect("invariant: listed just now");
+            let lease = self.remove_lease(&key).expect("invariant: listed just now");
             let row = self.accounts.get_mut(&key.0).expect("invariant: a lease has an account");
             row.reserved = row.reserved.minus(lease.outstanding());
             // A standing share is not spent by being held: the horizon says from when on it is free.
@@ -282,7 +366,7 @@ impl Rows {
     }
 
     /// Settles and extends. Concerned: the batch's node; of each entry's key the key, all accounts and all leases; the nodes
-    /// that hold these accounts.
+    /// that hold these accounts; and all leases of each account that some node wants units of and this node holds.
     pub fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError> {
         let node = self.nodes.get(&batch.node).ok_or(LedgerError::Unopened { node: batch.node })?;
         if batch.epoch != node.epoch {
@@ -292,15 +376,28 @@ impl Rows {
             return Err(LedgerError::Gap { sent: batch.seq, expected: node.seq.next() });
         }
         if batch.seq == node.seq.next() {
+            let mut named = BTreeSet::new();
+            if let Some(entry) = batch.entries.iter().find(|entry| !named.insert(&entry.account)) {
+                return Err(LedgerError::Twice { account: entry.account.clone() });
+            }
             batch.entries.iter().try_for_each(|entry| self.check(batch, entry))?;
             for entry in &batch.entries {
                 self.settle_and_extend(batch, entry);
             }
             let node = self.nodes.get_mut(&batch.node).expect("invariant: looked up above");
-            (node.seq, node.horizon) = (batch.seq, batch.horizon);
+            (node.seq, node.heard, node.horizon) = (batch.seq, batch.now, batch.horizon);
+            batch.entries.iter().for_each(|entry| self.meet(&entry.account, entry.span));
             batch.entries.iter().for_each(|entry| self.assert_constraint(&entry.account));
         }
-        Ok(Reply { seq: batch.seq, rows: batch.entries.iter().map(|entry| self.row(batch, entry)).collect() })
+        let rows = batch.entries.iter().map(|entry| self.row(batch, entry)).collect();
+        Ok(Reply { seq: batch.seq, rows, recalled: self.recalled(batch) })
+    }
+
+    /// The nodes that hold leases and were last heard of before a moment. Concerned: these nodes, and a lease of each.
+    pub fn silent(&self, before: Time) -> Vec<Silent> {
+        let holders: BTreeSet<NodeId> = self.leases.keys().map(|(_, node)| *node).collect();
+        let silent = self.nodes.iter().filter(|(node, row)| row.heard < before && holders.contains(node));
+        silent.map(|(node, row)| Silent { node: *node, epoch: row.epoch, seq: row.seq }).collect()
     }
 
     /// An account with its leases. Concerned: the key, the account, its leases.
@@ -322,7 +419,7 @@ impl Rows {
             }
         };
         for (node, row) in &self.nodes {
-            words(b"node", &[node.0, row.epoch.0, row.seq.0, row.horizon.0]);
+            words(b"node", &[node.0, row.epoch.0, row.seq.0, row.heard.0, row.horizon.0]);
         }
         for (key, row) in &self.keys {
             words(key.as_bytes(), &[row.target.0, row.newest.0]);
@@ -337,7 +434,7 @@ impl Rows {
         for ((account, node), lease) in &self.leases {
             words(account.key.as_bytes(), &[node.0, account.window.0, lease.epoch.0, lease.seq.0]);
             words(b"", &[lease.granted.0, lease.consumed.0, lease.refunded.0, lease.returned.0]);
-            words(b"", &[lease.unbacked.0, lease.credited.0]);
+            words(b"", &[lease.unbacked.0, lease.credited.0, lease.wanted.0]);
         }
         bytes
     }

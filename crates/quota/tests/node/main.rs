@@ -9,5 +9,6 @@ mod errors;
 mod life;
 mod linearizable;
 mod model;
+mod peers;
 mod regressions;
 mod windows;

@@ -78,10 +78,14 @@ fn write<const N: usize>(kind: Kind, numbers: [u64; N], place: &[u8]) -> Vec<u8>
     seal(bytes, place)
 }
 
-fn read<const N: usize>(record: &[u8], kind: Kind, place: &[u8]) -> Result<[u64; N], Damage> {
+/// Numbers, of which formats before this one had the first `old`: the others were nothing then.
+fn read<const N: usize>(record: &[u8], kind: Kind, place: &[u8], old: usize) -> Result<[u64; N], Damage> {
     let mut reader: Reader<'_> = open(record, kind, place)?;
     let mut numbers = [0; N];
-    for number in &mut numbers {
+    for (at, number) in numbers.iter_mut().enumerate() {
+        if at == old && reader.is_empty() {
+            break;
+        }
         *number = reader.u64()?;
     }
     reader.finish()?;
@@ -89,12 +93,12 @@ fn read<const N: usize>(record: &[u8], kind: Kind, place: &[u8]) -> Result<[u64;
 }
 
 pub(super) fn write_node(row: &NodeRow, node: NodeId) -> Vec<u8> {
-    write(Kind::BudgetNode, [row.epoch.0, row.seq.0, row.horizon.0], &node.0.to_be_bytes())
+    write(Kind::BudgetNode, [row.epoch.0, row.seq.0, row.horizon.0, row.heard.0], &node.0.to_be_bytes())
 }
 
 pub(super) fn read_node(record: &[u8], node: NodeId) -> Result<NodeRow, Damage> {
-    let [epoch, seq, horizon] = read(record, Kind::BudgetNode, &node.0.to_be_bytes())?;
-    Ok(NodeRow { epoch: Epoch(epoch), seq: Seq(seq), horizon: Time(horizon) })
+    let [epoch, seq, horizon, heard] = read(record, Kind::BudgetNode, &node.0.to_be_bytes(), 3)?;
+    Ok(NodeRow { epoch: Epoch(epoch), seq: Seq(seq), heard: Time(heard), horizon: Time(horizon) })
 }
 
 pub(super) fn write_key(row: &KeyRow, place: &[u8]) -> Vec<u8> {
@@ -102,7 +106,7 @@ pub(super) fn write_key(row: &KeyRow, place: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn read_key(record: &[u8], place: &[u8]) -> Result<KeyRow, Damage> {
-    let [target, newest] = read(record, Kind::BudgetKey, place)?;
+    let [target, newest] = read(record, Kind::BudgetKey, place, 2)?;
     Ok(KeyRow { target: Units(target), newest: WindowId(newest) })
 }
 
@@ -115,7 +119,7 @@ pub(super) fn write_account(row: &AccountRow, place: &[u8]) -> Vec<u8> {
 
 pub(super) fn read_account(record: &[u8], place: &[u8]) -> Result<AccountRow, Damage> {
     let [limit, used, reserved, overrun, high, is_held, node, epoch] =
-        read(record, Kind::BudgetAccount, place)?;
+        read(record, Kind::BudgetAccount, place, 8)?;
     let holder = match is_held {
         0 if node == 0 && epoch == 0 => None,
         1 => Some((NodeId(node), Epoch(epoch))),
@@ -135,14 +139,16 @@ pub(super) fn read_account(record: &[u8], place: &[u8]) -> Result<AccountRow, Da
 }
 
 pub(super) fn write_lease(row: &Lease, place: &[u8]) -> Vec<u8> {
-    let Lease { epoch, seq, granted, consumed, refunded, returned, unbacked, credited } = row;
-    let numbers = [epoch.0, seq.0, granted.0, consumed.0, refunded.0, returned.0, unbacked.0, credited.0];
+    let Lease { epoch, seq, granted, consumed, refunded, returned, unbacked, credited, wanted } = row;
+    let counts = [granted.0, consumed.0, refunded.0, returned.0, unbacked.0, credited.0, wanted.0];
+    let [granted, consumed, refunded, returned, unbacked, credited, wanted] = counts;
+    let numbers = [epoch.0, seq.0, granted, consumed, refunded, returned, unbacked, credited, wanted];
     write(Kind::BudgetLease, numbers, place)
 }
 
 pub(super) fn read_lease(record: &[u8], place: &[u8]) -> Result<Lease, Damage> {
-    let [epoch, seq, granted, consumed, refunded, returned, unbacked, credited] =
-        read(record, Kind::BudgetLease, place)?;
+    let [epoch, seq, granted, consumed, refunded, returned, unbacked, credited, wanted] =
+        read(record, Kind::BudgetLease, place, 8)?;
     Ok(Lease {
         epoch: Epoch(epoch),
         seq: Seq(seq),
@@ -152,14 +158,27 @@ pub(super) fn read_lease(record: &[u8], place: &[u8]) -> Result<Lease, Damage> {
         returned: Units(returned),
         unbacked: Units(unbacked),
         credited: Units(credited),
+        wanted: Units(wanted),
     })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    pub(in crate::ledger) fn node_of_first_format(row: &NodeRow, node: NodeId) -> Vec<u8> {
+        write(Kind::BudgetNode, [row.epoch.0, row.seq.0, row.horizon.0], &node.0.to_be_bytes())
+    }
+
+    pub(in crate::ledger) fn lease_of_first_format(row: &Lease, place: &[u8]) -> Vec<u8> {
+        let Lease { epoch, seq, granted, consumed, refunded, returned, unbacked, credited, .. } = *row;
+        let counts = [granted, consumed, refunded, returned, unbacked, credited].map(|units| units.0);
+        let [granted, consumed, refunded, returned, unbacked, credited] = counts;
+        let numbers = [epoch.0, seq.0, granted, consumed, refunded, returned, unbacked, credited];
+        write(Kind::BudgetLease, numbers, place)
+    }
 
     fn key() -> impl Strategy<Value = Key> {
         proptest::collection::vec(any::<u8>(), 0..6).prop_map(|bytes| Key::new(&bytes).unwrap())
@@ -203,7 +222,7 @@ mod tests {
             if a + b > 0 {
                 prop_assert!(read_account(&write_account(&broken, &place), &place).is_err());
             }
-            let node = NodeRow { epoch: Epoch(a), seq: Seq(b), horizon: Time(c) };
+            let node = NodeRow { epoch: Epoch(a), seq: Seq(b), heard: Time(e), horizon: Time(c) };
             prop_assert_eq!(read_node(&write_node(&node, NodeId(d)), NodeId(d)).unwrap(), node);
             let key = KeyRow { target: Units(a), newest: WindowId(b) };
             prop_assert_eq!(read_key(&write_key(&key, &place), &place).unwrap(), key);
@@ -216,8 +235,16 @@ mod tests {
                 returned: Units(f),
                 unbacked: Units(g),
                 credited: Units(h),
+                wanted: Units(i),
             };
             prop_assert_eq!(read_lease(&write_lease(&lease, &other), &other).unwrap(), lease);
+            // As the first format had them.
+            let old = write(Kind::BudgetLease, [a, b, c, d, e, f, g, h], &other);
+            prop_assert_eq!(read_lease(&old, &other).unwrap(), Lease { wanted: Units::ZERO, ..lease });
+            let old = write(Kind::BudgetNode, [a, b, c], &d.to_be_bytes());
+            prop_assert_eq!(read_node(&old, NodeId(d)).unwrap(), NodeRow { heard: Time(0), ..node });
+            let torn = write(Kind::BudgetLease, [a, b, c, d, e, f, g], &other);
+            prop_assert!(read_lease(&torn, &other).is_err());
         }
 
         #[test]

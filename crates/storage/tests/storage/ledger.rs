@@ -66,7 +66,8 @@ fn calls(seed: u64, count: usize) -> Vec<Call> {
         entries.sort_by(|a, b| a.account.cmp(&b.account));
         entries.dedup_by(|a, b| a.account == b.account);
         let (epoch, seq) = (Epoch(*epoch), Seq(*seq));
-        calls.push(Call::Apply(Batch { node, epoch, seq, horizon: Time(random.below(9)), entries }));
+        let [now, horizon] = [Time(random.below(99)), Time(random.below(9))];
+        calls.push(Call::Apply(Batch { node, epoch, seq, now, horizon, entries }));
     }
     calls
 }
@@ -123,6 +124,8 @@ fn the_ledger_in_a_file_answers_as_the_one_in_memory() {
                     assert_eq!(file.load(&entry.account), memory.load(&entry.account), "seed {seed}");
                 }
             }
+            let before = Time(number as u64);
+            assert_eq!(file.silent(before), memory.silent(before), "seed {seed}");
             if number % 10 == 0 {
                 assert_eq!(file.image(), memory.image(), "seed {seed}");
             }
