@@ -301,7 +301,7 @@ impl Engine {
         let (result, written) = match (result, written) {
             (Ok(result), Some(written)) => (result, written),
             (result, _) => {
-                drop(self.budgets.grants.take(request.id, &used));
+                effects.spent = self.budgets.grants.take(request.id, &used);
                 if stands {
                     // The columns that it brought into memory stay.
                     self.tables.adopt(&after, &began, &BTreeSet::new());
@@ -329,8 +329,8 @@ impl Engine {
         effects.work.push(Work::Discard(Discarded::new((began, after))));
         let prepared = Prepared { lsn, time, touched, tables, after: standing };
         let replies = vec![Reply { request: request.id, result: Ok(outcome(result, lsn)) }];
-        let permits = self.budgets.grants.take(request.id, &used);
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, permits });
+        let spent = self.budgets.grants.take(request.id, &used);
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent });
         effects.append = vec![Commit { lsn, time, seq, changes }];
         effects
     }

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use deltaic_quota::Permit;
 use deltaic_storage::{Change, Commit, Reader, Store};
 use deltaic_types::{Lsn, TableId};
 
 use crate::{
     admission::{self, Verdict},
+    budgets::Spent,
     effects::{Effects, Outcome, Reply},
     engine::{Engine, InFlight, Prepared},
     error::RequestError,
@@ -28,7 +28,7 @@ struct Batch {
     prepared: Vec<Prepared>,
     commits: Vec<Commit>,
     replies: Vec<Reply>,
-    permits: Vec<Permit<'static>>,
+    spent: Vec<Spent>,
 }
 
 impl Engine {
@@ -52,7 +52,7 @@ impl Engine {
             prepared: Vec::new(),
             commits: Vec::new(),
             replies: Vec::new(),
-            permits: Vec::new(),
+            spent: Vec::new(),
         };
         for request in requests {
             if let Some(result) = self.admit_one(now, request, pace, store, &mut batch) {
@@ -62,14 +62,14 @@ impl Engine {
         if batch.commits.is_empty() {
             // Nothing was written; what became hot stays hot.
             self.tables = batch.tables;
-            return Effects { replies: batch.replies, ..Effects::default() };
+            return Effects { replies: batch.replies, spent: batch.spent, ..Effects::default() };
         }
         self.in_flight = Some(InFlight {
             prepared: batch.prepared,
             replies: batch.replies,
             lsn: batch.lsn,
             seq: batch.seq,
-            permits: batch.permits,
+            spent: batch.spent,
         });
         Effects { append: batch.commits, ..Effects::default() }
     }
@@ -111,7 +111,7 @@ impl Engine {
         let Done { tables, writes, changes, seq, used, .. } = transaction.finish();
         if verdict == Verdict::Commit && changes.is_empty() {
             batch.tables = tables;
-            drop(self.budgets.grants.take(request.id, &used));
+            batch.spent.extend(self.budgets.grants.take(request.id, &used));
         } else if verdict == Verdict::Commit {
             let written: BTreeSet<TableId> = writes.keys().map(|(table, _)| *table).collect();
             let defines = matches!(changes.first(), Some(Change::Catalog(_)));
@@ -119,7 +119,7 @@ impl Engine {
                 self.aside.hold(request.clone());
                 return None;
             }
-            batch.permits.extend(self.budgets.grants.take(request.id, &used));
+            batch.spent.extend(self.budgets.grants.take(request.id, &used));
             let lsn = batch.lsn.next();
             let touched = writes.keys().cloned().collect();
             let after = tables.clone();

@@ -19,7 +19,8 @@ use std::{
 
 use deltaic_quota::{
     Account, Batch, Chunk, Effects as NodeEffects, Guarantee, Input as NodeInput, LedgerError, Limit, Loaded,
-    Lost, Metrics, NodeId, Opened, Policy, PolicyId, Reply as LedgerReply, Time, Units, WhenAway, Window,
+    Lost, Metrics, NodeId, Opened, Policy, PolicyId, Reply as LedgerReply, Silent, Time, Units, WhenAway,
+    Window,
 };
 use deltaic_types::{Budget, BudgetAmount, BudgetGuarantee, BudgetId, Catalog, OnLedgerFailure, Per};
 
@@ -27,6 +28,7 @@ pub(crate) use ask::amount;
 pub use ask::{Admitted, Asked, Consume, ConsumeError, ConsumeId, LimitState, Looked};
 use ask::{Ask, Look};
 pub(crate) use gauge::Gauges;
+pub use grant::Spent;
 pub(crate) use grant::{Grant, Grants};
 use limit::Limits;
 pub(crate) use limit::SELF;
@@ -46,6 +48,10 @@ pub enum LedgerCall {
     Open(NodeId),
     /// [`deltaic_quota::Ledger::apply`].
     Apply(Batch),
+    /// [`deltaic_quota::Ledger::silent`].
+    Silent(Time),
+    /// [`deltaic_quota::Ledger::open`] for a node that has died; nobody waits for the answer.
+    Bury(NodeId),
     /// [`deltaic_quota::Ledger::load`], under a number to be named in the answer.
     Load(u64, Account),
 }
@@ -57,6 +63,8 @@ pub enum LedgerAnswer {
     Opened(Result<Opened, LedgerError>),
     /// To [`LedgerCall::Apply`].
     Applied(Result<LedgerReply, LedgerError>),
+    /// To [`LedgerCall::Silent`].
+    Silent(Result<Vec<Silent>, LedgerError>),
     /// To [`LedgerCall::Load`].
     Loaded(u64, Result<Option<Loaded>, LedgerError>),
 }
@@ -196,7 +204,7 @@ impl Budgets {
             LedgerAnswer::Opened(Err(error)) => {
                 self.out.trouble = Some(LedgerTrouble::Away(error));
                 self.is_begun = false;
-                self.refuse_all(ConsumeError::LedgerAway);
+                self.refuse_all(&ConsumeError::LedgerAway);
             }
             LedgerAnswer::Applied(outcome) => {
                 if let Err(error @ (LedgerError::Away | LedgerError::Refused { .. })) = &outcome {
@@ -204,6 +212,9 @@ impl Budgets {
                 }
                 self.step(now, NodeInput::Replied(outcome));
             }
+            LedgerAnswer::Silent(Ok(silent)) => self.step(now, NodeInput::Silent(silent)),
+            // It is asked again.
+            LedgerAnswer::Silent(Err(_)) => {}
             LedgerAnswer::Loaded(number, outcome) => self.loaded(now, number, outcome),
         }
     }
@@ -226,7 +237,7 @@ impl Budgets {
 
     /// Admits nothing more, and settles everything: [`LedgerCall`]s follow until the node has ended.
     pub(crate) fn close(&mut self, now: Now) {
-        self.refuse_all(ConsumeError::Closing);
+        self.refuse_all(&ConsumeError::Closing);
         if self.is_begun {
             self.step(now, NodeInput::Close);
         } else {
@@ -265,16 +276,18 @@ impl Budgets {
     }
 
     fn absorb(&mut self, effects: NodeEffects) {
-        let NodeEffects { send, replies, lost, failed, closed } = effects;
+        let NodeEffects { send, replies, ask_silent, declare_dead, lost, failed, closed } = effects;
         self.is_closed |= closed;
         self.out.ledger.extend(send.map(LedgerCall::Apply));
+        self.out.ledger.extend(ask_silent.map(LedgerCall::Silent));
+        self.out.ledger.extend(declare_dead.into_iter().map(LedgerCall::Bury));
         for (request, answer) in replies {
             self.came(request.0, answer);
         }
         if let Some(lost) = lost {
             self.is_lost = true;
             self.out.trouble = Some(LedgerTrouble::Lost(lost));
-            self.refuse_all(ConsumeError::LedgerLost);
+            self.refuse_all(&ConsumeError::LedgerLost);
         } else if let Some(error) = failed {
             // Somebody declared this node dead: it begins again, with what the ledger has.
             self.out.trouble = Some(LedgerTrouble::Failed(error));
@@ -323,7 +336,9 @@ fn policy_of(budget: &Budget, limit: &deltaic_types::BudgetLimit) -> Policy {
                 Window::Fixed { millis, offset }
             }
             Per::Sliding { millis } => Window::Sliding { millis, parts: PARTS },
-            Per::Bucket { .. } => unreachable!("buckets"),
+            Per::Bucket { millis, burst } => {
+                Window::Bucket { millis, burst: Units(u64::try_from(burst).unwrap_or(0)) }
+            }
         },
         guarantee: match budget.guarantee {
             BudgetGuarantee::Escrow => Guarantee::Escrow,

@@ -11,7 +11,7 @@ use deltaic_storage::Commit;
 use deltaic_types::{Lsn, Row};
 
 use crate::{
-    budgets::{Asked, LedgerCall, LedgerTrouble, Looked},
+    budgets::{Asked, LedgerCall, LedgerTrouble, Looked, Spent},
     cookie::Cookie,
     error::RequestError,
     input::{ClientId, Now, RequestId, SubscriptionId},
@@ -24,6 +24,8 @@ use crate::{
 pub struct Effects {
     /// Commits to be appended to the store, whole and durable; the outcome is the next input. None if empty.
     pub append: Vec<Commit>,
+    /// What the requests that are answered have consumed.
+    pub spent: Vec<Spent>,
     /// Replies to requests.
     pub replies: Vec<Reply>,
     /// Messages to subscribers. Those of one commit to one client stand together.
@@ -47,6 +49,7 @@ impl Effects {
     pub(crate) fn absorb(&mut self, later: Self) {
         assert!(self.append.is_empty() || later.append.is_empty(), "one append at a time");
         self.append.extend(later.append);
+        self.spent.extend(later.spent);
         self.replies.extend(later.replies);
         self.send.extend(later.send);
         self.work.extend(later.work);

@@ -9,14 +9,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use deltaic_causality::{HybridLogicalClock, HybridTime};
 use deltaic_dataflow::Breaker;
-use deltaic_quota::{NodeId, Permit};
+use deltaic_quota::NodeId;
 use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
     aside::Aside,
     behind::{Behind, Held, Path},
-    budgets::Budgets,
+    budgets::{Budgets, Spent},
     effects::{Effects, Reply},
     error::RequestError,
     input::{Input, Now, Subscribe},
@@ -80,7 +80,7 @@ pub(crate) struct InFlight {
     pub(crate) lsn: Lsn,
     pub(crate) seq: u64,
     /// What its requests have consumed: refunded where nothing of them happened.
-    pub(crate) permits: Vec<Permit<'static>>,
+    pub(crate) spent: Vec<Spent>,
 }
 
 /// A commit that waits to be durable.
@@ -237,8 +237,8 @@ impl Engine {
         let (lsn, seq) = (self.lsn.next(), self.seq);
         let (touched, tables) = (Vec::new(), BTreeSet::new());
         let prepared = Prepared { lsn, time, touched, tables, after: self.tables.clone() };
-        let (replies, permits) = (Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, permits });
+        let (replies, spent) = (Vec::new(), Vec::new());
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent });
         vec![Commit { lsn, time, seq, changes: Vec::new().into() }]
     }
 
@@ -327,7 +327,7 @@ impl Engine {
         if let Err(error) = outcome {
             // Of what is not known, whether it happened, the permits are committed.
             if error.is_undone() {
-                in_flight.permits.into_iter().for_each(Permit::refund);
+                in_flight.spent.into_iter().for_each(Spent::refund);
             }
             let refuse = |reply: Reply| Reply {
                 request: reply.request,
@@ -346,7 +346,8 @@ impl Engine {
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         self.seq = in_flight.seq;
-        let mut effects = Effects { replies: in_flight.replies, ..Effects::default() };
+        let mut effects =
+            Effects { replies: in_flight.replies, spent: in_flight.spent, ..Effects::default() };
         if let Some(commits) = self.queue(in_flight.prepared.into()) {
             let standing = std::mem::take(&mut self.tables);
             self.follow(

@@ -31,7 +31,7 @@ mod work;
 pub use aside::{Admission, Admitted, AsideCounts};
 pub use budgets::{
     Admitted as Permitted, Asked, Consume, ConsumeError, ConsumeId, LedgerAnswer, LedgerCall, LedgerTrouble,
-    LimitState, Looked,
+    LimitState, Looked, Spent,
 };
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};

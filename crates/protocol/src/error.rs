@@ -36,6 +36,8 @@ impl ErrorBody {
     pub fn http_status(&self) -> u16 {
         match self.code.as_str() {
             "53100" => 507,
+            // A budget, or a connection, has no more.
+            "53400" => 429,
             "54000" => 413,
             // Shutting down, or not admitting for now.
             "57P01" | "57P03" => 503,
@@ -93,6 +95,14 @@ pub enum DecodeError {
         /// The length of their names and values.
         bytes: usize,
     },
+    /// More questions than one batch may ask.
+    #[error("{count} questions, over the limit of {limit}: ask in several batches")]
+    TooManyQuestions {
+        /// How many there are.
+        count: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
     /// Text in the place of a cookie that is too long to be one.
     #[error("not a cookie: give back the one of the last message as it was, or none")]
     Cookie,
@@ -101,7 +111,9 @@ pub enum DecodeError {
 impl From<&DecodeError> for ErrorBody {
     fn from(error: &DecodeError) -> Self {
         let code = match error {
-            DecodeError::TooLong { .. } | DecodeError::TooManyClaims { .. } => "54000",
+            DecodeError::TooLong { .. }
+            | DecodeError::TooManyClaims { .. }
+            | DecodeError::TooManyQuestions { .. } => "54000",
             DecodeError::TooManyParameters { .. } => "54023",
             DecodeError::Malformed { .. } | DecodeError::Cookie => "08P01",
         };
@@ -130,6 +142,7 @@ mod tests {
             ("23505", 409),
             ("40001", 409),
             ("53100", 507),
+            ("53400", 429),
             ("54000", 413),
             ("57P01", 503),
             ("58030", 500),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod claims;
 mod error;
 mod events;
@@ -9,6 +10,10 @@ mod sql;
 mod status;
 mod sync;
 
+pub use budget::{
+    BatchItem, BatchRequest, BatchResponse, Bound, BudgetState, CommitRequest, ConsumeRequest,
+    ConsumeResponse, EventLine, LimitState, PermitResponse, RefundRequest, ReserveRequest, decode_budget,
+};
 pub use claims::Claims;
 pub use error::{DecodeError, ErrorBody, ErrorResponse};
 pub use events::{Event, EventReader, event_text};
@@ -18,4 +23,7 @@ pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
     CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
 };
-pub use sync::{ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe, Unsubscribe};
+pub use sync::{
+    BudgetAnswer, BudgetQuestion, ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe,
+    Unsubscribe, What,
+};

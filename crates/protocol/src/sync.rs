@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
+    budget::{CommitRequest, ConsumeRequest, ConsumeResponse, PermitResponse, RefundRequest, ReserveRequest},
     claims::{Claims, check_claims},
     error::{DecodeError, ErrorBody, decode},
     live::{Change, Current, Keep, Snapshot},
@@ -26,8 +27,55 @@ pub enum ClientMessage {
     Subscribe(Subscribe),
     /// No more.
     Unsubscribe(Unsubscribe),
+    /// Spend, or end a permit.
+    Budget(BudgetQuestion),
     /// Answer with the same number.
     Ping(u64),
+}
+
+/// A question to a budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetQuestion {
+    /// The number that the client knows it by.
+    pub id: u64,
+    /// The budget's name.
+    pub budget: String,
+    /// The key: a value, or a value for each of its columns.
+    pub key: Json,
+    /// What is asked.
+    #[serde(rename = "do")]
+    pub what: What,
+}
+
+/// What is asked of a budget: the bodies of the HTTP calls of the same names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Spend.
+    Consume(ConsumeRequest),
+    /// Spend at most, and say later how much.
+    Reserve(ReserveRequest),
+    /// Say how much of a permit was used.
+    Commit(CommitRequest),
+    /// Give a permit back.
+    Refund(RefundRequest),
+}
+
+/// The answer to a [`BudgetQuestion`]: one of the last three fields is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetAnswer {
+    /// The question's number.
+    pub id: u64,
+    /// Whether something was admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consume: Option<ConsumeResponse>,
+    /// What came of ending a permit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<PermitResponse>,
+    /// Why neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
 }
 
 /// What is known of the session, as long as the connection lives.
@@ -78,7 +126,7 @@ impl ClientMessage {
                     return Err(DecodeError::Cookie);
                 }
             }
-            Self::Unsubscribe(_) | Self::Ping(_) => {}
+            Self::Unsubscribe(_) | Self::Budget(_) | Self::Ping(_) => {}
         }
         Ok(message)
     }
@@ -90,6 +138,8 @@ impl ClientMessage {
 pub enum ServerMessage {
     /// News of live queries.
     Poke(Poke),
+    /// The answer to a question to a budget.
+    Budget(BudgetAnswer),
     /// The answer to a ping.
     Pong(u64),
     /// The client's last message was not understood; nothing else changed.

@@ -16,6 +16,8 @@
 //! that exactly; it gives back what had certainly not passed: up to the permit's own end, less all that others
 //! began to give back since, less the latest moment that was admitted at.
 
+use deltaic_types::codec::{DecodeError, Reader, write_u64};
+
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::{Time, Units};
 
@@ -54,6 +56,17 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    pub(crate) fn encode_into(self, bytes: &mut Vec<u8>) {
+        for word in [self.end, self.given_back, self.ticks, u64::from(self.backed)] {
+            write_u64(bytes, word);
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (end, given_back, ticks) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        Ok(Self { end, given_back, ticks, backed: reader.u64()? == 1 })
+    }
+
     /// The share of `part` units of `whole`, and the rest.
     pub(crate) fn split(self, part: Units, whole: Units) -> (Self, Self) {
         let ticks = self.of(part, whole);

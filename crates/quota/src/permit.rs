@@ -133,7 +133,11 @@ impl<'a> Permit<'a> {
         Self { holder: Holder::Nobody, units, cover: Cover::Lease }
     }
 
-    fn accumulator(&self) -> Option<&Accumulator> {
+    pub(crate) fn cover(&self) -> Cover {
+        self.cover
+    }
+
+    pub(crate) fn accumulator(&self) -> Option<&Accumulator> {
         match &self.holder {
             Holder::Borrowed(accumulator) => Some(accumulator),
             Holder::Shared(accumulator) => Some(accumulator),

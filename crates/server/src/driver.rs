@@ -15,8 +15,8 @@ use std::{
 };
 
 use deltaic_engine::{
-    ClientId, Effects, Engine, Input, Message, News, Now, Reply, Request, RequestError, RequestId, Subscribe,
-    SubscriptionId, ViewId, Work,
+    ClientId, Consume, ConsumeId, Effects, Engine, Input, LedgerCall, Message, News, Now, Reply, Request,
+    RequestError, RequestId, Spent, Subscribe, SubscriptionId, ViewId, Work,
 };
 use deltaic_protocol::ErrorBody;
 use deltaic_storage::{Changes, Commit, OpenError, StorageError, Store};
@@ -25,11 +25,13 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
+    budgets::{self, Events, LedgerOpener},
     delivery::{Encoder, Wire, error_body},
     engine::{Command, Refused, SqlReply},
     latency::Latency,
     mailbox::Mailbox,
     metrics::Metrics,
+    spending::Asking,
     status, working,
 };
 
@@ -71,10 +73,10 @@ fn has_room_for(news: &[Message]) -> bool {
 
 /// Engine, store and whoever waits for them.
 pub(crate) struct Driver {
-    engine: Engine,
+    pub(crate) engine: Engine,
     store: Option<Box<dyn Store>>,
     opener: Opener,
-    commands: Receiver<Command>,
+    pub(crate) commands: Receiver<Command>,
     clients: BTreeMap<ClientId, Client>,
     latencies: BTreeMap<ViewId, Latency>,
     /// When the requests came whose commits were made last.
@@ -84,13 +86,21 @@ pub(crate) struct Driver {
     /// Who waits for the first news of a subscription.
     subscribing: BTreeMap<(ClientId, SubscriptionId), Subscribing>,
     works: Sender<Work>,
+    pub(crate) ledger: Sender<LedgerCall>,
+    pub(crate) events: Events,
+    /// The questions to budgets that have no answer yet.
+    pub(crate) asking: BTreeMap<ConsumeId, Asking>,
+    /// What requests consumed whose replies are to come.
+    pub(crate) spent: BTreeMap<RequestId, Vec<Spent>>,
+    /// Whether the ledger was last heard to be away.
+    pub(crate) is_away: bool,
     metrics: Arc<Metrics>,
     wake_at: Option<Now>,
     /// Whether the store may have changes that are not in their tables yet.
     is_unsettled: bool,
     /// Whether the store was opened anew since requests were answered.
     was_reopened: bool,
-    next_request: u64,
+    pub(crate) next_request: u64,
 }
 
 /// A request that waits for its outcome.
@@ -109,19 +119,20 @@ struct Subscribing {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver gives the engine its time")]
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[expect(clippy::disallowed_methods, reason = "durations are measured for people; no result depends on one")]
-fn instant() -> Instant {
+pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
 impl Driver {
     pub(crate) fn open(
         mut opener: Opener,
+        (ledger, events): (LedgerOpener, Events),
         (commands, back): (Receiver<Command>, Sender<Command>),
         metrics: Arc<Metrics>,
     ) -> Result<Self, DriverError> {
@@ -138,6 +149,11 @@ impl Driver {
             waiting: BTreeMap::new(),
             subscribing: BTreeMap::new(),
             works: working::start(&back),
+            ledger: budgets::start(ledger, back).map_err(|_| DriverError::Panicked)?,
+            events,
+            asking: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            is_away: false,
             metrics,
             wake_at: None,
             is_unsettled: true,
@@ -196,13 +212,14 @@ impl Driver {
     }
 
     /// Gives the engine an input and does all that it asks for.
-    fn perform(&mut self, input: Input) -> Result<(), DriverError> {
+    pub(crate) fn perform(&mut self, input: Input) -> Result<(), DriverError> {
         let mut effects = self.step(input);
         let (mut replies, mut news) = (Vec::new(), Vec::new());
         loop {
-            for work in effects.work {
+            for work in std::mem::take(&mut effects.work) {
                 self.works.send(work).map_err(|_| DriverError::Panicked)?;
             }
+            self.budgets(&mut effects)?;
             replies.append(&mut effects.replies);
             news.append(&mut effects.send);
             if effects.append.is_empty() {
@@ -243,12 +260,13 @@ impl Driver {
     fn answer(&mut self, replies: Vec<Reply>, mut news: Vec<Message>) -> Result<(), DriverError> {
         let mut answers = Vec::new();
         for Reply { request, result } in replies {
+            let spent = self.spent.remove(&request).unwrap_or_default();
             let waiting = self.waiting.remove(&request).expect("invariant: a request is answered once");
             if let Ok(outcome) = &result {
                 // A commit's news are as old as the first request that saw it.
                 self.arrivals.entry(outcome.lsn).or_insert(waiting.arrived);
             }
-            answers.push((waiting.reply, result));
+            answers.push((waiting.reply, result, spent));
         }
         while self.arrivals.len() > BATCH {
             self.arrivals.pop_first();
@@ -279,7 +297,7 @@ impl Driver {
             }
         }
         let (mut is_full, mut failure) = (false, None);
-        for (reply, result) in answers {
+        for (reply, result, spent) in answers {
             if let Err(RequestError::Storage(error)) = &result {
                 // Whoever met it may have been on another thread, and the store is closed.
                 is_full |= matches!(**error, StorageError::DiskFull { .. });
@@ -287,8 +305,7 @@ impl Driver {
                     failure = Some(Arc::clone(error));
                 }
             }
-            // Whoever asked may have gone.
-            let _ = reply.send(result);
+            self.reply(reply, result, &spent);
         }
         let is_open = std::mem::take(&mut self.was_reopened);
         match failure {
@@ -349,6 +366,15 @@ impl Driver {
                 self.subscribing.insert(id, Subscribing { reply, anew });
                 self.perform(Input::Subscribe(subscribe))?;
             }
+            Command::Consume { budget, key, amount, reply } => {
+                let id = self.question(Asking::Consume(reply));
+                self.perform(Input::Consume(Consume { id, budget, key, units: Some(amount) }))?;
+            }
+            Command::Look { budget, key, reply } => {
+                let id = self.question(Asking::Look(reply));
+                self.perform(Input::Consume(Consume { id, budget, key, units: None }))?;
+            }
+            Command::Ledger(answer) => self.perform(Input::Ledger(answer))?,
             Command::Worked(worked) => {
                 self.perform(Input::Worked(worked.ok_or(DriverError::Panicked)?))?;
             }
@@ -368,7 +394,10 @@ impl Driver {
             Command::Circuit(view, reply) => {
                 let _ = reply.send(status::circuit(&self.engine, view));
             }
-            Command::Stop => return Ok(true),
+            Command::Stop => {
+                self.settle_budgets()?;
+                return Ok(true);
+            }
         }
         Ok(false)
     }

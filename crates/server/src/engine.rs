@@ -9,7 +9,10 @@ use std::sync::{
     mpsc::Sender,
 };
 
-use deltaic_engine::{Claims, ClientId, Outcome, RequestError, Subscribe, ViewId, Worked};
+use deltaic_engine::{
+    Claims, ClientId, ConsumeError, LedgerAnswer, LimitState, Outcome, Permitted, RequestError, Subscribe,
+    ViewId, Worked,
+};
 use deltaic_protocol::{CircuitStatus, ErrorBody, SqlResponse, Status};
 use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -54,6 +57,21 @@ pub(crate) enum Command {
         subscribe: Subscribe,
         reply: oneshot::Sender<Result<(), Refused>>,
     },
+    /// A question to a budget that spends.
+    Consume {
+        budget: String,
+        key: Vec<Json>,
+        amount: i64,
+        reply: oneshot::Sender<Result<Permitted, ConsumeError>>,
+    },
+    /// One that looks.
+    Look {
+        budget: String,
+        key: Vec<Json>,
+        reply: oneshot::Sender<Result<Vec<LimitState>, ConsumeError>>,
+    },
+    /// An answer of the ledger of budgets.
+    Ledger(LedgerAnswer),
     /// What a work came to; None where it panicked.
     Worked(Option<Worked>),
     Unsubscribe {
@@ -137,6 +155,29 @@ impl EngineHandle {
         let (reply, outcome) = oneshot::channel();
         self.send(Command::Subscribe { subscribe, reply })?;
         outcome.await.map_err(|_| stopping())?
+    }
+
+    /// Asks a budget that the leases at hand did not serve.
+    pub(crate) async fn consume(
+        &self,
+        budget: String,
+        key: Vec<Json>,
+        amount: i64,
+    ) -> Result<Result<Permitted, ConsumeError>, ErrorBody> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Command::Consume { budget, key, amount, reply })?;
+        outcome.await.map_err(|_| stopping())
+    }
+
+    /// Asks where a key stands.
+    pub(crate) async fn look(
+        &self,
+        budget: String,
+        key: Vec<Json>,
+    ) -> Result<Result<Vec<LimitState>, ConsumeError>, ErrorBody> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Command::Look { budget, key, reply })?;
+        outcome.await.map_err(|_| stopping())
     }
 
     pub(crate) async fn read_status(&self) -> Result<Status, ErrorBody> {

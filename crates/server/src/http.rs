@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Path, Request, State},
     http::{StatusCode, header},
     middleware::{Next, from_fn_with_state},
@@ -14,9 +14,17 @@ use axum::{
 use deltaic_engine::ViewId;
 use deltaic_protocol::{ErrorBody, ErrorResponse, SetDemo, SqlRequest};
 use deltaic_types::limits;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use crate::{console, demo::DemoClock, engine::EngineHandle, live, metrics::Metrics, origin, sync};
+use crate::{
+    budgets::{self, Door, Idempotency},
+    console,
+    demo::DemoClock,
+    engine::EngineHandle,
+    live,
+    metrics::Metrics,
+    origin, sync,
+};
 
 /// The bytes of request bodies that are held at once, in units of 1,024; one more body waits.
 const BODIES_KIB: usize = 256 << 10;
@@ -30,6 +38,8 @@ pub(crate) struct App {
     pub(crate) engine: EngineHandle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) idempotency: Arc<Idempotency>,
     demo: Option<Arc<DemoClock>>,
     bodies: Arc<Semaphore>,
     loopback: bool,
@@ -40,11 +50,13 @@ impl App {
         engine: EngineHandle,
         metrics: Arc<Metrics>,
         draining: watch::Receiver<bool>,
+        door: Arc<Door>,
         demo: Option<Arc<DemoClock>>,
         loopback: bool,
     ) -> Self {
         let bodies = Arc::new(Semaphore::new(BODIES_KIB));
-        Self { engine, metrics, draining, demo, bodies, loopback }
+        let idempotency = Arc::default();
+        Self { engine, metrics, draining, door, idempotency, demo, bodies, loopback }
     }
 
     /// The routes.
@@ -56,6 +68,7 @@ impl App {
             .route("/status", get(status))
             .route("/circuit/{view}", get(circuit))
             .route("/demo", post(set_demo))
+            .merge(budgets::routes())
             .fallback(async || nothing_here(StatusCode::NOT_FOUND, "there is nothing at this address"))
             .method_not_allowed_fallback(async || {
                 nothing_here(StatusCode::METHOD_NOT_ALLOWED, "the address does not take this method")
@@ -118,7 +131,11 @@ async fn admit(State(app): State<App>, request: Request, next: Next) -> Response
     response
 }
 
-async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+/// The body of a request, and its place among those that are held.
+pub(crate) async fn read_body<'a>(
+    app: &'a App,
+    request: Request,
+) -> Result<(Bytes, SemaphorePermit<'a>), Refusal> {
     let limit = limits::REQUEST_BYTES;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     // A body without a length may become as long as is allowed.
@@ -146,6 +163,11 @@ async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, R
             too_long(limit)
         }
     })?;
+    Ok((bytes, held))
+}
+
+async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+    let (bytes, held) = read_body(&app, request).await?;
     let request = SqlRequest::decode(&bytes).map_err(|error| ErrorBody::from(&error))?;
     drop(bytes);
     let response = app.engine.sql(request.sql, request.params, request.claims).await?;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod budgets;
 mod config;
 mod connection;
 mod console;
@@ -15,6 +16,7 @@ mod metrics;
 mod origin;
 mod server;
 mod serving;
+mod spending;
 mod status;
 mod sync;
 mod working;

@@ -15,7 +15,8 @@ use std::{
 };
 
 use deltaic_causality::ActorId;
-use deltaic_storage::{Identity, RedbStore, Store};
+use deltaic_quota::Ledger;
+use deltaic_storage::{Identity, RedbEvents, RedbLedger, RedbStore, Store};
 use deltaic_types::{DatabaseId, limits};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -23,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    budgets::{Door, Events, EventsOpener, LedgerOpener},
     config::{Config, ServeError},
     connection::Connections,
     driver::{Driver, DriverError, Opener},
@@ -41,6 +43,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct Server {
     engine: EngineHandle,
     owner: Owner,
+    door: Arc<Door>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     served: oneshot::Receiver<()>,
@@ -55,14 +58,24 @@ impl Server {
         Self::start_with(config, |data| {
             // Drawn once for a new directory; an existing one keeps its own.
             let identity = Identity { database: DatabaseId(random()), actor: ActorId(1) };
-            Box::new(move || Ok(Box::new(RedbStore::open_or_create(&data, identity)?) as Box<dyn Store>))
+            let files = data.clone();
+            let ledger: LedgerOpener = Box::new(move || {
+                let opened = RedbLedger::open_or_create(&files).map_err(|error| error.to_string())?;
+                Ok(Box::new(opened) as Box<dyn Ledger + Send>)
+            });
+            let files = data.clone();
+            let events: EventsOpener =
+                Box::new(move || RedbEvents::open_or_create(&files).map_err(|error| error.to_string()));
+            let store: Opener =
+                Box::new(move || Ok(Box::new(RedbStore::open_or_create(&data, identity)?) as Box<dyn Store>));
+            (store, ledger, events)
         })
     }
 
     /// The same over a store of the caller's choice.
     pub(crate) fn start_with(
         config: Config,
-        opener: impl FnOnce(PathBuf) -> Opener,
+        openers: impl FnOnce(PathBuf) -> (Opener, LedgerOpener, EventsOpener),
     ) -> Result<Self, ServeError> {
         config.check()?;
         // The port comes first: a second server on it says so before it touches any data.
@@ -73,10 +86,13 @@ impl Server {
         let (commands, received) = mpsc::channel();
         let (opened, is_open) = oneshot::channel();
         let (ended, driver) = oneshot::channel();
-        let (opener, for_driver, back) = (opener(config.data), Arc::clone(&metrics), commands.clone());
+        let (opener, ledger, events) = openers(config.data);
+        let events = Events::start(events)?;
+        let (for_driver, back) = (Arc::clone(&metrics), commands.clone());
+        let budgets = (ledger, events.clone());
         let thread = thread::Builder::new().name("engine".into()).spawn(move || {
-            let outcome =
-                catch_unwind(AssertUnwindSafe(|| match Driver::open(opener, (received, back), for_driver) {
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                match Driver::open(opener, budgets, (received, back), for_driver) {
                     Ok(driver) => {
                         let _ = opened.send(Ok(()));
                         driver.run()
@@ -85,7 +101,8 @@ impl Server {
                         let _ = opened.send(Err(error));
                         Ok(())
                     }
-                }));
+                }
+            }));
             let _ = ended.send(outcome.unwrap_or(Err(DriverError::Panicked)));
         })?;
         is_open.blocking_recv().unwrap_or(Err(DriverError::Panicked))?;
@@ -95,7 +112,9 @@ impl Server {
         let runtime =
             Builder::new_multi_thread().worker_threads(2).thread_name("sockets").enable_all().build()?;
         let loopback = address.ip().is_loopback();
-        let app = App::new(engine.clone(), metrics, stopping.clone(), config.demo, loopback);
+        let door = Arc::new(Door::new(engine.clone(), events)?);
+        let app =
+            App::new(engine.clone(), metrics, stopping.clone(), Arc::clone(&door), config.demo, loopback);
         let (finished, served) = oneshot::channel();
         let listener = {
             let _context = runtime.enter();
@@ -105,7 +124,7 @@ impl Server {
             serving::serve(app.router(), Connections::new(listener), stopping).await;
             let _ = finished.send(());
         });
-        Ok(Self { engine, owner, address, stop, served, driver, thread, runtime })
+        Ok(Self { engine, owner, door, address, stop, served, driver, thread, runtime })
     }
 
     /// Where it listens.
@@ -150,7 +169,7 @@ impl Server {
 
     /// Waits for the end. The directory is consistent after it, whatever it returns.
     pub fn wait(self) -> Result<(), ServeError> {
-        let Self { owner, stop, served, mut driver, thread, runtime, .. } = self;
+        let Self { owner, door, stop, served, mut driver, thread, runtime, .. } = self;
         let mut stopping = stop.subscribe();
         let ended_early = runtime.block_on(async {
             let outcome = tokio::select! {
@@ -162,6 +181,8 @@ impl Server {
             let _ = tokio::time::timeout(DRAIN, served).await;
             outcome
         });
+        // From here on nothing is admitted, and what is unspent can go home.
+        door.close();
         drop(owner);
         let outcome = match ended_early {
             Some(outcome) => outcome,
@@ -344,10 +365,12 @@ mod tests {
         let identity = Identity { database: DatabaseId(7), actor: ActorId(1) };
         let inner = Arc::new(std::sync::Mutex::new(MemoryStore::new(identity)));
         Server::start_with(config, |_| {
-            Box::new(move || {
+            let store: Opener = Box::new(move || {
                 let (inner, fault) = (Arc::clone(&inner), Arc::clone(&fault));
                 Ok::<Box<dyn Store>, OpenError>(Box::new(Faulty { inner, fault }))
-            })
+            });
+            let ledger: LedgerOpener = Box::new(|| Err("no ledger".to_owned()));
+            (store, ledger, Box::new(|| Err("no events".to_owned())))
         })
         .unwrap()
     }

@@ -20,6 +20,7 @@ use deltaic_protocol::{ClientMessage, ErrorBody, Hello, PokeText, ServerMessage}
 use deltaic_types::limits;
 
 use crate::{
+    budgets,
     connection::{Peer, Severance},
     delivery::Wire,
     engine::{Client, Command},
@@ -80,7 +81,7 @@ impl Connection {
                     return Some((close_code::AWAY, "the server is shutting down"));
                 }
                 message = self.socket.recv() => match message? {
-                    Ok(Message::Text(text)) => self.take(&text).await.ok()?,
+                    Ok(Message::Text(text)) => self.take(app, &text).await.ok()?,
                     Ok(Message::Binary(_)) => return Some((close_code::UNSUPPORTED, "messages are JSON text")),
                     Ok(Message::Close(_)) => return None,
                     Ok(Message::Ping(_) | Message::Pong(_)) => {}
@@ -97,10 +98,14 @@ impl Connection {
         }
     }
 
-    async fn take(&mut self, text: &str) -> Result<(), axum::Error> {
+    async fn take(&mut self, app: &App, text: &str) -> Result<(), axum::Error> {
         match ClientMessage::decode(text) {
             Ok(ClientMessage::Hello(hello)) => self.greet(hello).await,
             Ok(ClientMessage::Ping(number)) => self.answer(&ServerMessage::Pong(number)).await,
+            Ok(ClientMessage::Budget(question)) => {
+                let answer = budgets::answer(app, question).await;
+                self.answer(&ServerMessage::Budget(answer)).await
+            }
             Ok(ClientMessage::Unsubscribe(unsubscribe)) => {
                 self.subscriptions.remove(&unsubscribe.id);
                 let command = Command::Unsubscribe { client: self.client.id, subscription: unsubscribe.id };

@@ -20,6 +20,9 @@ pub const STORE_FILE: &str = "deltaic.redb";
 /// The name of the ledger's file in a data directory.
 pub const LEDGER_FILE: &str = "budgets.redb";
 
+/// The name of the file of events in a data directory.
+pub const EVENTS_FILE: &str = "events.redb";
+
 impl RedbStore {
     /// A new store in a new file. Its directory must be there.
     pub fn create(path: impl AsRef<Path>, identity: Identity) -> Result<Self, OpenError> {

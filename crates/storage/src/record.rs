@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     Chunk = 13,
     Begun = 14,
     Layers = 15,
+    Event = 24,
 }
 
 const CATALOG: u8 = 1;

@@ -27,7 +27,7 @@ pub struct Consume {
     pub id: ConsumeId,
     /// The budget's name.
     pub budget: String,
-    /// A text or a JSON value for each column of the key.
+    /// A text or a JSON value for each column of the key, or one text with commas between the columns' texts.
     pub key: Vec<Json>,
     /// How much; none to look and spend nothing.
     pub units: Option<i64>,
@@ -346,7 +346,7 @@ impl Budgets {
             Asker::Request(request) => {
                 let available = states.iter().map(|state| state.state.available).min();
                 let grant = Grant { budget: budget.id, name: budget.name.clone(), key, units };
-                self.grants.put(request.id, grant, permits, available.unwrap_or(Units::ZERO));
+                self.grants.put(request.id, (grant, budget), permits, available.unwrap_or(Units::ZERO));
                 self.out.ready.push(*request);
             }
         }
@@ -359,7 +359,7 @@ impl Budgets {
         self.answer(ask.asker, Err(error));
     }
 
-    pub(super) fn refuse_all(&mut self, error: ConsumeError) {
+    pub(super) fn refuse_all(&mut self, error: &ConsumeError) {
         let all: Vec<u64> = self.asks.keys().copied().collect();
         for number in all {
             self.refuse(number, error.clone());

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use deltaic_quota::{Permit, Units};
-use deltaic_types::{BudgetId, Row};
+use deltaic_types::{Budget, BudgetId, Row};
 
 use crate::input::RequestId;
 
@@ -20,6 +22,27 @@ pub(crate) struct Grant {
     pub(crate) units: Units,
 }
 
+/// What a request has consumed.
+#[derive(Debug)]
+pub struct Spent {
+    /// The request.
+    pub request: RequestId,
+    /// The budget.
+    pub budget: Arc<Budget>,
+    /// The key.
+    pub key: Row,
+    /// How much.
+    pub units: Units,
+    permits: Vec<Permit<'static>>,
+}
+
+impl Spent {
+    /// Nothing of the request happened.
+    pub(crate) fn refund(self) {
+        self.permits.into_iter().for_each(Permit::refund);
+    }
+}
+
 /// The permits of requests that wait or run.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
@@ -29,6 +52,7 @@ pub(crate) struct Grants {
 #[derive(Debug)]
 struct Held {
     grant: Grant,
+    budget: Arc<Budget>,
     permits: Vec<Permit<'static>>,
     available: Units,
 }
@@ -37,11 +61,11 @@ impl Grants {
     pub(super) fn put(
         &mut self,
         request: RequestId,
-        grant: Grant,
+        (grant, budget): (Grant, Arc<Budget>),
         permits: Vec<Permit<'static>>,
         available: Units,
     ) {
-        self.by_request.entry(request).or_default().push(Held { grant, permits, available });
+        self.by_request.entry(request).or_default().push(Held { grant, budget, permits, available });
     }
 
     /// What a request may consume, in the order in which it asked, with what was available behind each.
@@ -50,12 +74,13 @@ impl Grants {
         held.map(|held| (held.grant.clone(), held.available)).collect()
     }
 
-    /// Takes the permits of what a request consumed; what it did not use in the end is refunded.
-    pub(crate) fn take(&mut self, request: RequestId, used: &[usize]) -> Vec<Permit<'static>> {
+    /// Takes what a request consumed; what it did not use in the end is refunded.
+    pub(crate) fn take(&mut self, request: RequestId, used: &[usize]) -> Vec<Spent> {
         let mut taken = Vec::new();
         for (place, held) in self.by_request.remove(&request).unwrap_or_default().into_iter().enumerate() {
             if used.contains(&place) {
-                taken.extend(held.permits);
+                let Held { grant: Grant { key, units, .. }, budget, permits, .. } = held;
+                taken.push(Spent { request, budget, key, units, permits });
             } else {
                 held.permits.into_iter().for_each(Permit::refund);
             }

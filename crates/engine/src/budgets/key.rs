@@ -23,6 +23,15 @@ pub(super) fn values_of(key: &Key) -> Row {
 
 /// A key as it came from outside: a text or a JSON value for each column.
 pub(super) fn parse(budget: &Budget, given: &[Json]) -> Result<Row, ConsumeError> {
+    let parts: Vec<Json>;
+    let given = match given {
+        // One text for a key of several columns: their texts, with commas between them.
+        [Json::String(text)] if budget.key.len() > 1 => {
+            parts = text.split(',').map(Json::from).collect();
+            &parts[..]
+        }
+        given => given,
+    };
     if given.len() != budget.key.len() {
         return Err(ConsumeError::KeyCount {
             budget: budget.name.clone(),

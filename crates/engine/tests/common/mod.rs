@@ -125,6 +125,11 @@ impl Db {
             LedgerCall::Open(node) => LedgerAnswer::Opened(self.ledger.open(node)),
             LedgerCall::Apply(batch) => LedgerAnswer::Applied(self.ledger.apply(&batch)),
             LedgerCall::Load(number, account) => LedgerAnswer::Loaded(number, self.ledger.load(&account)),
+            LedgerCall::Silent(before) => LedgerAnswer::Silent(self.ledger.silent(before)),
+            LedgerCall::Bury(node) => {
+                self.ledger.open(node).unwrap();
+                return true;
+            }
         };
         self.step(Input::Ledger(answer));
         true
@@ -136,6 +141,8 @@ impl Db {
             LedgerCall::Open(_) => LedgerAnswer::Opened(Err(LedgerError::Away)),
             LedgerCall::Apply(_) => LedgerAnswer::Applied(Err(LedgerError::Away)),
             LedgerCall::Load(number, _) => LedgerAnswer::Loaded(number, Err(LedgerError::Away)),
+            LedgerCall::Silent(_) => LedgerAnswer::Silent(Err(LedgerError::Away)),
+            LedgerCall::Bury(_) => return,
         };
         self.step(Input::Ledger(answer));
     }

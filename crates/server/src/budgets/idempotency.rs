@@ -1,0 +1,119 @@
+//! [`Idempotency`]: the answers that were given under an `Idempotency-Key`.
+//!
+//! A request that comes again under its key has the first answer again, if that admitted. It is state for each request, which a
+//! budget itself never has; who sends no key pays nothing. Invariant: under one key one request is in work at a time, and one
+//! with another content is refused. The memory ends with the process: a request that is repeated after that is admitted anew,
+//! so that more is spent than was used and never less.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use deltaic_protocol::ConsumeResponse;
+use deltaic_quota::Time;
+
+/// How long an answer is remembered.
+const DAY_MILLIS: u64 = 86_400_000;
+
+/// The most answers that are remembered: the oldest go first.
+const ANSWERS: usize = 100_000;
+
+/// The longest key.
+pub(crate) const KEY_BYTES: usize = 256;
+
+/// A request: which call of which budget and key, and the client's key.
+pub(crate) type Name = (String, String);
+
+#[derive(Debug)]
+enum Slot {
+    InWork,
+    Done { content: String, answer: Box<ConsumeResponse>, at: Time },
+}
+
+/// What is known under a key.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// Nothing: the request is in work from now on.
+    New,
+    /// The first answer.
+    Answer(Box<ConsumeResponse>),
+    /// A request under this key is in work.
+    InWork,
+    /// The key was used for something else.
+    Another,
+}
+
+/// Answers by name.
+#[derive(Debug, Default)]
+pub(crate) struct Idempotency {
+    slots: Mutex<(HashMap<Name, Slot>, VecDeque<(Time, Name)>)>,
+}
+
+impl Idempotency {
+    fn lock(&self) -> MutexGuard<'_, (HashMap<Name, Slot>, VecDeque<(Time, Name)>)> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a request, if it is new.
+    pub(crate) fn begin(&self, now: Time, name: &Name, content: &str) -> Known {
+        let mut guard = self.lock();
+        let (slots, order) = &mut *guard;
+        while order.front().is_some_and(|(at, _)| now.since(*at) > DAY_MILLIS || order.len() > ANSWERS) {
+            if let Some((at, name)) = order.pop_front() {
+                if matches!(slots.get(&name), Some(Slot::Done { at: then, .. }) if *then == at) {
+                    slots.remove(&name);
+                }
+            }
+        }
+        match slots.get(name) {
+            Some(Slot::InWork) => Known::InWork,
+            Some(Slot::Done { content: first, answer, .. }) if first == content => {
+                Known::Answer(answer.clone())
+            }
+            Some(Slot::Done { .. }) => Known::Another,
+            None => {
+                slots.insert(name.clone(), Slot::InWork);
+                Known::New
+            }
+        }
+    }
+
+    /// Ends one: an answer that admitted is remembered.
+    pub(crate) fn end(&self, now: Time, name: Name, content: &str, answer: Option<&ConsumeResponse>) {
+        let mut guard = self.lock();
+        let (slots, order) = &mut *guard;
+        match answer.filter(|answer| answer.admitted) {
+            Some(answer) => {
+                let (content, answer) = (content.to_owned(), Box::new(answer.clone()));
+                order.push_back((now, name.clone()));
+                slots.insert(name, Slot::Done { content, answer, at: now });
+            }
+            None => {
+                slots.remove(&name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_answer_comes_again_for_a_day() {
+        let known = Idempotency::default();
+        let name = |key: &str| ("consume".to_owned(), key.to_owned());
+        let answer = ConsumeResponse { admitted: true, available: 7, ..ConsumeResponse::default() };
+        assert!(matches!(known.begin(Time(0), &name("a"), "5"), Known::New));
+        assert!(matches!(known.begin(Time(0), &name("a"), "5"), Known::InWork));
+        known.end(Time(1), name("a"), "5", Some(&answer));
+        assert!(matches!(known.begin(Time(2), &name("a"), "5"), Known::Answer(first) if *first == answer));
+        assert!(matches!(known.begin(Time(2), &name("a"), "6"), Known::Another));
+        // A refusal is not remembered.
+        assert!(matches!(known.begin(Time(2), &name("b"), "5"), Known::New));
+        known.end(Time(2), name("b"), "5", Some(&ConsumeResponse::default()));
+        assert!(matches!(known.begin(Time(2), &name("b"), "5"), Known::New));
+        assert!(matches!(known.begin(Time(2 + DAY_MILLIS), &name("a"), "6"), Known::New));
+    }
+}
