@@ -23,9 +23,12 @@
 
 mod flush;
 mod life;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use standing::Share;
 
 use crate::accumulator::{Accumulator, LostWrite, Settings};
 use crate::bucket::Bucket;
@@ -34,7 +37,8 @@ use crate::handle::Handle;
 use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
-use crate::policy::{Limit, Policy, WhenAway};
+use crate::policy::{Limit, Policy, PolicyError, WhenAway};
+use crate::window::Place;
 use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
 
 /// Names a request that may wait. The caller chooses it and gets it back with the answer.
@@ -63,7 +67,7 @@ pub enum Input {
         /// How much.
         units: Units,
     },
-    /// The key's limit shall be this from now on.
+    /// The key's limit shall be this from now on. Of a standing policy: that of all keys, from the next window on.
     SetLimit {
         /// The key's policy.
         policy: PolicyId,
@@ -180,6 +184,15 @@ pub struct Budgets {
     pending: BTreeSet<usize>,
     /// Of these, the ones that somebody waits for.
     asking: BTreeSet<usize>,
+    /// By policy.
+    standing: BTreeMap<usize, Share>,
+    /// Windows on a share that begin after the acknowledged horizon.
+    uncovered: BTreeSet<usize>,
+    /// Earlier lives may have spent the shares of windows that begin before this.
+    first: Time,
+    /// The horizon as it was last sent, and as it was last acknowledged.
+    horizon: Time,
+    covered: Time,
     ends: BTreeSet<(Time, usize)>,
     idle: BTreeSet<(Time, usize)>,
     under_way: Option<UnderWay>,
@@ -203,6 +216,11 @@ impl Budgets {
             segments: Vec::new(),
             pending: BTreeSet::new(),
             asking: BTreeSet::new(),
+            standing: BTreeMap::new(),
+            uncovered: BTreeSet::new(),
+            first: Time(0),
+            horizon: Time(0),
+            covered: Time(0),
             ends: BTreeSet::new(),
             idle: BTreeSet::new(),
             under_way: None,
@@ -210,10 +228,32 @@ impl Budgets {
         }
     }
 
-    /// Declares a policy. Limits above [`Units::MAX`] are taken as that.
+    /// Declares a policy. Limits above [`Units::MAX`] are taken as that. Panics where [`Budgets::try_declare`] gives
+    /// an error.
     pub fn declare(&mut self, policy: Policy) -> PolicyId {
+        match self.try_declare(policy) {
+            Ok(id) => id,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Declares a policy, if it promises what it can keep. The row of a standing share is named by the policy's
+    /// place in the order of declarations, which then has to be the same on every node of a ledger, in every life.
+    pub fn try_declare(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
+        let name = format!("\0standing/{}", self.policies.len());
+        let name = Key::new(name.as_bytes()).expect("invariant: a number is shorter than a key");
+        self.try_declare_as(&name, policy)
+    }
+
+    /// The same, with a name for the row of a standing share: the same on every node, and no key of requests.
+    pub fn try_declare_as(&mut self, name: &Key, policy: Policy) -> Result<PolicyId, PolicyError> {
+        policy.check()?;
+        let id = PolicyId(self.policies.len());
         self.policies.push(policy);
-        PolicyId(self.policies.len() - 1)
+        if policy.guarantee == Guarantee::Standing {
+            self.stand(id, name);
+        }
+        Ok(id)
     }
 
     /// The way to a key's admission. A key has one policy, that of its first use: the minute's and the hour's limit
@@ -240,14 +280,15 @@ impl Budgets {
     /// The node's counters and gauges. Work: the keys in memory.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.done;
-        for slot in self.slots.iter().flatten() {
+        for slot in self.slots.iter().flatten().filter(|slot| !slot.is_share()) {
             slot.count(&mut metrics);
             let available = slot.accumulator.available();
             let outstanding = slot.accumulator.outstanding();
             metrics.keys += 1;
             metrics.exposure = metrics.exposure.plus(available.bound.under);
             metrics.exposure_at_most = metrics.exposure_at_most.plus(outstanding);
-            let under = available.bound.under.plus(slot.accumulator.going_home());
+            let under =
+                available.bound.under.plus(slot.accumulator.going_home()).plus(self.next_window(slot));
             metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(under);
             metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
         }
@@ -281,12 +322,12 @@ impl Budgets {
                 self.consume(request, policy, &key, units, &mut effects);
             }
             Input::SetLimit { policy, key, limit } => {
-                if let Some(slot) = self.slot(policy, &key) {
+                if let Some(slot) = self.limited(policy, &key) {
                     self.at(slot).accumulator.set_limit(limit);
                 }
             }
             Input::Credit { policy, key, units } => {
-                if let Some(slot) = self.slot(policy, &key) {
+                if let Some(slot) = self.limited(policy, &key) {
                     self.at(slot).accumulator.credit(units);
                 }
             }
@@ -363,6 +404,35 @@ impl Budgets {
                 return Some(old);
             }
         }
+        let index = self.make(policy, key, limit, place);
+        self.current.insert(key.clone(), index);
+        self.share(index);
+        if let Some(old) = old {
+            let next = Arc::clone(&self.at(index).accumulator);
+            let previous = self.at_mut(old);
+            let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
+            previous.accumulator.set_next(next);
+            if !waiting.is_empty() {
+                self.asking.insert(index);
+                self.pending.insert(index);
+            }
+            let fresh = self.at_mut(index);
+            (fresh.rate, fresh.waiting) = (rate, waiting);
+            self.retire(old);
+        }
+        Some(index)
+    }
+
+    /// Where a limit is set: at the key, or at the share of all keys.
+    fn limited(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
+        match self.standing.get(&policy.0) {
+            Some(share) => Some(share.slot).filter(|slot| self.slots[*slot].is_some()),
+            None => self.slot(policy, key),
+        }
+    }
+
+    /// A slot for a key in a window.
+    fn make(&mut self, policy: PolicyId, key: &Key, limit: Units, place: Place) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -382,14 +452,16 @@ impl Budgets {
             rate: chosen.window.rate(),
         };
         let mark = Mark { segment: Arc::clone(&self.segments[index / SLOTS]), slot: index % SLOTS };
-        let accumulator = Arc::new(Accumulator::marking(settings, Some(mark)));
+        // What stands on a share has nothing to settle.
+        let quiet = chosen.guarantee == Guarantee::Standing && place.id != WindowId::EVERY;
+        let accumulator = Arc::new(Accumulator::marking(settings, Some(mark).filter(|_| !quiet)));
         match self.stage {
             Stage::Running | Stage::Unopened => self.meet_absence(chosen.when_away, &accumulator),
             _ => accumulator.shut(),
         }
         let idle_at = self.clock.after(chosen.idle_millis.max(1));
         self.slots[index] = Some(Slot {
-            accumulator: Arc::clone(&accumulator),
+            accumulator,
             key: key.clone(),
             policy,
             window: place.id,
@@ -404,24 +476,14 @@ impl Budgets {
             seen: (Units::ZERO, 0),
             idle_at,
         });
-        self.current.insert(key.clone(), index);
-        self.idle.insert((idle_at, index));
+        // What stands on a share is forgotten when its window is over and not before: it would be spent again.
+        if chosen.guarantee != Guarantee::Standing {
+            self.idle.insert((idle_at, index));
+        }
         if place.ends != Time::NEVER {
             self.ends.insert((place.ends, index));
         }
-        if let Some(old) = old {
-            let previous = self.at_mut(old);
-            let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
-            previous.accumulator.set_next(accumulator);
-            if !waiting.is_empty() {
-                self.asking.insert(index);
-                self.pending.insert(index);
-            }
-            let fresh = self.at_mut(index);
-            (fresh.rate, fresh.waiting) = (rate, waiting);
-            self.retire(old);
-        }
-        Some(index)
+        index
     }
 
     fn meet_absence(&self, when_away: WhenAway, accumulator: &Accumulator) {
@@ -450,6 +512,9 @@ impl Slot {
 
     /// Whether a refusal needs no look at the ledger: not a bucket's, which time alone decides.
     fn is_believed(&self, reason: Reason, fresh: bool) -> bool {
+        if self.stands() {
+            return true;
+        }
         let timed = self.accumulator.bucket().is_some_and(Bucket::holds);
         match reason {
             Reason::Exhausted => timed || (fresh && self.accumulator.is_known()),

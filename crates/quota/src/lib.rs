@@ -32,5 +32,5 @@ pub use ledger::{
 pub use metrics::Metrics;
 pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
-pub use policy::{Flush, Limit, Policy, WhenAway};
+pub use policy::{Flush, Limit, Policy, PolicyError, WhenAway};
 pub use window::{Place, Window};

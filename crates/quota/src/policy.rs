@@ -3,6 +3,8 @@
 //! Invariant: every combination is safe; a policy chooses between rows, answer time and what a crash may cost, never
 //! between these and the limit, unless `Volatile` or [`WhenAway::Open`] is asked for by name.
 
+use thiserror::Error;
+
 use crate::{Chunk, Guarantee, Units, Window};
 
 /// How much.
@@ -90,5 +92,36 @@ impl Policy {
     /// A policy that limits nothing.
     pub fn unlimited() -> Self {
         Self { limit: Limit::Unlimited, ..Self::stock(Units::ZERO) }
+    }
+}
+
+/// A policy that promises what its window cannot keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A share of every window needs windows that begin anew.
+    #[error("a standing share needs fixed windows or months; choose one of them, or another guarantee")]
+    StandingNeedsWindows,
+    /// What is admitted from a standing share is never written, so neither is what had no cover.
+    #[error("a standing share cannot be open while the ledger is away; choose another answer to its absence")]
+    StandingCannotBeOpen,
+    /// A bucket's mark is a lease of time.
+    #[error("a bucket is leased; choose the escrow guarantee for it")]
+    BucketNeedsEscrow,
+}
+
+impl Policy {
+    /// Whether it promises what it can keep.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let windows = matches!(self.window, Window::Fixed { .. } | Window::Month);
+        let standing = self.guarantee == Guarantee::Standing;
+        match self.window {
+            Window::Bucket { .. } if self.guarantee != Guarantee::Escrow => {
+                Err(PolicyError::BucketNeedsEscrow)
+            }
+            _ if standing && !windows => Err(PolicyError::StandingNeedsWindows),
+            _ if standing && self.when_away == WhenAway::Open => Err(PolicyError::StandingCannotBeOpen),
+            _ => Ok(()),
+        }
     }
 }

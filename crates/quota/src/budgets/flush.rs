@@ -3,6 +3,8 @@
 //! Invariant: what is due is decided from the keys that changed since they were last written. A key whose traffic
 //! never rests is written all the same, because its age counts from its last row and not from its last request.
 
+use std::sync::Arc;
+
 use super::{Budgets, Effects, Lost, Slot, Stage, UnderWay};
 use crate::ledger::{Batch, Entry, LedgerError, Reply, Then};
 use crate::permit::{Denied, Reason};
@@ -29,6 +31,7 @@ impl Budgets {
         }
         self.roll();
         self.retire_idle();
+        self.note_shares();
         if self.under_way.is_some() {
             return;
         }
@@ -42,7 +45,11 @@ impl Budgets {
                 continue;
             };
             let since = *slot.dirty_since.get_or_insert(clock);
-            if slot.closing || closing || slot.is_due(&self.policies[slot.policy.0], clock, since) {
+            let is_due = match self.standing.get_mut(&slot.policy.0).filter(|_| slot.is_share()) {
+                Some(share) => share.is_due(&slot.accumulator, clock),
+                None => slot.is_due(&self.policies[slot.policy.0], clock, since),
+            };
+            if slot.closing || closing || is_due {
                 due.push(index);
                 if due.len() == ROWS {
                     break;
@@ -53,14 +60,18 @@ impl Budgets {
             self.pending.remove(&index);
             self.asking.remove(&index);
         }
-        if due.is_empty() {
+        let needed = self.horizon_needed().filter(|_| self.stage == Stage::Running);
+        if due.is_empty() && needed.is_none() {
             self.end(effects);
             return;
         }
+        // It never falls: what a window was begun under stays known.
+        self.horizon = self.horizon.max(clock).max(needed.unwrap_or_default());
         due.sort_by_cached_key(|index| self.at(*index).accumulator.account());
         let entries = due.iter().map(|index| self.entry(*index)).collect();
         self.seq = self.seq.next();
-        let batch = Batch { node: self.node, epoch: self.epoch, seq: self.seq, horizon: clock, entries };
+        let batch =
+            Batch { node: self.node, epoch: self.epoch, seq: self.seq, horizon: self.horizon, entries };
         effects.send = Some(batch.clone());
         self.under_way = Some(UnderWay { batch, slots: due, again: false });
     }
@@ -76,6 +87,11 @@ impl Budgets {
         slot.asked = slot.waiting.len();
         if slot.closing {
             return slot.accumulator.entry(Units::ZERO, Units(u64::MAX), Then::Close);
+        }
+        if slot.is_share() {
+            let (number, row) = (slot.policy.0, Arc::clone(&slot.accumulator));
+            let share = self.standing.get_mut(&number).expect("invariant: a row of a share has a share");
+            return share.entry(&row, clock);
         }
         let missed = slot.accumulator.take_missed();
         if let Some(bucket) = slot.accumulator.bucket() {
@@ -116,6 +132,7 @@ impl Budgets {
         if std::mem::take(&mut self.away) {
             self.slots.iter().flatten().for_each(|slot| slot.accumulator.resume());
         }
+        self.cover(under_way.batch.horizon);
         let clock = self.clock;
         for ((entry, row), &index) in under_way.batch.entries.iter().zip(&reply.rows).zip(&under_way.slots) {
             let policy = self.policies[self.at(index).policy.0];
@@ -147,6 +164,13 @@ impl Budgets {
             }
             if entry.then == Then::Close {
                 self.remove(index);
+                continue;
+            }
+            if slot.is_share() {
+                let (number, row) = (slot.policy.0, Arc::clone(&slot.accumulator));
+                if let Some(share) = self.standing.get_mut(&number) {
+                    share.received(&row, clock);
+                }
                 continue;
             }
             slot.answer(clock, false, effects);

@@ -15,6 +15,7 @@ impl Budgets {
     pub(super) fn opened(&mut self, opened: &Opened) {
         if self.stage == Stage::Unopened {
             (self.epoch, self.seq, self.stage) = (opened.epoch, Seq(0), Stage::Running);
+            (self.first, self.horizon) = (opened.horizon, opened.horizon);
             self.done.burnt = self.done.burnt.plus(opened.burnt);
         }
     }
@@ -67,6 +68,10 @@ impl Budgets {
         let slot = self.at_mut(index);
         slot.accumulator.shut();
         slot.closing = true;
+        if slot.stands() {
+            self.remove(index);
+            return;
+        }
         let told = slot.accumulator.is_known();
         let owes = slot.accumulator.has_untold() || !slot.accumulator.consumed_now().is_zero();
         let under_way = self.under_way.as_ref().is_some_and(|batch| batch.slots.contains(&index));
@@ -84,10 +89,13 @@ impl Budgets {
         slot.count(&mut self.done);
         self.pending.remove(&index);
         self.asking.remove(&index);
+        self.uncovered.remove(&index);
         self.free.push(index);
         self.idle.remove(&(slot.idle_at, index));
         self.ends.remove(&(slot.accumulator.ends(), index));
-        if self.current.get(&slot.key) == Some(&index) {
+        if slot.is_share() {
+            self.standing.remove(&slot.policy.0);
+        } else if self.current.get(&slot.key) == Some(&index) {
             self.current.remove(&slot.key);
         }
         if !slot.waiting.is_empty() {

@@ -10,4 +10,5 @@ mod life;
 mod linearizable;
 mod model;
 mod regressions;
+mod standing;
 mod windows;
