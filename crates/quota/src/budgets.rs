@@ -38,6 +38,7 @@ use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
 use crate::policy::{Limit, Policy, PolicyError, WhenAway};
+use crate::timers::{Timers, shared};
 use crate::window::Place;
 use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
 
@@ -158,6 +159,21 @@ struct Slot {
     seen: (Units, u64),
     /// When that is next.
     idle_at: Time,
+    /// When its next window is to be leased, if it is in use then.
+    warm_at: Time,
+    /// When it is next to be looked at, for whatever reason.
+    look_at: Time,
+    call: Call,
+}
+
+/// Whether a window is leased for without having been asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    No,
+    /// It begins soon, and is to have a lease before anybody asks.
+    First,
+    /// It ends soon, and this is the last time that the ledger can be asked for it.
+    Last,
 }
 
 #[derive(Debug)]
@@ -193,8 +209,9 @@ pub struct Budgets {
     /// The horizon as it was last sent, and as it was last acknowledged.
     horizon: Time,
     covered: Time,
-    ends: BTreeSet<(Time, usize)>,
-    idle: BTreeSet<(Time, usize)>,
+    /// The next windows of keys that are in use, shortly before they begin.
+    early: BTreeMap<Key, usize>,
+    timers: Timers,
     under_way: Option<UnderWay>,
     done: Metrics,
 }
@@ -221,8 +238,8 @@ impl Budgets {
             first: Time(0),
             horizon: Time(0),
             covered: Time(0),
-            ends: BTreeSet::new(),
-            idle: BTreeSet::new(),
+            early: BTreeMap::new(),
+            timers: Timers::default(),
             under_way: None,
             done: Metrics::default(),
         }
@@ -404,23 +421,42 @@ impl Budgets {
                 return Some(old);
             }
         }
+        let mut old = old;
+        if let Some(early) = self.early.get(key).copied().filter(|early| self.at(*early).window <= place.id) {
+            self.early.remove(key);
+            self.current.insert(key.clone(), early);
+            if let Some(old) = old {
+                self.succeed(old, early);
+            }
+            if self.at(early).window == place.id {
+                return Some(early);
+            }
+            // The clock has passed over it.
+            old = Some(early);
+        }
         let index = self.make(policy, key, limit, place);
         self.current.insert(key.clone(), index);
         self.share(index);
         if let Some(old) = old {
-            let next = Arc::clone(&self.at(index).accumulator);
-            let previous = self.at_mut(old);
-            let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
-            previous.accumulator.set_next(next);
-            if !waiting.is_empty() {
-                self.asking.insert(index);
-                self.pending.insert(index);
-            }
-            let fresh = self.at_mut(index);
-            (fresh.rate, fresh.waiting) = (rate, waiting);
-            self.retire(old);
+            self.succeed(old, index);
         }
         Some(index)
+    }
+
+    /// A key goes from one window to a later one.
+    fn succeed(&mut self, old: usize, new: usize) {
+        let next = Arc::clone(&self.at(new).accumulator);
+        let previous = self.at_mut(old);
+        let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
+        previous.accumulator.set_next(next);
+        if !waiting.is_empty() {
+            self.asking.insert(new);
+            self.pending.insert(new);
+        }
+        let fresh = self.at_mut(new);
+        fresh.rate = fresh.rate.max(rate);
+        fresh.waiting.extend(waiting);
+        self.retire(old);
     }
 
     /// Where a limit is set: at the key, or at the share of all keys.
@@ -459,7 +495,14 @@ impl Budgets {
             Stage::Running | Stage::Unopened => self.meet_absence(chosen.when_away, &accumulator),
             _ => accumulator.shut(),
         }
-        let idle_at = self.clock.after(chosen.idle_millis.max(1));
+        // What stands on a share is forgotten when its window is over and not before: it would be spent again.
+        let idle_at =
+            if chosen.guarantee == Guarantee::Standing { Time::NEVER } else { self.idle_at(policy) };
+        let warm_at = chosen.warm_at(place);
+        let look_at = place.ends.min(idle_at).min(warm_at);
+        if look_at != Time::NEVER {
+            self.timers.set(look_at, index);
+        }
         self.slots[index] = Some(Slot {
             accumulator,
             key: key.clone(),
@@ -475,15 +518,17 @@ impl Budgets {
             closing: false,
             seen: (Units::ZERO, 0),
             idle_at,
+            warm_at,
+            look_at,
+            call: Call::No,
         });
-        // What stands on a share is forgotten when its window is over and not before: it would be spent again.
-        if chosen.guarantee != Guarantee::Standing {
-            self.idle.insert((idle_at, index));
-        }
-        if place.ends != Time::NEVER {
-            self.ends.insert((place.ends, index));
-        }
         index
+    }
+
+    /// When a key that is used now is next to be looked at for idleness: together with others.
+    fn idle_at(&self, policy: PolicyId) -> Time {
+        let millis = self.policies[policy.0].idle_millis.max(1);
+        shared(self.clock.after(millis), millis / 8)
     }
 
     fn meet_absence(&self, when_away: WhenAway, accumulator: &Accumulator) {

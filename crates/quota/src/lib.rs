@@ -16,6 +16,7 @@ mod monoid;
 mod permit;
 mod policy;
 mod sync;
+mod timers;
 mod tokens;
 mod window;
 

@@ -5,7 +5,8 @@
 
 use thiserror::Error;
 
-use crate::{Chunk, Guarantee, Units, Window};
+use crate::window::Place;
+use crate::{Chunk, Guarantee, Time, Units, Window};
 
 /// How much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +112,20 @@ pub enum PolicyError {
 }
 
 impl Policy {
+    /// When a key that is in use is to have its next window: an eighth of the window before its end, or the time of
+    /// two flushes if that is less. From then on the ledger grants nothing from the window that ends.
+    pub(crate) fn warm_at(&self, place: Place) -> Time {
+        let leased = matches!(self.guarantee, Guarantee::Escrow | Guarantee::Standing);
+        let alone = matches!(self.window, Window::Fixed { .. } | Window::Month);
+        let lead = place.ends.since(place.begins) / 8;
+        let lead = lead.min(self.flush.max_age_millis.saturating_mul(2));
+        if leased && alone && place.ends != Time::NEVER && lead > 0 {
+            Time(place.ends.0 - lead)
+        } else {
+            Time::NEVER
+        }
+    }
+
     /// Whether it promises what it can keep.
     pub fn check(&self) -> Result<(), PolicyError> {
         let windows = matches!(self.window, Window::Fixed { .. } | Window::Month);

@@ -292,7 +292,9 @@ impl Accumulator {
         }
         let fresh = row.granted.minus(book.granted);
         book.granted = row.granted;
-        let left = row.baseline.left();
+        // From a window before the latest nothing is granted, whatever it has left.
+        let over = entry.account.window < row.newest;
+        let left = if over { Units::ZERO } else { row.baseline.left() };
         book.baseline = Some(row.baseline);
         let mut installed = fresh;
         if self.guarantee == Guarantee::Volatile {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Budgets, Effects, Lost, Slot, Stage, UnderWay};
+use super::{Budgets, Call, Effects, Lost, Slot, Stage, UnderWay};
 use crate::ledger::{Batch, Entry, LedgerError, Reply, Then};
 use crate::permit::{Denied, Reason};
 use crate::policy::{Policy, WhenAway};
@@ -29,8 +29,7 @@ impl Budgets {
                 }
             });
         }
-        self.roll();
-        self.retire_idle();
+        self.look();
         self.note_shares();
         if self.under_way.is_some() {
             return;
@@ -212,7 +211,7 @@ impl Budgets {
 
 impl Slot {
     fn is_due(&mut self, policy: &Policy, clock: Time, since: Time) -> bool {
-        if !self.waiting.is_empty() || self.accumulator.has_untold() {
+        if !self.waiting.is_empty() || self.accumulator.has_untold() || self.call != Call::No {
             return true;
         }
         // A limit was cut: what is not spent is called home.
@@ -252,8 +251,19 @@ impl Slot {
             self.rate = Units(u64::try_from(sample).unwrap_or(u64::MAX)).max(Units(self.rate.0 / 2));
             self.consumed = gross;
         }
+        let call = std::mem::replace(&mut self.call, Call::No);
         let held = self.accumulator.held();
-        let Some(baseline) = self.accumulator.baseline() else { return (demand, Units::ZERO) };
+        let Some(baseline) = self.accumulator.baseline() else {
+            // Nothing is known, and a key that is in use is to find something.
+            let first = policy.chunk.target(self.accumulator.target(), self.rate).max(Units(1));
+            return (if call == Call::First { demand.max(first) } else { demand }, Units::ZERO);
+        };
+        if call == Call::Last {
+            let left = self.accumulator.ends().since(clock);
+            let rest = u128::from(self.rate.0) * u128::from(left) / 1_000;
+            let rest = Units(u64::try_from(rest).unwrap_or(u64::MAX)).min(policy.chunk.most);
+            return (demand.plus(rest).min(Units::LEASE_MAX).minus(held), Units::ZERO);
+        }
         let ahead = if self.leases_ahead() {
             policy.chunk.target(baseline.left().plus(held), self.rate)
         } else {

@@ -158,6 +158,8 @@ impl Budgets {
     pub(super) fn next_window(&self, slot: &Slot) -> Units {
         let ends = slot.accumulator.ends();
         let share = self.standing.get(&slot.policy.0).filter(|_| self.horizon > ends);
+        // A window that is there already counts for itself.
+        let share = share.filter(|_| !self.early.contains_key(&slot.key));
         share.and_then(|share| share.at(ends)).unwrap_or_default()
     }
 }
