@@ -78,6 +78,8 @@ pub struct Accumulator {
     paused: AtomicBool,
     /// Whether another node holds the bucket.
     elsewhere: AtomicBool,
+    /// When a share will stand behind it: 0 if one does or none is needed, the last moment if that is not known.
+    stands_from: AtomicU64,
     refunded: AtomicU64,
     unbacked: AtomicU64,
     /// What was refused since the last flush because the lease was used up.
@@ -108,6 +110,7 @@ impl Accumulator {
             open: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             elsewhere: AtomicBool::new(false),
+            stands_from: AtomicU64::new(0),
             refunded: AtomicU64::new(0),
             unbacked: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -399,6 +402,7 @@ impl Accumulator {
                 }
                 (held, Reason::Exhausted)
             }
+            Short::Of(_) if self.stands_from.load(Ordering::SeqCst) > 0 => (0, Reason::Horizon),
             Short::Of(held) if n.0 <= held.saturating_add(self.durable.load(Ordering::Relaxed)) => {
                 self.miss(n);
                 (held, Reason::Lease)
@@ -409,7 +413,14 @@ impl Accumulator {
             }
         };
         self.denied.fetch_add(1, Ordering::Relaxed);
-        let retry_after = (self.ends != Time::NEVER && reason == Reason::Exhausted).then_some(self.ends);
+        let retry_after = match (reason, self.ends) {
+            (Reason::Exhausted, Time(u64::MAX)) => None,
+            (Reason::Exhausted, ends) => Some(ends),
+            (Reason::Horizon, _) => {
+                Some(Time(self.stands_from.load(Ordering::SeqCst))).filter(|from| *from != Time::NEVER)
+            }
+            _ => None,
+        };
         Err(Denied { available: Units(held), retry_after, reason })
     }
 

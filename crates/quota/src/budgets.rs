@@ -25,11 +25,14 @@ mod flush;
 mod life;
 mod peers;
 mod standing;
+mod state;
 
-pub use standing::{Changed, KeyState};
+pub use state::{Changed, KeyState};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use standing::Share;
 
 use crate::accumulator::{Accumulator, LostWrite, Settings};
 use crate::bucket::Bucket;
@@ -38,7 +41,9 @@ use crate::handle::Handle;
 use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply, Silent};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
-use crate::policy::{Limit, Policy, WhenAway};
+use crate::policy::{Limit, Policy, PolicyError, WhenAway};
+use crate::timers::{Timers, shared};
+use crate::window::Place;
 use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
 use peers::Peers;
 
@@ -68,7 +73,7 @@ pub enum Input {
         /// How much.
         units: Units,
     },
-    /// The key's limit shall be this from now on.
+    /// The key's limit shall be this from now on. Of a standing policy: that of all keys, from the next window on.
     SetLimit {
         /// The key's policy.
         policy: PolicyId,
@@ -168,6 +173,21 @@ struct Slot {
     seen: (Units, u64),
     /// When that is next.
     idle_at: Time,
+    /// When its next window is to be leased, if it is in use then.
+    warm_at: Time,
+    /// When it is next to be looked at, for whatever reason.
+    look_at: Time,
+    call: Call,
+}
+
+/// Whether a window is leased for without having been asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    No,
+    /// It begins soon, and is to have a lease before anybody asks.
+    First,
+    /// It ends soon, and this is the last time that the ledger can be asked for it.
+    Last,
 }
 
 #[derive(Debug)]
@@ -194,12 +214,22 @@ pub struct Budgets {
     pending: BTreeSet<usize>,
     /// Of these, the ones that somebody waits for.
     asking: BTreeSet<usize>,
-    ends: BTreeSet<(Time, usize)>,
-    idle: BTreeSet<(Time, usize)>,
+    /// By policy.
+    standing: BTreeMap<usize, Share>,
+    /// Windows on a share that begin after the acknowledged horizon.
+    uncovered: BTreeSet<usize>,
+    /// Earlier lives may have spent the shares of windows that begin before this.
+    first: Time,
+    /// The horizon as it was last sent, and as it was last acknowledged.
+    horizon: Time,
+    covered: Time,
+    /// The next windows of keys that are in use, shortly before they begin.
+    early: BTreeMap<Key, usize>,
+    timers: Timers,
     under_way: Option<UnderWay>,
     peers: Peers,
     done: Metrics,
-    watched: Option<standing::Watched>,
+    watched: Option<state::Watched>,
 }
 
 impl Budgets {
@@ -219,8 +249,13 @@ impl Budgets {
             segments: Vec::new(),
             pending: BTreeSet::new(),
             asking: BTreeSet::new(),
-            ends: BTreeSet::new(),
-            idle: BTreeSet::new(),
+            standing: BTreeMap::new(),
+            uncovered: BTreeSet::new(),
+            first: Time(0),
+            horizon: Time(0),
+            covered: Time(0),
+            early: BTreeMap::new(),
+            timers: Timers::default(),
             under_way: None,
             peers: Peers::default(),
             done: Metrics::default(),
@@ -228,10 +263,32 @@ impl Budgets {
         }
     }
 
-    /// Declares a policy. Limits above [`Units::MAX`] are taken as that.
+    /// Declares a policy. Limits above [`Units::MAX`] are taken as that. Panics where [`Budgets::try_declare`] gives
+    /// an error.
     pub fn declare(&mut self, policy: Policy) -> PolicyId {
+        match self.try_declare(policy) {
+            Ok(id) => id,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Declares a policy, if it promises what it can keep. The row of a standing share is named by the policy's
+    /// place in the order of declarations, which then has to be the same on every node of a ledger, in every life.
+    pub fn try_declare(&mut self, policy: Policy) -> Result<PolicyId, PolicyError> {
+        let name = format!("\0standing/{}", self.policies.len());
+        let name = Key::new(name.as_bytes()).expect("invariant: a number is shorter than a key");
+        self.try_declare_as(&name, policy)
+    }
+
+    /// The same, with a name for the row of a standing share: the same on every node, and no key of requests.
+    pub fn try_declare_as(&mut self, name: &Key, policy: Policy) -> Result<PolicyId, PolicyError> {
+        policy.check()?;
+        let id = PolicyId(self.policies.len());
         self.policies.push(policy);
-        PolicyId(self.policies.len() - 1)
+        if policy.guarantee == Guarantee::Standing {
+            self.stand(id, name);
+        }
+        Ok(id)
     }
 
     /// The way to a key's admission. A key has one policy, that of its first use: the minute's and the hour's limit
@@ -258,14 +315,15 @@ impl Budgets {
     /// The node's counters and gauges. Work: the keys in memory.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.done;
-        for slot in self.slots.iter().flatten() {
+        for slot in self.slots.iter().flatten().filter(|slot| !slot.is_share()) {
             slot.count(&mut metrics);
             let available = slot.accumulator.available();
             let outstanding = slot.accumulator.outstanding();
             metrics.keys += 1;
             metrics.exposure = metrics.exposure.plus(available.bound.under);
             metrics.exposure_at_most = metrics.exposure_at_most.plus(outstanding);
-            let under = available.bound.under.plus(slot.accumulator.going_home());
+            let under =
+                available.bound.under.plus(slot.accumulator.going_home()).plus(self.next_window(slot));
             metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(under);
             metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
         }
@@ -299,12 +357,12 @@ impl Budgets {
                 self.consume(request, policy, &key, units, &mut effects);
             }
             Input::SetLimit { policy, key, limit } => {
-                if let Some(slot) = self.slot(policy, &key) {
+                if let Some(slot) = self.limited(policy, &key) {
                     self.at(slot).accumulator.set_limit(limit);
                 }
             }
             Input::Credit { policy, key, units } => {
-                if let Some(slot) = self.slot(policy, &key) {
+                if let Some(slot) = self.limited(policy, &key) {
                     self.at(slot).accumulator.credit(units);
                 }
             }
@@ -383,6 +441,54 @@ impl Budgets {
                 return Some(old);
             }
         }
+        let mut old = old;
+        if let Some(early) = self.early.get(key).copied().filter(|early| self.at(*early).window <= place.id) {
+            self.early.remove(key);
+            self.current.insert(key.clone(), early);
+            if let Some(old) = old {
+                self.succeed(old, early);
+            }
+            if self.at(early).window == place.id {
+                return Some(early);
+            }
+            // The clock has passed over it.
+            old = Some(early);
+        }
+        let index = self.make(policy, key, limit, place);
+        self.current.insert(key.clone(), index);
+        self.share(index);
+        if let Some(old) = old {
+            self.succeed(old, index);
+        }
+        Some(index)
+    }
+
+    /// A key goes from one window to a later one.
+    fn succeed(&mut self, old: usize, new: usize) {
+        let next = Arc::clone(&self.at(new).accumulator);
+        let previous = self.at_mut(old);
+        let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
+        previous.accumulator.set_next(next);
+        if !waiting.is_empty() {
+            self.asking.insert(new);
+            self.pending.insert(new);
+        }
+        let fresh = self.at_mut(new);
+        fresh.rate = fresh.rate.max(rate);
+        fresh.waiting.extend(waiting);
+        self.retire(old);
+    }
+
+    /// Where a limit is set: at the key, or at the share of all keys.
+    fn limited(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
+        match self.standing.get(&policy.0) {
+            Some(share) => Some(share.slot).filter(|slot| self.slots[*slot].is_some()),
+            None => self.slot(policy, key),
+        }
+    }
+
+    /// A slot for a key in a window.
+    fn make(&mut self, policy: PolicyId, key: &Key, limit: Units, place: Place) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -402,14 +508,23 @@ impl Budgets {
             rate: chosen.window.rate(),
         };
         let mark = Mark { segment: Arc::clone(&self.segments[index / SLOTS]), slot: index % SLOTS };
-        let accumulator = Arc::new(Accumulator::marking(settings, Some(mark)));
+        // What stands on a share has nothing to settle.
+        let quiet = chosen.guarantee == Guarantee::Standing && place.id != WindowId::EVERY;
+        let accumulator = Arc::new(Accumulator::marking(settings, Some(mark).filter(|_| !quiet)));
         match self.stage {
             Stage::Running | Stage::Unopened => self.meet_absence(chosen.when_away, &accumulator),
             _ => accumulator.shut(),
         }
-        let idle_at = self.clock.after(chosen.idle_millis.max(1));
+        // What stands on a share is forgotten when its window is over and not before: it would be spent again.
+        let idle_at =
+            if chosen.guarantee == Guarantee::Standing { Time::NEVER } else { self.idle_at(policy) };
+        let warm_at = chosen.warm_at(place);
+        let look_at = place.ends.min(idle_at).min(warm_at);
+        if look_at != Time::NEVER {
+            self.timers.set(look_at, index);
+        }
         self.slots[index] = Some(Slot {
-            accumulator: Arc::clone(&accumulator),
+            accumulator,
             key: key.clone(),
             policy,
             window: place.id,
@@ -423,25 +538,17 @@ impl Budgets {
             closing: false,
             seen: (Units::ZERO, 0),
             idle_at,
+            warm_at,
+            look_at,
+            call: Call::No,
         });
-        self.current.insert(key.clone(), index);
-        self.idle.insert((idle_at, index));
-        if place.ends != Time::NEVER {
-            self.ends.insert((place.ends, index));
-        }
-        if let Some(old) = old {
-            let previous = self.at_mut(old);
-            let (rate, waiting) = (previous.rate, std::mem::take(&mut previous.waiting));
-            previous.accumulator.set_next(accumulator);
-            if !waiting.is_empty() {
-                self.asking.insert(index);
-                self.pending.insert(index);
-            }
-            let fresh = self.at_mut(index);
-            (fresh.rate, fresh.waiting) = (rate, waiting);
-            self.retire(old);
-        }
-        Some(index)
+        index
+    }
+
+    /// When a key that is used now is next to be looked at for idleness: together with others.
+    fn idle_at(&self, policy: PolicyId) -> Time {
+        let millis = self.policies[policy.0].idle_millis.max(1);
+        shared(self.clock.after(millis), millis / 8)
     }
 
     fn meet_absence(&self, when_away: WhenAway, accumulator: &Accumulator) {
@@ -470,6 +577,9 @@ impl Slot {
 
     /// Whether a refusal needs no look at the ledger: not a bucket's, which time alone decides.
     fn is_believed(&self, reason: Reason, fresh: bool) -> bool {
+        if self.stands() {
+            return true;
+        }
         let timed = self.accumulator.bucket().is_some_and(Bucket::holds);
         match reason {
             Reason::Exhausted => timed || (fresh && self.accumulator.is_known()),

@@ -16,6 +16,11 @@ pub enum Guarantee {
     /// chunk of its peak. After a crash what the lease had left is spent.
     #[default]
     Escrow,
+    /// A durable share of every window: this node may spend so much of every key in each. Rows: one for each node,
+    /// none for a key or a window; a share changes with the next window. For fixed windows and months. After a crash
+    /// what the window had left is spent, and the next window's share if the crash came shortly before it; a new
+    /// node has its share from its second window on.
+    Standing,
     /// A lease of exactly what waits: a request is answered when the write that covers it is durable. After a crash
     /// what was acknowledged is known exactly.
     GroupCommit,
@@ -51,13 +56,14 @@ impl Guarantee {
     /// | guarantee | under | over |
     /// | --- | --- | --- |
     /// | `Escrow` | unspent | 0 |
+    /// | `Standing` | unspent, for each key, and a share more shortly before a window's end | 0 |
     /// | `GroupCommit` | unacknowledged, and refunds not settled | 0 |
     /// | `Volatile` | 0 | unsettled |
     ///
     /// Refunds become unspent units of the lease, so `Escrow` counts them there.
     pub fn bound(self, exposure: Exposure) -> Bound {
         match self {
-            Self::Escrow => Bound { under: exposure.unspent, over: Units::ZERO },
+            Self::Escrow | Self::Standing => Bound { under: exposure.unspent, over: Units::ZERO },
             Self::GroupCommit => {
                 Bound { under: exposure.unacknowledged.plus(exposure.unsettled_refunds), over: Units::ZERO }
             }
@@ -115,6 +121,7 @@ mod tests {
             (bound.under.0, bound.over.0)
         };
         assert_eq!(bound(Guarantee::Escrow), (1, 0));
+        assert_eq!(bound(Guarantee::Standing), (1, 0));
         assert_eq!(bound(Guarantee::GroupCommit), (12, 0));
         assert_eq!(bound(Guarantee::Volatile), (0, 2));
     }

@@ -18,6 +18,7 @@ mod note;
 mod permit;
 mod policy;
 mod sync;
+mod timers;
 mod tokens;
 mod window;
 
@@ -36,5 +37,5 @@ pub use metrics::Metrics;
 pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};
 pub use note::Note;
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
-pub use policy::{Flush, Limit, Policy, WhenAway};
+pub use policy::{Flush, Limit, Policy, PolicyError, WhenAway};
 pub use window::{Place, Window};

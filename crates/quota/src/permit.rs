@@ -45,6 +45,9 @@ pub enum Reason {
     /// Another node holds the bucket.
     #[error("another node holds this bucket; ask that node, or again when it has let the bucket go")]
     HeldElsewhere,
+    /// The window began before this node's share of it.
+    #[error("the window began before this node's share of it; wait for the next, or ask another node")]
+    Horizon,
     /// The window is over.
     #[error("the window is over; ask again as a request that may wait for the ledger")]
     WindowOver,

@@ -3,7 +3,10 @@
 //! Invariant: every combination is safe; a policy chooses between rows, answer time and what a crash may cost, never
 //! between these and the limit, unless `Volatile` or [`WhenAway::Open`] is asked for by name.
 
-use crate::{Chunk, Guarantee, Units, Window};
+use thiserror::Error;
+
+use crate::window::Place;
+use crate::{Chunk, Guarantee, Time, Units, Window};
 
 /// How much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,5 +93,50 @@ impl Policy {
     /// A policy that limits nothing.
     pub fn unlimited() -> Self {
         Self { limit: Limit::Unlimited, ..Self::stock(Units::ZERO) }
+    }
+}
+
+/// A policy that promises what its window cannot keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A share of every window needs windows that begin anew.
+    #[error("a standing share needs fixed windows or months; choose one of them, or another guarantee")]
+    StandingNeedsWindows,
+    /// What is admitted from a standing share is never written, so neither is what had no cover.
+    #[error("a standing share cannot be open while the ledger is away; choose another answer to its absence")]
+    StandingCannotBeOpen,
+    /// A bucket's mark is a lease of time.
+    #[error("a bucket is leased; choose the escrow guarantee for it")]
+    BucketNeedsEscrow,
+}
+
+impl Policy {
+    /// When a key that is in use is to have its next window: an eighth of the window before its end, or the time of
+    /// two flushes if that is less. From then on the ledger grants nothing from the window that ends.
+    pub(crate) fn warm_at(&self, place: Place) -> Time {
+        let leased = matches!(self.guarantee, Guarantee::Escrow | Guarantee::Standing);
+        let alone = matches!(self.window, Window::Fixed { .. } | Window::Month);
+        let lead = place.ends.since(place.begins) / 8;
+        let lead = lead.min(self.flush.max_age_millis.saturating_mul(2));
+        if leased && alone && place.ends != Time::NEVER && lead > 0 {
+            Time(place.ends.0 - lead)
+        } else {
+            Time::NEVER
+        }
+    }
+
+    /// Whether it promises what it can keep.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let windows = matches!(self.window, Window::Fixed { .. } | Window::Month);
+        let standing = self.guarantee == Guarantee::Standing;
+        match self.window {
+            Window::Bucket { .. } if self.guarantee != Guarantee::Escrow => {
+                Err(PolicyError::BucketNeedsEscrow)
+            }
+            _ if standing && !windows => Err(PolicyError::StandingNeedsWindows),
+            _ if standing && self.when_away == WhenAway::Open => Err(PolicyError::StandingCannotBeOpen),
+            _ => Ok(()),
+        }
     }
 }

@@ -55,6 +55,8 @@ pub struct Place {
     pub id: WindowId,
     /// How many windows before it count against its limit.
     pub span: u64,
+    /// The first moment that belongs to it.
+    pub begins: Time,
     /// The first moment that does not belong to it.
     pub ends: Time,
 }
@@ -68,6 +70,21 @@ impl Window {
         }
     }
 
+    /// When a window begins, by its number.
+    pub(crate) fn begins(self, window: WindowId) -> Time {
+        match self {
+            Self::None | Self::Bucket { .. } => Time(0),
+            Self::Month => Time(first_day(window.0).saturating_mul(DAY)),
+            Self::Fixed { millis, offset } => {
+                let (millis, id) = (millis.max(1), window.0);
+                Time(if id == 0 { 0 } else { id.saturating_mul(millis).saturating_add(offset % millis) })
+            }
+            Self::Sliding { millis, parts } => {
+                Time(window.0.saturating_mul(millis.div_ceil(u64::from(parts.max(1))).max(1)))
+            }
+        }
+    }
+
     /// The window of a moment.
     pub fn at(self, now: Time) -> Place {
         let even = |millis: u64, offset: u64, span: u64| {
@@ -75,10 +92,18 @@ impl Window {
             // The time before the first whole window belongs to it.
             let id = now.0.saturating_sub(offset) / millis;
             let ends = id.saturating_add(1).saturating_mul(millis).saturating_add(offset);
-            Place { id: WindowId(id.min(WindowId::EVERY.0 - 1)), span, ends: Time(ends) }
+            let begins = if id == 0 { 0 } else { id.saturating_mul(millis).saturating_add(offset) };
+            Place {
+                id: WindowId(id.min(WindowId::EVERY.0 - 1)),
+                span,
+                begins: Time(begins),
+                ends: Time(ends),
+            }
         };
         match self {
-            Self::None | Self::Bucket { .. } => Place { id: WindowId(0), span: 0, ends: Time::NEVER },
+            Self::None | Self::Bucket { .. } => {
+                Place { id: WindowId(0), span: 0, begins: Time(0), ends: Time::NEVER }
+            }
             Self::Fixed { millis, offset } => even(millis, offset % millis.max(1), 0),
             Self::Sliding { millis, parts } => {
                 let parts = u64::from(parts.max(1));
@@ -86,7 +111,8 @@ impl Window {
             }
             Self::Month => {
                 let month = month_of(now.0 / DAY);
-                Place { id: WindowId(month), span: 0, ends: Time(first_day(month + 1).saturating_mul(DAY)) }
+                let first = |month: u64| Time(first_day(month).saturating_mul(DAY));
+                Place { id: WindowId(month), span: 0, begins: first(month), ends: first(month + 1) }
             }
         }
     }
@@ -137,10 +163,12 @@ mod tests {
         #[test]
         fn windows_follow_each_other_without_gaps(window in windows(), now in 0_u64..1 << 42) {
             let place = window.at(Time(now));
-            prop_assert!(place.ends > Time(now));
+            prop_assert!(place.begins <= Time(now) && place.ends > Time(now));
+            prop_assert_eq!(place.begins, window.begins(place.id));
             if place.ends != Time::NEVER {
                 prop_assert_eq!(window.at(Time(place.ends.0 - 1)), place);
                 prop_assert!(window.at(place.ends).id > place.id);
+                prop_assert_eq!(window.at(place.ends).begins, place.ends);
             }
         }
 

@@ -250,6 +250,29 @@ impl Accumulator {
         Ok(())
     }
 
+    /// What the limit is to be, as far as is known.
+    pub(crate) fn target(&self) -> Units {
+        let book = lock(&self.book);
+        book.baseline.map_or(book.initial, |baseline| baseline.target)
+    }
+
+    /// A share of the window, which no row of this account covers. Once.
+    pub(crate) fn stand(&self, level: Units) {
+        let level = level.min(Units::LEASE_MAX);
+        let mut book = lock(&self.book);
+        debug_assert!(book.volatile.is_zero(), "invariant: a window's share is given once");
+        book.volatile = level;
+        self.durable.store(0, Ordering::Relaxed);
+        self.tokens.put(level.0);
+        self.stands_from.store(0, Ordering::SeqCst);
+    }
+
+    /// A share will stand behind it from this moment on, or when the ledger has answered.
+    pub(crate) fn stand_by(&self, from: Option<Time>) {
+        self.durable.store(0, Ordering::Relaxed);
+        self.stands_from.store(from.unwrap_or(Time::NEVER).0.max(1), Ordering::SeqCst);
+    }
+
     /// The bucket, if it is one.
     pub(crate) fn bucket(&self) -> Option<&Bucket> {
         self.bucket.as_deref()
@@ -291,7 +314,9 @@ impl Accumulator {
         book.recalled = !row.recalled.is_zero();
         let fresh = row.granted.minus(book.granted);
         book.granted = row.granted;
-        let left = row.baseline.left();
+        // From a window before the latest nothing is granted, whatever it has left.
+        let over = entry.account.window < row.newest;
+        let left = if over { Units::ZERO } else { row.baseline.left() };
         book.baseline = Some(row.baseline);
         let mut installed = fresh;
         if self.guarantee == Guarantee::Volatile {

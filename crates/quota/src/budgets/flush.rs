@@ -3,7 +3,9 @@
 //! Invariant: what is due is decided from the keys that changed since they were last written. A key whose traffic
 //! never rests is written all the same, because its age counts from its last row and not from its last request.
 
-use super::{Budgets, Effects, Lost, Slot, Stage, UnderWay};
+use std::sync::Arc;
+
+use super::{Budgets, Call, Effects, Lost, Slot, Stage, UnderWay};
 use crate::ledger::{Batch, Entry, LedgerError, Reply, Then};
 use crate::permit::{Denied, Reason};
 use crate::policy::{Policy, WhenAway};
@@ -30,8 +32,8 @@ impl Budgets {
                 }
             });
         }
-        self.roll();
-        self.retire_idle();
+        self.look();
+        self.note_shares();
         if self.under_way.is_some() {
             return;
         }
@@ -45,7 +47,11 @@ impl Budgets {
                 continue;
             };
             let since = *slot.dirty_since.get_or_insert(clock);
-            if slot.closing || closing || slot.is_due(&self.policies[slot.policy.0], clock, since) {
+            let is_due = match self.standing.get_mut(&slot.policy.0).filter(|_| slot.is_share()) {
+                Some(share) => share.is_due(&slot.accumulator, clock),
+                None => slot.is_due(&self.policies[slot.policy.0], clock, since),
+            };
+            if slot.closing || closing || is_due {
                 due.push(index);
                 if due.len() == ROWS {
                     break;
@@ -56,15 +62,18 @@ impl Budgets {
             self.pending.remove(&index);
             self.asking.remove(&index);
         }
-        if due.is_empty() && !self.owes_heartbeat() {
+        let needed = self.horizon_needed().filter(|_| self.stage == Stage::Running);
+        if due.is_empty() && needed.is_none() && !self.owes_heartbeat() {
             self.end(effects);
             return;
         }
+        // It never falls: what a window was begun under stays known.
+        self.horizon = self.horizon.max(clock).max(needed.unwrap_or_default());
         due.sort_by_cached_key(|index| self.at(*index).accumulator.account());
         let entries = due.iter().map(|index| self.entry(*index)).collect();
         self.seq = self.seq.next();
         let (node, epoch, seq) = (self.node, self.epoch, self.seq);
-        let batch = Batch { node, epoch, seq, now: clock, horizon: clock, entries };
+        let batch = Batch { node, epoch, seq, now: clock, horizon: self.horizon, entries };
         self.peers.spoke(clock);
         effects.send = Some(batch.clone());
         self.under_way = Some(UnderWay { batch, slots: due, again: false });
@@ -81,6 +90,11 @@ impl Budgets {
         slot.asked = slot.waiting.len();
         if slot.closing {
             return slot.accumulator.entry(Units::ZERO, Units(u64::MAX), Then::Close);
+        }
+        if slot.is_share() {
+            let (number, row) = (slot.policy.0, Arc::clone(&slot.accumulator));
+            let share = self.standing.get_mut(&number).expect("invariant: a row of a share has a share");
+            return share.entry(&row, clock);
         }
         let missed = slot.accumulator.take_missed();
         if let Some(bucket) = slot.accumulator.bucket() {
@@ -121,6 +135,7 @@ impl Budgets {
         if std::mem::take(&mut self.away) {
             self.slots.iter().flatten().for_each(|slot| slot.accumulator.resume());
         }
+        self.cover(under_way.batch.horizon);
         let clock = self.clock;
         if let Some(watched) = &mut self.watched {
             under_way.slots.iter().for_each(|index| watched.touch(*index));
@@ -155,6 +170,13 @@ impl Budgets {
             }
             if entry.then == Then::Close {
                 self.remove(index);
+                continue;
+            }
+            if slot.is_share() {
+                let (number, row) = (slot.policy.0, Arc::clone(&slot.accumulator));
+                if let Some(share) = self.standing.get_mut(&number) {
+                    share.received(&row, clock);
+                }
                 continue;
             }
             slot.answer(clock, false, effects);
@@ -197,7 +219,7 @@ impl Budgets {
 
 impl Slot {
     fn is_due(&mut self, policy: &Policy, clock: Time, since: Time) -> bool {
-        if !self.waiting.is_empty() || self.accumulator.has_untold() {
+        if !self.waiting.is_empty() || self.accumulator.has_untold() || self.call != Call::No {
             return true;
         }
         // A limit was cut, or other nodes want some: what is not spent is called home.
@@ -237,8 +259,19 @@ impl Slot {
             self.rate = Units(u64::try_from(sample).unwrap_or(u64::MAX)).max(Units(self.rate.0 / 2));
             self.consumed = gross;
         }
+        let call = std::mem::replace(&mut self.call, Call::No);
         let held = self.accumulator.held();
-        let Some(baseline) = self.accumulator.baseline() else { return (demand, Units::ZERO) };
+        let Some(baseline) = self.accumulator.baseline() else {
+            // Nothing is known, and a key that is in use is to find something.
+            let first = policy.chunk.target(self.accumulator.target(), self.rate).max(Units(1));
+            return (if call == Call::First { demand.max(first) } else { demand }, Units::ZERO);
+        };
+        if call == Call::Last {
+            let left = self.accumulator.ends().since(clock);
+            let rest = u128::from(self.rate.0) * u128::from(left) / 1_000;
+            let rest = Units(u64::try_from(rest).unwrap_or(u64::MAX)).min(policy.chunk.most);
+            return (demand.plus(rest).min(Units::LEASE_MAX).minus(held), Units::ZERO);
+        }
         // What others wait for is not leased ahead.
         let recalled = self.accumulator.is_recalled();
         let ahead = if self.leases_ahead() && !recalled {

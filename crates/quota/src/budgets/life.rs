@@ -6,60 +6,118 @@
 
 use std::sync::Arc;
 
-use super::{Budgets, Effects, Slot, Stage};
+use super::{Budgets, Call, Effects, Slot, Stage};
 use crate::ledger::Opened;
 use crate::permit::{Denied, Reason};
-use crate::{Seq, Units};
+use crate::policy::Limit;
+use crate::{Seq, Time, Units};
 
 impl Budgets {
     pub(super) fn opened(&mut self, opened: &Opened) {
         if self.stage == Stage::Unopened {
             (self.epoch, self.seq, self.stage) = (opened.epoch, Seq(0), Stage::Running);
+            (self.first, self.horizon) = (opened.horizon, opened.horizon);
             self.done.burnt = self.done.burnt.plus(opened.burnt);
         }
     }
 
-    /// Ends the windows that are over. Those who wait go to the window that has begun.
-    pub(super) fn roll(&mut self) {
-        while let Some(&(ends, index)) = self.ends.first() {
-            if ends > self.clock {
-                return;
-            }
-            self.ends.pop_first();
-            let slot = self.at(index);
-            let (key, policy) = (slot.key.clone(), slot.policy);
-            if !slot.waiting.is_empty() && self.current.get(&key) == Some(&index) {
-                self.slot(policy, &key);
-            } else {
-                self.retire(index);
+    /// Looks at the slots whose moment has come: their window is over or soon will be, or nobody uses them.
+    pub(super) fn look(&mut self) {
+        while let Some((when, slots)) = self.timers.take(self.clock) {
+            for index in slots {
+                let index = index as usize;
+                let own = self.slots.get(index).and_then(Option::as_ref);
+                if own.is_some_and(|slot| slot.look_at == when && !slot.closing) {
+                    self.look_at(index);
+                }
             }
         }
     }
 
-    /// Keys that nobody has used since they were last looked at, and that nobody has in hand.
-    pub(super) fn retire_idle(&mut self) {
-        while let Some(&(when, index)) = self.idle.first() {
-            if when > self.clock {
-                return;
-            }
-            self.idle.pop_first();
-            let again = self.clock.after(self.policies[self.at(index).policy.0].idle_millis.max(1));
-            let under_way = self.under_way.as_ref().is_some_and(|batch| batch.slots.contains(&index));
-            let slot = self.at_mut(index);
-            if slot.closing {
-                continue;
-            }
-            let seen = (slot.accumulator.consumed_now(), slot.accumulator.denied());
-            let used = seen != slot.seen || !slot.waiting.is_empty() || slot.accumulator.has_untold();
-            (slot.seen, slot.idle_at) = (seen, again);
-            // Nobody else has it, and nobody can get it but through this node: from here on it stays so.
-            let alone = Arc::get_mut(&mut slot.accumulator).is_some();
-            if used || !alone || under_way {
-                self.idle.insert((again, index));
-            } else {
-                self.retire(index);
-            }
+    fn look_at(&mut self, index: usize) {
+        let clock = self.clock;
+        if self.at(index).accumulator.ends() <= clock {
+            self.roll(index);
+            return;
         }
+        if self.at(index).warm_at <= clock {
+            self.at_mut(index).warm_at = Time::NEVER;
+            self.warm(index);
+        }
+        if self.at(index).idle_at <= clock && self.retire_if_idle(index) {
+            return;
+        }
+        let slot = self.at_mut(index);
+        slot.look_at = slot.accumulator.ends().min(slot.warm_at).min(slot.idle_at);
+        let look_at = slot.look_at;
+        self.timers.set(look_at, index);
+    }
+
+    /// Ends a window that is over. Those who wait go to the window that has begun.
+    fn roll(&mut self, index: usize) {
+        let slot = self.at(index);
+        let (key, policy) = (slot.key.clone(), slot.policy);
+        let goes_on = !slot.waiting.is_empty() || self.early.contains_key(&key);
+        if goes_on && self.current.get(&key) == Some(&index) {
+            self.slot(policy, &key);
+        } else {
+            self.retire(index);
+        }
+    }
+
+    /// A key that is in use gets the next window before this one ends, so that nobody waits for it.
+    fn warm(&mut self, index: usize) {
+        let slot = self.at(index);
+        let (key, policy, ends) = (slot.key.clone(), slot.policy, slot.accumulator.ends());
+        let chosen = self.policies[policy.0];
+        let Limit::Of(limit) = chosen.limit else { return };
+        let consumed = slot.accumulator.consumed_now();
+        let recent = self.clock.since(slot.flushed) <= chosen.flush.max_age_millis.saturating_mul(2);
+        let used = consumed > slot.consumed || (recent && !consumed.is_zero());
+        if self.stage != Stage::Running || !used || self.current.get(&key) != Some(&index) {
+            return;
+        }
+        if let Some(early) = self.early.get(&key) {
+            let next = Arc::clone(&self.at(*early).accumulator);
+            self.at(index).accumulator.set_next(next);
+            return;
+        }
+        let begun = chosen.window.begins(slot.window);
+        let elapsed = self.clock.since(begun).max(1);
+        let rate = u128::from(consumed.0) * 1_000 / u128::from(elapsed);
+        let rate = slot.rate.max(Units(u64::try_from(rate).unwrap_or(u64::MAX)));
+        let early = self.make(policy, &key, limit, chosen.window.at(ends));
+        let next = Arc::clone(&self.at(early).accumulator);
+        self.at(index).accumulator.set_next(next);
+        self.early.insert(key, early);
+        let slot = self.at_mut(early);
+        (slot.call, slot.rate) = (Call::First, rate);
+        if slot.stands() {
+            self.share(early);
+        } else {
+            self.pending.insert(early);
+            // Afterwards nothing more is granted from the window that ends: it is provided for with the same batch.
+            let last = self.at_mut(index);
+            (last.call, last.rate) = (Call::Last, rate);
+            self.pending.insert(index);
+        }
+    }
+
+    /// Retires a key that nobody has used since it was last looked at, and that nobody has in hand.
+    fn retire_if_idle(&mut self, index: usize) -> bool {
+        let again = self.idle_at(self.at(index).policy);
+        let under_way = self.under_way.as_ref().is_some_and(|batch| batch.slots.contains(&index));
+        let slot = self.at_mut(index);
+        let seen = (slot.accumulator.consumed_now(), slot.accumulator.denied());
+        let used = seen != slot.seen || !slot.waiting.is_empty() || slot.accumulator.has_untold();
+        (slot.seen, slot.idle_at) = (seen, again);
+        // Nobody else has it, and nobody can get it but through this node: from here on it stays so.
+        let alone = Arc::get_mut(&mut slot.accumulator).is_some();
+        let idle = !used && alone && !under_way;
+        if idle {
+            self.retire(index);
+        }
+        idle
     }
 
     /// From here on nothing is admitted in this slot, and its lease is closed with the next batch.
@@ -67,6 +125,10 @@ impl Budgets {
         let slot = self.at_mut(index);
         slot.accumulator.shut();
         slot.closing = true;
+        if slot.stands() {
+            self.remove(index);
+            return;
+        }
         let told = slot.accumulator.is_known();
         let owes = slot.accumulator.has_untold() || !slot.accumulator.consumed_now().is_zero();
         let under_way = self.under_way.as_ref().is_some_and(|batch| batch.slots.contains(&index));
@@ -87,11 +149,15 @@ impl Budgets {
         }
         self.pending.remove(&index);
         self.asking.remove(&index);
+        self.uncovered.remove(&index);
         self.free.push(index);
-        self.idle.remove(&(slot.idle_at, index));
-        self.ends.remove(&(slot.accumulator.ends(), index));
-        if self.current.get(&slot.key) == Some(&index) {
+        if slot.is_share() {
+            self.standing.remove(&slot.policy.0);
+        } else if self.current.get(&slot.key) == Some(&index) {
             self.current.remove(&slot.key);
+        }
+        if self.early.get(&slot.key) == Some(&index) {
+            self.early.remove(&slot.key);
         }
         if !slot.waiting.is_empty() {
             let fresh = self.slot(slot.policy, &slot.key).expect("invariant: a key that waits is limited");

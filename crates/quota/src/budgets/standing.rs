@@ -1,144 +1,177 @@
-//! [`KeyState`]: where the keys of a node stand, for whoever shows it.
+//! [`Share`]: this node's part of the limit that every key has in every window of a policy: one row, and none for a
+//! window or a key.
 //!
-//! Invariant: who watches is told of a key after each change of it, at most once between two questions, and of its last
-//! state when it is forgotten; asking costs the keys that changed.
+//! Invariant: the shares of all nodes are within the limit at the ledger, and a share is spent only in windows that
+//! begin before the horizon that the ledger has acknowledged, so that the node's next life, which begins with the
+//! horizon, spends no window again. A share that grows or shrinks does so with the next window, and what it loses
+//! goes home only after the last window that could spend it is over: whoever gets it then cannot meet it in one
+//! window, as long as the clocks of two nodes differ by less than a window.
 
-use std::collections::BTreeSet;
+use super::{Budgets, PolicyId, Slot};
+use crate::accumulator::Accumulator;
+use crate::ledger::{Entry, Then};
+use crate::window::Place;
+use crate::{Guarantee, Key, Time, Units, Window, WindowId};
 
-use super::{Budgets, PolicyId, Slot, Stage};
-use crate::{Bound, Guarantee, Input, Key, Place, Time, Units, WindowId};
-
-/// Where a key stands in its window, as this node knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyState {
-    /// What the limit is to be.
-    pub limit: Units,
-    /// Spent for good, as the ledger knows it, and what went over the limit without cover.
-    pub used: Units,
-    /// Held by leases, of this node and others, spent or not.
-    pub reserved: Units,
-    /// What can still be admitted: here, and what the ledger could grant.
-    pub available: Units,
-    /// What a crash of this node would cost at this moment.
-    pub bound: Bound,
-    /// Requests that this node has refused in this window.
-    pub denied: u64,
-    /// When the window is over.
-    pub ends: Time,
+#[derive(Debug)]
+pub(super) struct Share {
+    /// The slot of its row.
+    pub(super) slot: usize,
+    window: Window,
+    nodes: u64,
+    lead_millis: u64,
+    /// What a key has in a window that begins at this moment or later.
+    level: Units,
+    from: Time,
+    /// What it will have from a later window on.
+    next: Option<(Time, Units)>,
+    /// The window in which the ledger was last asked for more.
+    asked_in: Option<WindowId>,
 }
 
-/// A key whose state has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// Its policy.
-    pub policy: PolicyId,
-    /// The key.
-    pub key: Key,
-    /// The window.
-    pub window: WindowId,
-    /// Where it stands.
-    pub state: KeyState,
-    /// Whether the node has forgotten it since.
-    pub is_gone: bool,
-}
-
-/// The keys that changed since somebody asked.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    touched: BTreeSet<usize>,
-    gone: Vec<Changed>,
-}
-
-impl Watched {
-    pub(super) fn touch(&mut self, index: usize) {
-        self.touched.insert(index);
+impl Share {
+    /// What a key has in a window that begins at this moment; none if it has nothing yet.
+    fn at(&self, begins: Time) -> Option<Units> {
+        let steps = [self.next, Some((self.from, self.level))];
+        steps.into_iter().flatten().find(|(from, _)| *from <= begins).map(|(_, level)| level)
     }
 
-    pub(super) fn remove(&mut self, index: usize, slot: &Slot) {
-        self.touched.remove(&index);
-        self.gone.push(slot.changed(true));
-    }
-}
-
-impl Slot {
-    fn changed(&self, is_gone: bool) -> Changed {
-        let (policy, key, window) = (self.policy, self.key.clone(), self.window);
-        Changed { policy, key, window, state: self.state(is_gone), is_gone }
+    /// The first window of which something can be spent begins then, as far as is known.
+    fn first(&self, clock: Time, horizon: Time) -> Time {
+        let known = self.next.map_or(self.from, |(from, _)| self.from.min(from));
+        let known = if known == Time::NEVER { self.window.at(clock).ends } else { known };
+        let place = self.window.at(known.max(horizon));
+        if place.begins >= known.max(horizon) { place.begins } else { place.ends }
     }
 
-    fn state(&self, is_gone: bool) -> KeyState {
-        let accumulator = &self.accumulator;
-        let baseline = accumulator.baseline().unwrap_or_default();
-        let available = accumulator.available();
-        let is_leased = accumulator.guarantee() != Guarantee::Volatile;
-        let local = if is_gone { Units::ZERO } else { available.local };
-        KeyState {
-            limit: accumulator.limit(),
-            used: baseline.used.plus(baseline.overrun),
-            reserved: baseline.reserved,
-            available: if is_leased { local.plus(available.durable) } else { local },
-            bound: if is_gone { Bound::default() } else { available.bound },
-            denied: accumulator.denied(),
-            ends: accumulator.ends(),
+    fn desired(&self, row: &Accumulator) -> Units {
+        Units(row.target().0 / self.nodes)
+    }
+
+    /// What to claim and what to send home.
+    fn change(&self, row: &Accumulator) -> (Units, Units) {
+        let (desired, held) = (self.desired(row), row.held());
+        let used = self.level.max(self.next.map_or(Units::ZERO, |(_, level)| level));
+        (desired.minus(held), held.minus(used.max(desired)))
+    }
+
+    pub(super) fn is_due(&mut self, row: &Accumulator, clock: Time) -> bool {
+        if let Some((from, level)) = self.next.filter(|(from, _)| *from <= clock) {
+            (self.from, self.level, self.next) = (from, level, None);
         }
+        let (want, home) = self.change(row);
+        let asked = self.asked_in == Some(self.window.at(clock).id);
+        !row.is_known() || row.has_untold() || !home.is_zero() || (!want.is_zero() && !asked)
+    }
+
+    /// The row for the ledger.
+    pub(super) fn entry(&mut self, row: &Accumulator, clock: Time) -> Entry {
+        let (want, home) = self.change(row);
+        if !want.is_zero() {
+            self.asked_in = Some(self.window.at(clock).id);
+        }
+        row.entry(want, home, Then::Keep)
+    }
+
+    /// The ledger has answered: what is granted now is spent from the next window on.
+    pub(super) fn received(&mut self, row: &Accumulator, clock: Time) {
+        let level = self.desired(row).min(row.held());
+        let planned = self.next.map_or(self.level, |(_, level)| level);
+        if level != planned {
+            self.next = Some((self.window.at(clock).ends, level));
+        }
+    }
+
+    /// How far the horizon has to reach: over the window that is, and shortly before its end over the next.
+    fn needs(&self, clock: Time) -> Time {
+        let place = self.window.at(clock);
+        let lead = self.lead_millis.min(place.ends.since(place.begins) / 4);
+        if clock.after(lead) >= place.ends { place.ends.after(1) } else { place.begins.after(1) }
     }
 }
 
 impl Budgets {
-    /// Begins to note which keys change. From now on [`Budgets::changed`] is to be asked now and then.
-    pub fn watch(&mut self) {
-        self.watched.get_or_insert_default();
+    /// Begins the share of a policy.
+    pub(super) fn stand(&mut self, id: PolicyId, name: &Key) {
+        let policy = self.policies[id.0];
+        let everywhere = Place { id: WindowId::EVERY, span: 0, begins: Time(0), ends: Time::NEVER };
+        let crate::Limit::Of(limit) = policy.limit else { return };
+        let slot = self.make(id, name, limit, everywhere);
+        self.pending.insert(slot);
+        let share = Share {
+            slot,
+            window: policy.window,
+            nodes: policy.chunk.nodes.max(1),
+            lead_millis: policy.flush.max_age_millis.saturating_mul(4),
+            level: Units::ZERO,
+            from: Time::NEVER,
+            next: None,
+            asked_in: None,
+        };
+        self.standing.insert(id.0, share);
     }
 
-    /// The keys that changed since it was asked last: those that were forgotten first. Cost: those.
-    pub fn changed(&mut self) -> Vec<Changed> {
-        let Some(watched) = &mut self.watched else { return Vec::new() };
-        let Watched { touched, gone } = std::mem::take(watched);
-        let there = touched.into_iter().filter_map(|index| self.slots[index].as_ref());
-        let there: Vec<Changed> = there.map(|slot| slot.changed(false)).collect();
-        gone.into_iter().chain(there).collect()
-    }
-
-    /// The window of a policy at a moment, which is at least the latest that the node has heard of.
-    pub fn window(&self, now: Time, policy: PolicyId) -> Place {
-        self.policies[policy.0].window.at(self.clock.max(now))
-    }
-
-    /// Whether the ledger has told where a key stands in its present window.
-    pub fn is_known(&self, key: &Key) -> bool {
-        self.current.get(key).is_some_and(|index| self.at(*index).accumulator.is_known())
-    }
-
-    /// Where a key stands, if the node has it in memory.
-    pub fn state(&self, key: &Key) -> Option<KeyState> {
-        let index = self.current.get(key)?;
-        Some(self.at(*index).state(false))
-    }
-
-    /// Sets the limit of a key that is in memory; of another nothing is done.
-    pub fn set_limit(&mut self, now: Time, policy: PolicyId, key: &Key, limit: Units) -> super::Effects {
-        if self.current.contains_key(key) {
-            self.step(now, Input::SetLimit { policy, key: key.clone(), limit })
-        } else {
-            super::Effects::default()
+    /// Gives a key of a standing policy what it has in its window, or says from when on it will.
+    pub(super) fn share(&mut self, index: usize) {
+        let slot = self.at(index);
+        let Some(share) = self.standing.get(&slot.policy.0) else { return };
+        let begins = self.policies[slot.policy.0].window.begins(slot.window);
+        match share.at(begins).filter(|_| begins >= self.first) {
+            Some(level) if begins < self.covered => {
+                slot.accumulator.stand(level);
+                self.uncovered.remove(&index);
+            }
+            Some(_) => {
+                slot.accumulator.stand_by(None);
+                self.uncovered.insert(index);
+            }
+            None => slot.accumulator.stand_by(Some(share.first(self.clock, self.first))),
         }
     }
 
-    /// Admits nothing more under a policy, and settles and forgets its keys. Those who wait are refused.
-    pub fn retire_policy(&mut self, now: Time, policy: PolicyId) -> super::Effects {
-        let mut effects = super::Effects::default();
-        if !matches!(self.stage, Stage::Running | Stage::Unopened) {
-            return effects;
+    /// The ledger has acknowledged a horizon.
+    pub(super) fn cover(&mut self, horizon: Time) {
+        self.covered = self.covered.max(horizon);
+        for index in std::mem::take(&mut self.uncovered) {
+            self.share(index);
         }
-        let of_policy = |slot: &Option<Slot>| slot.as_ref().is_some_and(|slot| slot.policy == policy);
-        let all: Vec<usize> = (0..self.slots.len()).filter(|index| of_policy(&self.slots[*index])).collect();
-        for index in all {
-            self.refuse(index, &mut effects);
-            self.retire(index);
+    }
+
+    /// How far the horizon has to reach, if that is further than it does.
+    pub(super) fn horizon_needed(&self) -> Option<Time> {
+        let needs = self.standing.values().map(|share| share.needs(self.clock)).max();
+        needs.filter(|needs| *needs > self.covered)
+    }
+
+    /// Shares that are to be asked for or sent home now.
+    pub(super) fn note_shares(&mut self) {
+        let clock = self.clock;
+        for share in self.standing.values_mut() {
+            let slot = self.slots[share.slot].as_ref();
+            if slot.is_some_and(|slot| !slot.closing && share.is_due(&slot.accumulator, clock)) {
+                self.pending.insert(share.slot);
+            }
         }
-        let more = self.step(now, Input::Tick);
-        effects.send = more.send;
-        effects.replies.extend(more.replies);
-        effects
+    }
+
+    /// What a crash would keep from this key in its next window.
+    pub(super) fn next_window(&self, slot: &Slot) -> Units {
+        let ends = slot.accumulator.ends();
+        let share = self.standing.get(&slot.policy.0).filter(|_| self.horizon > ends);
+        // A window that is there already counts for itself.
+        let share = share.filter(|_| !self.early.contains_key(&slot.key));
+        share.and_then(|share| share.at(ends)).unwrap_or_default()
+    }
+}
+
+impl Slot {
+    /// Whether it is the row of a share, which nobody consumes from.
+    pub(super) fn is_share(&self) -> bool {
+        self.window == WindowId::EVERY
+    }
+
+    /// Whether it stands on a share.
+    pub(super) fn stands(&self) -> bool {
+        self.accumulator.guarantee() == Guarantee::Standing && !self.is_share()
     }
 }

@@ -90,6 +90,8 @@ fn every_message_says_what_to_do() {
         (Reason::WindowOver, "ask again"),
         (Reason::LedgerAway, "ask again later"),
         (Reason::Closed, "ask another"),
+        (Reason::HeldElsewhere, "ask that node"),
+        (Reason::Horizon, "wait for the next"),
     ] {
         let denied = Denied { available: Units(3), retry_after: None, reason };
         assert!(

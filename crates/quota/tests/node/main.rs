@@ -2,6 +2,7 @@
 //! against the faults that its predecessors had.
 #![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking, in shared functions too")]
 
+mod boundaries;
 mod buckets;
 mod crashes;
 mod driver;
@@ -11,4 +12,5 @@ mod linearizable;
 mod model;
 mod peers;
 mod regressions;
+mod standing;
 mod windows;

@@ -1,6 +1,6 @@
 //! Limits by time: what any stretch of time admitted, whatever the clock does.
 
-use deltaic_quota::{Chunk, Flush, Policy, Reason, Time, Units, Window, consume_all};
+use deltaic_quota::{Chunk, Flush, Guarantee, Policy, Reason, Time, Units, Window, consume_all};
 use proptest::prelude::*;
 
 use crate::driver::World;
@@ -113,4 +113,34 @@ fn stacked_limits_admit_together_or_not_at_all() {
     assert_eq!((place, denied.available), (1, Units(1)));
     let minute = limits[0].accumulator().unwrap().available().local;
     assert_eq!(minute, Units(7), "what the first gave came back");
+}
+
+/// The ledger grants from no window before the latest: its memory of that is the horizon of leases.
+#[test]
+fn a_clock_that_was_set_back_between_two_lives_does_not_open_a_window_again() {
+    let windows = [Window::Fixed { millis: LENGTH, offset: 0 }, Window::Sliding { millis: LENGTH, parts: 1 }];
+    for window in windows {
+        for guarantee in [Guarantee::Escrow, Guarantee::GroupCommit] {
+            for clean in [true, false] {
+                let policy = Policy { guarantee, ..policy(window) };
+                let mut world = World::new(policy);
+                // Window 3 has half left, and window 5 was used up.
+                world.now = 3 * LENGTH;
+                assert!(world.spend("k", LIMIT / 2));
+                world.now = 5 * LENGTH;
+                assert!(world.spend("k", LIMIT));
+                if clean {
+                    world.close();
+                }
+                let mut world = world.crash(policy);
+                for now in 3 * LENGTH..6 * LENGTH {
+                    world.now = now;
+                    let denied = world.consume("k", 1).unwrap_err();
+                    assert_eq!(denied.reason, Reason::Exhausted, "{now}");
+                }
+                world.now = if window == windows[0] { 6 * LENGTH } else { 7 * LENGTH };
+                assert!(world.spend("k", LIMIT));
+            }
+        }
+    }
 }

@@ -1,0 +1,144 @@
+//! [`KeyState`]: where the keys of a node stand, for whoever shows it.
+//!
+//! Invariant: who watches is told of a key after each change of it, at most once between two questions, and of its last
+//! state when it is forgotten; asking costs the keys that changed.
+
+use std::collections::BTreeSet;
+
+use super::{Budgets, PolicyId, Slot, Stage};
+use crate::{Bound, Guarantee, Input, Key, Place, Time, Units, WindowId};
+
+/// Where a key stands in its window, as this node knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyState {
+    /// What the limit is to be.
+    pub limit: Units,
+    /// Spent for good, as the ledger knows it, and what went over the limit without cover.
+    pub used: Units,
+    /// Held by leases, of this node and others, spent or not.
+    pub reserved: Units,
+    /// What can still be admitted: here, and what the ledger could grant.
+    pub available: Units,
+    /// What a crash of this node would cost at this moment.
+    pub bound: Bound,
+    /// Requests that this node has refused in this window.
+    pub denied: u64,
+    /// When the window is over.
+    pub ends: Time,
+}
+
+/// A key whose state has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Its policy.
+    pub policy: PolicyId,
+    /// The key.
+    pub key: Key,
+    /// The window.
+    pub window: WindowId,
+    /// Where it stands.
+    pub state: KeyState,
+    /// Whether the node has forgotten it since.
+    pub is_gone: bool,
+}
+
+/// The keys that changed since somebody asked.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    touched: BTreeSet<usize>,
+    gone: Vec<Changed>,
+}
+
+impl Watched {
+    pub(super) fn touch(&mut self, index: usize) {
+        self.touched.insert(index);
+    }
+
+    pub(super) fn remove(&mut self, index: usize, slot: &Slot) {
+        self.touched.remove(&index);
+        self.gone.push(slot.changed(true));
+    }
+}
+
+impl Slot {
+    fn changed(&self, is_gone: bool) -> Changed {
+        let (policy, key, window) = (self.policy, self.key.clone(), self.window);
+        Changed { policy, key, window, state: self.state(is_gone), is_gone }
+    }
+
+    fn state(&self, is_gone: bool) -> KeyState {
+        let accumulator = &self.accumulator;
+        let baseline = accumulator.baseline().unwrap_or_default();
+        let available = accumulator.available();
+        let is_leased = accumulator.guarantee() != Guarantee::Volatile;
+        let local = if is_gone { Units::ZERO } else { available.local };
+        KeyState {
+            limit: accumulator.limit(),
+            used: baseline.used.plus(baseline.overrun),
+            reserved: baseline.reserved,
+            available: if is_leased { local.plus(available.durable) } else { local },
+            bound: if is_gone { Bound::default() } else { available.bound },
+            denied: accumulator.denied(),
+            ends: accumulator.ends(),
+        }
+    }
+}
+
+impl Budgets {
+    /// Begins to note which keys change. From now on [`Budgets::changed`] is to be asked now and then.
+    pub fn watch(&mut self) {
+        self.watched.get_or_insert_default();
+    }
+
+    /// The keys that changed since it was asked last: those that were forgotten first. Cost: those.
+    pub fn changed(&mut self) -> Vec<Changed> {
+        let Some(watched) = &mut self.watched else { return Vec::new() };
+        let Watched { touched, gone } = std::mem::take(watched);
+        let there = touched.into_iter().filter_map(|index| self.slots[index].as_ref());
+        let there: Vec<Changed> = there.map(|slot| slot.changed(false)).collect();
+        gone.into_iter().chain(there).collect()
+    }
+
+    /// The window of a policy at a moment, which is at least the latest that the node has heard of.
+    pub fn window(&self, now: Time, policy: PolicyId) -> Place {
+        self.policies[policy.0].window.at(self.clock.max(now))
+    }
+
+    /// Whether the ledger has told where a key stands in its present window.
+    pub fn is_known(&self, key: &Key) -> bool {
+        self.current.get(key).is_some_and(|index| self.at(*index).accumulator.is_known())
+    }
+
+    /// Where a key stands, if the node has it in memory.
+    pub fn state(&self, key: &Key) -> Option<KeyState> {
+        let index = self.current.get(key)?;
+        Some(self.at(*index).state(false))
+    }
+
+    /// Sets the limit of a key that is in memory; of another nothing is done.
+    pub fn set_limit(&mut self, now: Time, policy: PolicyId, key: &Key, limit: Units) -> super::Effects {
+        if self.current.contains_key(key) {
+            self.step(now, Input::SetLimit { policy, key: key.clone(), limit })
+        } else {
+            super::Effects::default()
+        }
+    }
+
+    /// Admits nothing more under a policy, and settles and forgets its keys. Those who wait are refused.
+    pub fn retire_policy(&mut self, now: Time, policy: PolicyId) -> super::Effects {
+        let mut effects = super::Effects::default();
+        if !matches!(self.stage, Stage::Running | Stage::Unopened) {
+            return effects;
+        }
+        let of_policy = |slot: &Option<Slot>| slot.as_ref().is_some_and(|slot| slot.policy == policy);
+        let all: Vec<usize> = (0..self.slots.len()).filter(|index| of_policy(&self.slots[*index])).collect();
+        for index in all {
+            self.refuse(index, &mut effects);
+            self.retire(index);
+        }
+        let more = self.step(now, Input::Tick);
+        effects.send = more.send;
+        effects.replies.extend(more.replies);
+        effects
+    }
+}
