@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use deltaic_quota::{
-    Account, Batch, Epoch, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Silent, Time, Units,
+    Account, Batch, Epoch, Key, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Silent, Time, Units,
 };
 
 use crate::columns::Columns;
@@ -21,8 +21,8 @@ use crate::{ConnectError, Settings, outcome, read};
 pub struct PostgresLedger {
     settings: Settings,
     link: Option<Link>,
-    /// The batches whose outcome is not known, one at the most for each node.
-    unknown: BTreeMap<NodeId, (Epoch, Seq)>,
+    /// The batches whose outcome is not known, one at the most for each node and aggregate.
+    unknown: BTreeMap<(Option<Key>, NodeId), (Epoch, Seq)>,
     trouble: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl PostgresLedger {
         self.trouble.as_deref()
     }
 
-    fn call<T: Send + 'static>(
+    pub(crate) fn call<T: Send + 'static>(
         &mut self,
         run: impl FnOnce(&mut Session) -> Result<T, postgres::Error> + Send + 'static,
         outcome: impl FnOnce(&postgres::Error) -> LedgerError,
@@ -69,6 +69,39 @@ impl PostgresLedger {
     }
 }
 
+/// What is not known of batches, of budgets or of an aggregate.
+impl PostgresLedger {
+    /// A batch of the dead epoch is refused from now on, whether it was written or not.
+    pub(crate) fn forget_unknown(&mut self, aggregate: Option<&Key>, node: NodeId) {
+        self.unknown.remove(&(aggregate.cloned(), node));
+    }
+
+    /// The outcome of a batch, with what is known of the attempts before this one.
+    pub(crate) fn settle_unknown<T>(
+        &mut self,
+        aggregate: Option<&Key>,
+        node: NodeId,
+        number: (Epoch, Seq),
+        outcome: Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let place = (aggregate.cloned(), node);
+        match &outcome {
+            Err(LedgerError::Away) => {
+                self.unknown.insert(place, number);
+            }
+            // This attempt wrote nothing; the one before may have.
+            Err(LedgerError::Refused { .. }) if self.unknown.get(&place) == Some(&number) => {
+                return Err(LedgerError::Away);
+            }
+            Err(LedgerError::Refused { .. }) => {}
+            _ => {
+                self.unknown.remove(&place);
+            }
+        }
+        outcome
+    }
+}
+
 impl Ledger for PostgresLedger {
     fn open(&mut self, node: NodeId) -> Result<Opened, LedgerError> {
         let run = move |session: &mut Session| {
@@ -78,8 +111,7 @@ impl Ledger for PostgresLedger {
             Ok(Opened { epoch: Epoch(epoch), burnt: Units(burnt), horizon: Time(horizon) })
         };
         let opened = self.call(run, outcome::of_call)?;
-        // A batch of the dead epoch is refused from now on, whether it was written or not.
-        self.unknown.remove(&node);
+        self.forget_unknown(None, node);
         Ok(opened)
     }
 
@@ -91,20 +123,7 @@ impl Ledger for PostgresLedger {
             columns.reply(&rows)
         };
         let outcome = self.call(run, |error| outcome::of_batch(error, batch));
-        match &outcome {
-            Err(LedgerError::Away) => {
-                self.unknown.insert(node, number);
-            }
-            // This attempt wrote nothing; the one before may have.
-            Err(LedgerError::Refused { .. }) if self.unknown.get(&node) == Some(&number) => {
-                return Err(LedgerError::Away);
-            }
-            Err(LedgerError::Refused { .. }) => {}
-            _ => {
-                self.unknown.remove(&node);
-            }
-        }
-        outcome
+        self.settle_unknown(None, node, number, outcome)
     }
 
     fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {

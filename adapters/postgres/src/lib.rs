@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod aggregates;
 mod columns;
 mod connect;
 mod ledger;

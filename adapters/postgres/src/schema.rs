@@ -67,7 +67,8 @@ fn session(settings: &Settings) -> String {
              WHERE current_setting('synchronous_commit') <> 'remote_apply';
          SET default_transaction_isolation = 'read committed';
          SET lock_timeout = {};
-         SET statement_timeout = {}",
+         SET idle_in_transaction_session_timeout = {1};
+         SET statement_timeout = {1}",
         millis(settings.lock_timeout),
         millis(settings.statement_timeout)
     )

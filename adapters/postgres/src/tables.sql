@@ -75,3 +75,22 @@ CREATE TABLE leases (
 
 CREATE INDEX leases_of_node ON leases (node, key, "window");
 CREATE INDEX leases_that_want ON leases (key, "window") WHERE wanted > 0;
+
+-- Aggregates: each is named, and its values are bytes that its writers know how to combine.
+
+CREATE TABLE aggregate_nodes (
+    name bytea NOT NULL CHECK (octet_length(name) <= 1024),
+    node word NOT NULL,
+    epoch word NOT NULL,
+    -- The last batch of the epoch. All there is to know a repeat by.
+    seq word NOT NULL,
+    PRIMARY KEY (name, node)
+) WITH (fillfactor = 50);
+
+CREATE TABLE aggregates (
+    name bytea NOT NULL,
+    key bytea NOT NULL CHECK (octet_length(key) <= 1024),
+    -- None only while its first batch is being written.
+    value bytea CHECK (octet_length(value) <= 1048576),
+    PRIMARY KEY (name, key)
+) WITH (fillfactor = 50);

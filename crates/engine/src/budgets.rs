@@ -171,8 +171,14 @@ impl Budgets {
     }
 
     fn put(&mut self, budget: &Budget) {
-        let policies: Vec<PolicyId> =
-            budget.limits.iter().map(|limit| self.node.declare(policy_of(budget, limit))).collect();
+        let limits = budget.limits.iter().enumerate();
+        let policies: Vec<PolicyId> = limits
+            .map(|(place, limit)| {
+                let (name, policy) = (key::share_key(budget.id, place), policy_of(budget, limit));
+                let declared = self.node.try_declare_as(&name, policy);
+                declared.expect("invariant: a budget promises what it can keep")
+            })
+            .collect();
         for (place, policy) in policies.iter().enumerate() {
             self.by_policy.insert(*policy, (budget.id, place));
         }
@@ -342,7 +348,7 @@ fn policy_of(budget: &Budget, limit: &deltaic_types::BudgetLimit) -> Policy {
         },
         guarantee: match budget.guarantee {
             BudgetGuarantee::Escrow => Guarantee::Escrow,
-            BudgetGuarantee::Standing => unreachable!("standing"),
+            BudgetGuarantee::Standing => Guarantee::Standing,
             BudgetGuarantee::GroupCommit => Guarantee::GroupCommit,
             BudgetGuarantee::Volatile => Guarantee::Volatile,
         },

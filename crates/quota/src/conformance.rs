@@ -8,6 +8,10 @@
 //! deltaic_quota::conformance::check_all(deltaic_quota::MemoryLedger::new);
 //! ```
 
+mod aggregates;
+
+pub use aggregates::{check_aggregates, check_aggregates_in_any_order};
+
 use crate::{
     Account, Baseline, Batch, Claim, Entry, Epoch, Key, Lease, Ledger, LedgerError, LimitWord, NodeId, Reply,
     Seq, Silent, Then, Time, Units, WindowId,

@@ -21,6 +21,7 @@
 //! it so may open its next epoch: what it held is spent, never given again, so that a node that was only slow has
 //! admitted nothing twice. Clocks decide what is wasted by that, and nothing else.
 
+mod aggregates;
 mod batch;
 mod fault;
 mod memory;
@@ -28,12 +29,13 @@ mod rows;
 
 use thiserror::Error;
 
+pub use aggregates::{AggregateLedger, AggregateRows, Combine, combine_bytes};
 pub use batch::{Batch, Claim, Entry, LimitWord, Then};
 pub use fault::{Fault, FaultyLedger};
 pub use memory::MemoryLedger;
 pub use rows::{AccountRow, KeyRow, NodeRow, Rows};
 
-use crate::{Account, Epoch, NodeId, Seq, Time, Units, WindowId};
+use crate::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 
 /// What a ledger has of an account. Load it to know where a budget stands; a reply carries it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -221,6 +223,21 @@ pub enum LedgerError {
         account: Account,
         /// What was asked for.
         limit: Units,
+    },
+    /// A value of an aggregate that is not one of its monoid.
+    #[error("{key}: the value is not of this kind of aggregate: name it with the kind that it began with")]
+    Foreign {
+        /// Whose.
+        key: Key,
+    },
+    /// A value of an aggregate that a store has no room for.
+    #[error(
+        "{key}: the value would have more than {} bytes: divide it over several keys",
+        AggregateRows::VALUE_BYTES
+    )]
+    ValueTooLong {
+        /// Whose.
+        key: Key,
     },
 }
 

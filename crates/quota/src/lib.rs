@@ -6,6 +6,7 @@ pub mod vsa;
 mod accumulator;
 mod bucket;
 mod budgets;
+mod coalescer;
 mod dirty;
 mod event;
 mod guarantee;
@@ -25,16 +26,18 @@ mod window;
 pub use accumulator::{Accumulator, Available, LostWrite, Settings};
 pub use bucket::Rate;
 pub use budgets::{Answer, Budgets, Changed, Effects, Input, KeyState, Lost, PolicyId, RequestId};
+pub use coalescer::{Changes, Coalescer};
 pub use event::{Event, EventKind, replay};
 pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
 pub use handle::{Handle, consume_all};
 pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 pub use ledger::{
-    AccountRow, Baseline, Batch, Claim, Entry, Fault, FaultyLedger, KeyRow, Lease, Ledger, LedgerError,
-    LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows, Silent, Then,
+    AccountRow, AggregateLedger, AggregateRows, Baseline, Batch, Claim, Combine, Entry, Fault, FaultyLedger,
+    KeyRow, Lease, Ledger, LedgerError, LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows,
+    Silent, Then, combine_bytes,
 };
 pub use metrics::Metrics;
-pub use monoid::{Aggregates, Changes, Coalescer, Max, Monoid, Sum, Union};
+pub use monoid::{Element, Max, Monoid, Sum, Union};
 pub use note::Note;
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
 pub use policy::{Flush, Limit, Policy, PolicyError, WhenAway};

@@ -13,6 +13,7 @@
 //! assert_eq!(ledger.open(NodeId(1)).unwrap().epoch.0, 1);
 //! ```
 
+mod aggregates;
 mod row;
 
 use std::collections::BTreeSet;

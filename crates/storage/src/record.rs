@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Chunk = 13,
     Begun = 14,
     Layers = 15,
+    AggregateNode = 16,
+    Aggregate = 17,
     Event = 24,
 }
 

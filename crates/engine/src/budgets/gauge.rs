@@ -85,7 +85,8 @@ impl Budgets {
         for changed in self.node.changed() {
             let Some(&(id, place)) = self.by_policy.get(&changed.policy) else { continue };
             let Some(declared) = self.declared.get(&id) else { continue };
-            let values = key::values_of(&changed.key);
+            // A share is all keys'.
+            let Some(values) = key::values_of(&changed.key) else { continue };
             let (name, per) = (declared.budget.name.clone(), declared.budget.limits[place].per.to_string());
             let key: Row = [
                 Value::from(name.as_str()),

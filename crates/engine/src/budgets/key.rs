@@ -16,9 +16,17 @@ pub(super) fn account_key(budget: BudgetId, limit: usize, values: &Row) -> Optio
     Key::new(&bytes)
 }
 
-/// The values in a key of the node.
-pub(super) fn values_of(key: &Key) -> Row {
-    key::decode(&key.as_bytes()[5..]).expect("invariant: the node knows keys that were made here")
+/// The name of the row of a standing share, which is nobody's key.
+pub(super) fn share_key(budget: BudgetId, limit: usize) -> Key {
+    let mut bytes = budget.0.to_be_bytes().to_vec();
+    bytes.push(u8::try_from(limit).expect("invariant: a budget has few limits"));
+    bytes.push(b'*');
+    Key::new(&bytes).expect("invariant: it is short")
+}
+
+/// The values in a key of the node; none in the name of a share.
+pub(super) fn values_of(key: &Key) -> Option<Row> {
+    key::decode(&key.as_bytes()[5..]).ok()
 }
 
 /// A key as it came from outside: a text or a JSON value for each column.
@@ -78,7 +86,8 @@ mod tests {
     fn a_key_comes_back_and_has_a_longest_length() {
         let values = Row::from_iter([Value::from("acme"), Value::Integer(-7)]);
         let key = account_key(BudgetId(3), 1, &values).unwrap();
-        assert_eq!(values_of(&key), values);
+        assert_eq!(values_of(&key), Some(values.clone()));
+        assert_eq!(values_of(&share_key(BudgetId(3), 1)), None);
         assert_ne!(account_key(BudgetId(3), 0, &values), Some(key));
         let long = Row::from_iter([Value::from("x".repeat(2_000).as_str())]);
         assert_eq!(account_key(BudgetId(3), 1, &long), None);

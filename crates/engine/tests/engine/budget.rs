@@ -125,6 +125,15 @@ fn definitions_that_cannot_be_are_refused() {
         ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day', LIMIT 2 PER '24 hours')", "42P16"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1) GUARANTEE SOON", "42601"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1) GUARANTEE STANDING", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day' SLIDING) GUARANTEE STANDING", "42P16"),
+        (
+            "CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day') GUARANTEE STANDING ON LEDGER FAILURE OPEN",
+            "42P16",
+        ),
+        ("CREATE BUDGET b (KEY a text, LIMIT (SELECT 1) PER '1 day') GUARANTEE STANDING", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day' BUCKET 0)", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day' BUCKET 5) GUARANTEE VOLATILE", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT (SELECT 1) PER '1 day' BUCKET 5)", "42P16"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1) ON LEDGER FAILURE PANIC", "42601"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1) WITH EVENT", "42601"),
         ("CREATE BUDGET b (KEY a text, LIMIT (SELECT name FROM plan WHERE tenant = a))", "42P16"),
@@ -353,4 +362,57 @@ fn spend_all_or_any(db: &mut Db) -> u64 {
         spent += u64::from(db.asked.remove(0).result.is_ok());
     }
     spent
+}
+
+#[test]
+fn a_bucket_fills_with_time_and_says_when() {
+    let mut db = Db::with("CREATE BUDGET calls (KEY who text, LIMIT 60 PER '1 minute' BUCKET 5)");
+    let key = [json!("ann")];
+    let first = spend_all(&mut db, "calls", &key);
+    assert!((4..=5).contains(&first), "{first}");
+    db.consume("calls", &key, 3);
+    let Err(ConsumeError::Denied { denied, .. }) = db.asked.remove(0).result else {
+        panic!("it was admitted")
+    };
+    let retry = denied.retry_after.expect("it says when").0 as i64 * 1_000;
+    assert!((db.now..db.now + 4_000_000).contains(&retry), "{} {retry}", db.now);
+    db.now = retry;
+    assert_eq!(consume(&mut db, "calls", "ann", 3).map(|_| ()), Ok(()));
+    // Never more than the burst, however long nobody came; and a restart does not fill it.
+    db.pass(3_600);
+    assert_eq!(spend_all(&mut db, "calls", &key), 5);
+    let mut db = db.restart();
+    assert!(spend_all(&mut db, "calls", &key) <= 1);
+}
+
+#[test]
+fn a_standing_share_costs_one_row() {
+    let mut db = Db::with("CREATE BUDGET calls (KEY who int, LIMIT 3 PER '1 minute') GUARANTEE STANDING");
+    db.pass(60);
+    db.pass(60);
+    let rows = db.ledger.inner.rows();
+    for who in 0..50 {
+        assert_eq!(spend_all(&mut db, "calls", &[json!(who)]), 3, "{who}");
+    }
+    db.pass(60);
+    assert_eq!(spend_all(&mut db, "calls", &[json!(7)]), 3);
+    assert_eq!(db.ledger.inner.rows(), rows, "no key has a row");
+    // Who crashes waits for the next window.
+    let mut db = db.restart();
+    db.consume("calls", &[json!(7)], 1);
+    assert!(db.asked.remove(0).result.is_err());
+    db.pass(60);
+    db.pass(60);
+    assert_eq!(spend_all(&mut db, "calls", &[json!(7)]), 3);
+}
+
+#[test]
+fn volatile_and_group_commit_keep_the_limit_too() {
+    for guarantee in ["VOLATILE", "GROUP COMMIT"] {
+        let mut db = Db::with(&format!("CREATE BUDGET b (KEY k text, LIMIT 7) GUARANTEE {guarantee}"));
+        assert_eq!(spend_all(&mut db, "b", &[json!("k")]), 7, "{guarantee}");
+        db.step(Input::Settle);
+        let mut db = db.restart();
+        assert_eq!(spend_all(&mut db, "b", &[json!("k")]), 0, "{guarantee}");
+    }
 }

@@ -2,13 +2,16 @@
 //!
 //! Invariant: that of its [`Rows`].
 
-use super::{Batch, Ledger, LedgerError, Loaded, Opened, Reply, Rows, Silent};
-use crate::{Account, Key, NodeId, Time, Units};
+use super::{
+    AggregateLedger, AggregateRows, Batch, Combine, Ledger, LedgerError, Loaded, Opened, Reply, Rows, Silent,
+};
+use crate::{Account, Changes, Epoch, Key, NodeId, Time, Units};
 
 /// A ledger in memory. `Clone` is a copy of the store as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryLedger {
     rows: Rows,
+    aggregates: AggregateRows,
 }
 
 impl MemoryLedger {
@@ -51,6 +54,29 @@ impl Ledger for MemoryLedger {
     }
 }
 
+impl AggregateLedger for MemoryLedger {
+    fn open_aggregate(&mut self, name: &Key, node: NodeId) -> Result<Epoch, LedgerError> {
+        Ok(self.aggregates.open(name, node))
+    }
+
+    fn combine_encoded(
+        &mut self,
+        name: &Key,
+        changes: &Changes<Vec<u8>>,
+        combine: Combine,
+    ) -> Result<(), LedgerError> {
+        self.aggregates.combine(name, changes, combine)
+    }
+
+    fn aggregate_encoded(&mut self, name: &Key, key: &Key) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.aggregates.values.get(&(name.clone(), key.clone())).cloned())
+    }
+
+    fn image_of_aggregates(&mut self) -> Result<Vec<u8>, LedgerError> {
+        Ok(self.aggregates.image())
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
@@ -61,6 +87,13 @@ mod tests {
     #[test]
     fn the_memory_ledger_conforms() {
         conformance::check_all(MemoryLedger::new);
+    }
+
+    #[test]
+    fn the_memory_ledger_conforms_with_aggregates() {
+        conformance::check_aggregates(MemoryLedger::new);
+        (0..300)
+            .for_each(|seed| conformance::check_aggregates_in_any_order(&mut MemoryLedger::new(), seed, 60));
     }
 
     #[test]

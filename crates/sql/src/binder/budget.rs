@@ -12,7 +12,7 @@ use deltaic_query::{
 };
 use deltaic_types::{
     Budget, BudgetAmount, BudgetGuarantee, BudgetKey, BudgetLimit, Column, DataType, Interval, LimitQuery,
-    Per,
+    OnLedgerFailure, Per,
 };
 use sqlparser::{
     ast::{self, Ident, Spanned},
@@ -82,7 +82,7 @@ impl<'a> Binder<'a> {
                     BudgetAmount::Query(text)
                 }
             };
-            self.check_guarantee(create.guarantee, &amount, per, limit.span)?;
+            self.check_guarantee(create, &amount, per, limit.span)?;
             limits.push(BudgetLimit { amount, per });
         }
         let budget = Budget {
@@ -99,13 +99,18 @@ impl<'a> Binder<'a> {
 
     fn check_guarantee(
         &self,
-        guarantee: BudgetGuarantee,
+        create: &Syntax,
         amount: &BudgetAmount,
         per: Per,
         span: Span,
     ) -> Result<(), SqlError> {
         let is_bucket = matches!(per, Per::Bucket { .. });
-        let why = match (guarantee, amount) {
+        let is_open = create.on_ledger_failure == OnLedgerFailure::Open;
+        let why = match (create.guarantee, amount) {
+            (BudgetGuarantee::Standing, _) if is_open => {
+                "GUARANTEE STANDING writes no row for a key: what went over while the ledger was away would be forgotten; choose \
+                 another ON LEDGER FAILURE than OPEN"
+            }
             (BudgetGuarantee::Standing, _) if !matches!(per, Per::Month | Per::Fixed { .. }) => {
                 "GUARANTEE STANDING is a share of each window to come: give it PER an interval, not SLIDING or BUCKET"
             }

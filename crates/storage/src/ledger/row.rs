@@ -36,7 +36,7 @@ pub(super) fn held_place(node: NodeId, lease: &[u8]) -> Vec<u8> {
 }
 
 /// The key at the front of a place, and what follows.
-fn split_key(place: &[u8]) -> Result<(Key, &[u8]), Damage> {
+pub(super) fn split_key(place: &[u8]) -> Result<(Key, &[u8]), Damage> {
     let (length, rest) = place.split_first_chunk::<2>().ok_or(Damage::Misplaced)?;
     let length = usize::from(u16::from_be_bytes(*length));
     let (key, rest) = rest.split_at_checked(length).ok_or(Damage::Misplaced)?;
@@ -70,6 +70,17 @@ pub(super) fn lease_of(place: &[u8]) -> Result<(Account, NodeId), Damage> {
     end(rest).map(|()| (Account { key, window: WindowId(window) }, NodeId(node)))
 }
 
+/// Where a node stands among those of an aggregate.
+pub(super) fn node_place(name: &Key, node: NodeId) -> Vec<u8> {
+    [&key_place(name)[..], &node.0.to_be_bytes()].concat()
+}
+
+pub(super) fn node_of(place: &[u8]) -> Result<(Key, NodeId), Damage> {
+    let (name, rest) = split_key(place)?;
+    let (node, rest) = split_number(rest)?;
+    end(rest).map(|()| (name, NodeId(node)))
+}
+
 fn write<const N: usize>(kind: Kind, numbers: [u64; N], place: &[u8]) -> Vec<u8> {
     let mut bytes = start(kind);
     for number in numbers {
@@ -99,6 +110,16 @@ pub(super) fn write_node(row: &NodeRow, node: NodeId) -> Vec<u8> {
 pub(super) fn read_node(record: &[u8], node: NodeId) -> Result<NodeRow, Damage> {
     let [epoch, seq, horizon, heard] = read(record, Kind::BudgetNode, &node.0.to_be_bytes(), 3)?;
     Ok(NodeRow { epoch: Epoch(epoch), seq: Seq(seq), heard: Time(heard), horizon: Time(horizon) })
+}
+
+/// Where a node stands in an aggregate.
+pub(super) fn write_turn((epoch, seq): (Epoch, Seq), place: &[u8]) -> Vec<u8> {
+    write(Kind::AggregateNode, [epoch.0, seq.0], place)
+}
+
+pub(super) fn read_turn(record: &[u8], place: &[u8]) -> Result<(Epoch, Seq), Damage> {
+    let [epoch, seq] = read(record, Kind::AggregateNode, place, 2)?;
+    Ok((Epoch(epoch), Seq(seq)))
 }
 
 pub(super) fn write_key(row: &KeyRow, place: &[u8]) -> Vec<u8> {

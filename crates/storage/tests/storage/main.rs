@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in functions that tests share too")]
 
+mod aggregates;
 mod check;
 mod conformance;
 mod crash;
