@@ -30,6 +30,10 @@ const PLANES: &str = include_str!("../../../examples/flights/planes.csv");
 const WEATHER: &str = include_str!("../../../examples/flights/weather.csv");
 const FLIGHTS: &str = include_str!("../../../examples/flights/flights.csv");
 
+/// What the airports may spend on telling passengers that their flights are late, in messages.
+const BUDGET: &str = "CREATE BUDGET IF NOT EXISTS texts (KEY airport text, LIMIT 300 PER '1 minute' BUCKET 60, \
+    LIMIT 100000 PER '1 day')";
+
 /// Loading goes on where it broke off.
 const ROWS: import::Rows<'_> = import::Rows { null: "", skip_existing: true };
 
@@ -98,6 +102,7 @@ fn load(engine: &EngineHandle, replay: &Replay, clock: &DemoClock) -> Result<()>
     } else {
         engine.execute(SCHEMA, Vec::new())?;
     }
+    engine.execute(BUDGET, Vec::new())?;
     let files = [
         ("airlines", AIRLINES),
         ("airports", AIRPORTS),
@@ -162,5 +167,13 @@ fn play(engine: &EngineHandle, replay: &Replay, clock: &DemoClock) -> Result<()>
 fn apply(engine: &EngineHandle, events: &[Event]) -> Result<()> {
     let statements: Vec<String> = events.iter().map(Event::statement).collect();
     engine.execute(&statements.join("; "), Vec::new())?;
+    for airport in events.iter().filter_map(Event::is_told_at) {
+        let told = engine.execute("SELECT consume('texts', $1, 1)", vec![airport.into()]);
+        match told {
+            // Whoever is not told because the budget is used up is the budget's doing.
+            Err(SqlFailure(error)) if error.code != "53400" => return Err(SqlFailure(error).into()),
+            _ => {}
+        }
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 #[derive(Debug, Clone)]
 struct Flight {
     id: i64,
+    origin: String,
     scheduled: i64,
     dep_time: Option<i64>,
     dep_delay: Option<i64>,
@@ -23,6 +24,7 @@ pub(crate) struct Event {
     /// When, in seconds since the first event.
     pub(crate) at: i64,
     flight: i64,
+    origin: String,
     what: What,
 }
 
@@ -35,6 +37,16 @@ enum What {
 }
 
 impl Event {
+    /// The airport whose waiting passengers are told: where a flight departs a quarter of an hour late, or never.
+    pub(crate) fn is_told_at(&self) -> Option<&str> {
+        let is_news = match self.what {
+            What::Departs { delay, .. } => delay.is_some_and(|minutes| minutes >= 15),
+            What::IsCancelled => true,
+            What::Arrives { .. } => false,
+        };
+        is_news.then_some(&self.origin)
+    }
+
     /// The statement that makes it so: whole numbers and NULLs alone come from the file.
     pub(crate) fn statement(&self) -> String {
         let show = |number: Option<i64>| number.map_or("NULL".to_owned(), |number| number.to_string());
@@ -90,6 +102,7 @@ impl Replay {
             let hour = deltaic_types::datetime::parse_timestamp(&record[place("time_hour")?])?;
             flights.push(Flight {
                 id: number("id")?.context("a flight without id")?,
+                origin: record[place("origin")?].to_owned(),
                 scheduled: hour / 1_000_000 + number("minute")?.unwrap_or(0) * 60,
                 dep_time: number("dep_time")?,
                 dep_delay: number("dep_delay")?,
@@ -116,7 +129,9 @@ impl Replay {
 fn events(flights: &[Flight]) -> Vec<Event> {
     let mut events = Vec::new();
     for flight in flights {
-        let mut push = |at, what| events.push(Event { at, flight: flight.id, what });
+        let mut push = |at, what| {
+            events.push(Event { at, flight: flight.id, origin: flight.origin.clone(), what });
+        };
         let Some(time) = flight.dep_time else {
             push(flight.scheduled, What::IsCancelled);
             continue;
@@ -155,6 +170,8 @@ mod tests {
                 set(242, "status = 'arrived', arr_time = 830, arr_delay = 11, air_time = 227", 1),
             ]
         );
+        let told_at: Vec<Option<&str>> = replay.events.iter().map(Event::is_told_at).collect();
+        assert_eq!(told_at, [None, Some("EWR"), None]);
         assert!(replay.schedule.lines().nth(1).unwrap().starts_with("1,2013,1,1,,515,,,819,,UA"));
     }
 }

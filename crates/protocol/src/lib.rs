@@ -21,7 +21,8 @@ pub use live::{Change, Column, Current, Keep, RowChange, Snapshot};
 pub use row::encode_row;
 pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
-    CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status, TableStatus, ViewStatus,
+    BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status,
+    TableStatus, ViewStatus,
 };
 pub use sync::{
     BudgetAnswer, BudgetQuestion, ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe,

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use crate::live::Keep;
 
 /// What the server holds: `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The program's version.
     pub version: String,
@@ -18,9 +18,37 @@ pub struct Status {
     pub views: Vec<ViewStatus>,
     /// What became of live queries since the start.
     pub counters: Counters,
+    /// What budgets did, and the most that could be wrong of them now.
+    #[serde(default)]
+    pub budgets: BudgetCounters,
     /// How the replay stands, in a demo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demo: Option<DemoStatus>,
+}
+
+/// What budgets did since the start, in units where nothing else is said, and the most that could be wrong of them now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetCounters {
+    /// Admitted, as of each key's last flush.
+    pub admitted: u64,
+    /// Requests refused.
+    pub denied: u64,
+    /// Rows of the ledger written.
+    pub rows: u64,
+    /// Batches of the ledger acknowledged.
+    pub batches: u64,
+    /// Spent by crashes before the start, and by reservations that expired.
+    pub burnt: u64,
+    /// Keys in memory, each window for itself.
+    pub keys: u64,
+    /// What leases have unspent now.
+    pub exposure: u64,
+    /// What the ledger holds reserved for this server.
+    pub exposure_at_most: u64,
+    /// Never admitted, at the most, if the server stopped at this moment.
+    pub wrong_under: u64,
+    /// Admitted twice, at the most, if the server stopped at this moment.
+    pub wrong_over: u64,
 }
 
 /// What became of live queries and of large requests since the start.

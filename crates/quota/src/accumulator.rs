@@ -265,9 +265,11 @@ impl Accumulator {
         Units(self.missed.swap(0, Ordering::Relaxed))
     }
 
-    /// A refusal that was counted, and was none: who asked waits. What it missed is asked for in another way.
-    pub(crate) fn wait(&self, n: Units) {
-        self.denied.fetch_sub(1, Ordering::Relaxed);
+    /// A refusal that was counted, and was none: who asked waits, or asks as one who may wait. What it missed is asked
+    /// for in another way.
+    pub fn wait(&self, n: Units) {
+        let one_less = |count: u64| Some(count.saturating_sub(1));
+        let _ = self.denied.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
         let less = |sum: u64| Some(sum.saturating_sub(n.0));
         let _ = self.missed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }

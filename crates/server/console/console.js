@@ -1,5 +1,6 @@
 // The console: puts the panes together and asks the server once a second how it stands.
 
+import { Budgets } from "./budgets.js";
 import { byId, count, h, moveFocus, setText } from "./dom.js";
 import { Editor, errorView } from "./editor.js";
 import { examplesFor } from "./examples.js";
@@ -21,6 +22,7 @@ const sync = new Sync((state) => {
   byId("state").className = state;
   setText(byId("state-text"), state === "connected" ? "connected" : "no connection, trying again");
 });
+const budgets = new Budgets(sync);
 let subscription = null;
 let wanted = null;
 let ran = 0;
@@ -111,6 +113,7 @@ function selectTab(tab) {
     other.tabIndex = selected ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !selected;
   }
+  budgets.watch(tab.id === "tab-budgets");
 }
 for (const tab of tabs) tab.addEventListener("click", () => selectTab(tab));
 document.querySelector('[role="tablist"]').addEventListener("keydown", (event) => {

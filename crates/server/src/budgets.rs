@@ -12,4 +12,4 @@ pub(crate) use door::{Door, key_text};
 pub(crate) use events::{Events, EventsError, EventsOpener};
 pub(crate) use http::{answer, routes};
 pub(crate) use idempotency::Idempotency;
-pub(crate) use ledger::{LedgerOpener, start};
+pub(crate) use ledger::{LedgerOpener, LedgerThread, start};

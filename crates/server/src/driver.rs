@@ -15,8 +15,8 @@ use std::{
 };
 
 use deltaic_engine::{
-    ClientId, Consume, ConsumeId, Effects, Engine, Input, LedgerCall, Message, News, Now, Reply, Request,
-    RequestError, RequestId, Spent, Subscribe, SubscriptionId, ViewId, Work,
+    ClientId, Consume, ConsumeId, Effects, Engine, Input, Message, News, Now, Reply, Request, RequestError,
+    RequestId, Spent, Subscribe, SubscriptionId, ViewId, Work,
 };
 use deltaic_protocol::ErrorBody;
 use deltaic_storage::{Changes, Commit, OpenError, StorageError, Store};
@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
-    budgets::{self, Events, LedgerOpener},
+    budgets::{self, Events, LedgerOpener, LedgerThread},
     delivery::{Encoder, Wire, error_body},
     engine::{Command, Refused, SqlReply},
     latency::Latency,
@@ -86,7 +86,7 @@ pub(crate) struct Driver {
     /// Who waits for the first news of a subscription.
     subscribing: BTreeMap<(ClientId, SubscriptionId), Subscribing>,
     works: Sender<Work>,
-    pub(crate) ledger: Sender<LedgerCall>,
+    pub(crate) ledger: LedgerThread,
     pub(crate) events: Events,
     /// The questions to budgets that have no answer yet.
     pub(crate) asking: BTreeMap<ConsumeId, Asking>,
@@ -396,6 +396,7 @@ impl Driver {
             }
             Command::Stop => {
                 self.settle_budgets()?;
+                self.events.end();
                 return Ok(true);
             }
         }

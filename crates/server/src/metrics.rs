@@ -139,6 +139,51 @@ impl Metrics {
                 let _ = writeln!(out, "{name}{{kind=\"{kind}\"}} {count}");
             }
         }
+        let budgets = &status.budgets;
+        let reduction = budgets.admitted as f64 / budgets.rows.max(1) as f64;
+        for (name, kind, help, value) in [
+            (
+                "admitted_units_total",
+                "counter",
+                "Units admitted, as of each key's last flush.",
+                budgets.admitted as f64,
+            ),
+            ("denied_total", "counter", "Questions that a budget refused.", budgets.denied as f64),
+            ("rows_total", "counter", "Rows of the ledger written.", budgets.rows as f64),
+            ("batches_total", "counter", "Batches of the ledger acknowledged.", budgets.batches as f64),
+            ("write_reduction", "gauge", "Units admitted for each row written.", reduction),
+            (
+                "burnt_units_total",
+                "counter",
+                "Units spent by crashes and by reservations that expired.",
+                budgets.burnt as f64,
+            ),
+            ("keys", "gauge", "Keys in memory, each window for itself.", budgets.keys as f64),
+            ("exposure_units", "gauge", "Units that leases have unspent now.", budgets.exposure as f64),
+            (
+                "exposure_units_at_most",
+                "gauge",
+                "Units that the ledger holds reserved for this server.",
+                budgets.exposure_at_most as f64,
+            ),
+            (
+                "wrong_units_under_at_most",
+                "gauge",
+                "The most that would never be admitted if the server stopped now.",
+                budgets.wrong_under as f64,
+            ),
+            (
+                "wrong_units_over_at_most",
+                "gauge",
+                "The most that would be admitted twice if the server stopped now.",
+                budgets.wrong_over as f64,
+            ),
+        ] {
+            let _ = writeln!(
+                out,
+                "# HELP deltaic_budget_{name} {help}\n# TYPE deltaic_budget_{name} {kind}\ndeltaic_budget_{name} {value}"
+            );
+        }
         let name = "deltaic_requests_total";
         let _ = writeln!(out, "# HELP {name} Requests by outcome.\n# TYPE {name} counter");
         for (outcome, counter) in
@@ -168,7 +213,7 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use deltaic_protocol::Counters;
+    use deltaic_protocol::{BudgetCounters, Counters};
 
     use super::*;
 
@@ -180,12 +225,18 @@ mod tests {
         metrics.step.record(Duration::from_mins(1));
         metrics.answered(200);
         let counters = Counters { recomputed: 3, held: 2, ..Counters::default() };
-        let status =
-            Status { version: String::new(), lsn: 7, tables: vec![], views: vec![], counters, demo: None };
+        let status = Status {
+            lsn: 7,
+            counters,
+            budgets: BudgetCounters { admitted: 6, rows: 2, ..BudgetCounters::default() },
+            ..Status::default()
+        };
         let text = metrics.text(&status);
         for line in [
             "deltaic_lsn 7",
             "deltaic_advances_total{kind=\"recomputed\"} 3",
+            "deltaic_budget_admitted_units_total 6",
+            "deltaic_budget_write_reduction 3",
             "deltaic_requests_beside_total{kind=\"held\"} 2",
             "deltaic_requests_total{outcome=\"succeeded\"} 1",
             "deltaic_step_seconds_bucket{le=\"0.00001\"} 1",

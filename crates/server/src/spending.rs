@@ -36,7 +36,9 @@ impl Driver {
     /// Does what a step asks for budgets, news and replies aside.
     pub(crate) fn budgets(&mut self, effects: &mut Effects) -> Result<(), DriverError> {
         for call in effects.ledger.drain(..) {
-            self.ledger.send(call).map_err(|_| DriverError::Panicked)?;
+            if !self.ledger.call(call) {
+                return Err(DriverError::Panicked);
+            }
         }
         for Asked { id, result } in effects.asked.drain(..) {
             self.is_away &= result.is_err();

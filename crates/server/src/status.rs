@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use deltaic_engine::{Engine, Life, ViewId};
 use deltaic_protocol::{
-    CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, TableStatus, ViewStatus, encode_row,
+    BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, TableStatus,
+    ViewStatus, encode_row,
 };
 use deltaic_storage::{StorageError, Store};
 use deltaic_types::DataType;
@@ -70,8 +71,25 @@ pub(crate) fn status(
         tables: tables.collect(),
         views: views.collect(),
         counters,
+        budgets: budgets(engine),
         demo: None,
     })
+}
+
+fn budgets(engine: &Engine) -> BudgetCounters {
+    let metrics = engine.budget_metrics();
+    BudgetCounters {
+        admitted: metrics.admitted.0,
+        denied: metrics.denied,
+        rows: metrics.rows,
+        batches: metrics.batches,
+        burnt: metrics.burnt.0,
+        keys: metrics.keys,
+        exposure: metrics.exposure.0,
+        exposure_at_most: metrics.exposure_at_most.0,
+        wrong_under: metrics.wrong_at_most.under.0,
+        wrong_over: metrics.wrong_at_most.over.0,
+    }
 }
 
 /// The engine's word for what a client asks.

@@ -316,8 +316,13 @@ impl Budgets {
                 ask.permits.push(permit);
                 self.going.push_back(number);
             }
-            Err(denied) => {
-                let per = ask.budget.limits[ask.permits.len()].per.to_string();
+            Err(mut denied) => {
+                let place = ask.permits.len();
+                let per = ask.budget.limits[place].per.to_string();
+                // What the ledger has left counts too.
+                let account = key::account_key(ask.budget.id, place, &ask.key);
+                let state = account.and_then(|account| self.node.state(&account));
+                denied.available = state.map_or(denied.available, |state| state.available);
                 let error = match denied.reason {
                     Reason::LedgerAway => ConsumeError::LedgerAway,
                     _ => ConsumeError::Denied { budget: ask.budget.name.clone(), per, denied },

@@ -199,7 +199,17 @@ impl Door {
         let permits = {
             let mut state = entry.lock();
             state.used = now;
-            consume_all(&mut state.handles, now, units).ok()?
+            match consume_all(&mut state.handles, now, units) {
+                Ok(permits) => permits,
+                // It is no refusal yet: the engine is asked.
+                Err((place, denied)) => {
+                    if let Some(accumulator) = state.handles[place].accumulator() {
+                        let is_missed = denied.reason == Reason::Lease;
+                        accumulator.wait(if is_missed { units } else { Units::ZERO });
+                    }
+                    return None;
+                }
+            }
         };
         Some((entry, permits))
     }

@@ -44,7 +44,13 @@ type Written = Box<dyn FnOnce(Result<(), EventsError>) + Send>;
 
 enum Task {
     Write(Vec<Event>, Written),
-    Read { after: u64, limit: usize, reply: oneshot::Sender<Result<Vec<(u64, Event)>, EventsError>> },
+    /// Close the file and end.
+    End(oneshot::Sender<()>),
+    Read {
+        after: u64,
+        limit: usize,
+        reply: oneshot::Sender<Result<Vec<(u64, Event)>, EventsError>>,
+    },
 }
 
 /// A way to the thread; clones are the same way.
@@ -65,6 +71,7 @@ impl Events {
             let mut log: Option<RedbEvents> = None;
             while let Ok(first) = tasks.recv() {
                 let (mut events, mut waiting, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+                let mut end = None;
                 let mut next = Some(first);
                 while let Some(task) = next {
                     match task {
@@ -73,8 +80,10 @@ impl Events {
                             waiting.push(written);
                         }
                         Task::Read { after, limit, reply } => reads.push((after, limit, reply)),
+                        Task::End(ended) => end = Some(ended),
                     }
-                    next = if events.len() < BATCH { tasks.try_recv().ok() } else { None };
+                    let has_room = events.len() < BATCH && end.is_none();
+                    next = if has_room { tasks.try_recv().ok() } else { None };
                 }
                 let written =
                     with(
@@ -91,6 +100,11 @@ impl Events {
                     // Who asked may have gone.
                     let _ = reply.send(with(&mut log, &mut opener, |log| log.read(after, limit)));
                 }
+                if let Some(ended) = end {
+                    drop(log);
+                    let _ = ended.send(());
+                    return;
+                }
             }
         })?;
         Ok(Self(to))
@@ -100,6 +114,15 @@ impl Events {
     pub(crate) fn write(&self, events: Vec<Event>, written: Written) {
         if let Err(mpsc::SendError(Task::Write(_, written))) = self.0.send(Task::Write(events, written)) {
             written(Err(EventsError::Gone));
+        }
+    }
+
+    /// Writes what waits, closes the file and ends the thread. Not for use inside a runtime.
+    pub(crate) fn end(&self) {
+        let (ended, is_over) = oneshot::channel();
+        if self.0.send(Task::End(ended)).is_ok() {
+            // Where it ended by a bug, nothing is open.
+            let _ = is_over.blocking_recv();
         }
     }
 

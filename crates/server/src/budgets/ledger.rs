@@ -42,10 +42,32 @@ impl Lazy {
     }
 }
 
-/// Starts the thread; it ends when the way to it is dropped.
-pub(crate) fn start(opener: LedgerOpener, back: Sender<Command>) -> std::io::Result<Sender<LedgerCall>> {
+/// The thread. It ends with this, and the ledger is closed then.
+#[derive(Debug)]
+pub(crate) struct LedgerThread {
+    calls: Option<Sender<LedgerCall>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl LedgerThread {
+    /// Has a call made. False where the thread has ended by a bug.
+    pub(crate) fn call(&self, call: LedgerCall) -> bool {
+        self.calls.as_ref().is_some_and(|calls| calls.send(call).is_ok())
+    }
+}
+
+impl Drop for LedgerThread {
+    fn drop(&mut self) {
+        self.calls = None;
+        // Its own panic was printed.
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(opener: LedgerOpener, back: Sender<Command>) -> std::io::Result<LedgerThread> {
     let (to, calls) = std::sync::mpsc::channel::<LedgerCall>();
-    thread::Builder::new().name("ledger".into()).spawn(move || {
+    let thread = thread::Builder::new().name("ledger".into()).spawn(move || {
         let mut ledger = Lazy { opener, ledger: None };
         for call in calls {
             let answer = match call {
@@ -68,5 +90,5 @@ pub(crate) fn start(opener: LedgerOpener, back: Sender<Command>) -> std::io::Res
             }
         }
     })?;
-    Ok(to)
+    Ok(LedgerThread { calls: Some(to), thread: Some(thread) })
 }

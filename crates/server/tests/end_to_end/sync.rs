@@ -252,3 +252,28 @@ fn the_servers_end_closes_with_a_frame() {
     drop(socket);
     setting.end();
 }
+
+#[test]
+fn budgets_are_asked_over_the_socket_too() {
+    with_server("CREATE BUDGET tokens (KEY tenant text, LIMIT 10)", async |setting| {
+        let mut socket = Socket::open(setting).await;
+        let mut ask = async |id: u64, what: Json| {
+            socket.say(json!({"budget": {"id": id, "budget": "tokens", "key": "acme", "do": what}})).await;
+            match socket.message().await {
+                ServerMessage::Budget(answer) if answer.id == id => answer,
+                other => panic!("{other:?}"),
+            }
+        };
+        let consumed = ask(1, json!({"consume": {"amount": 4}})).await.consume.unwrap();
+        assert!(consumed.admitted && consumed.available == 6);
+        let reserved = ask(2, json!({"reserve": {"amount": 6}})).await.consume.unwrap();
+        assert!(reserved.deadline.is_some());
+        let refused = ask(3, json!({"consume": {}})).await.consume.unwrap();
+        assert_eq!((refused.admitted, refused.reason.as_deref()), (false, Some("exhausted")));
+        let ended = ask(4, json!({"commit": {"permit": reserved.permit, "actual": 1}})).await.permit.unwrap();
+        assert_eq!((ended.refunded, ended.available), (5, 5));
+        let ended = ask(5, json!({"refund": {"permit": consumed.permit}})).await.permit.unwrap();
+        assert_eq!((ended.refunded, ended.available), (4, 9));
+        assert_eq!(ask(6, json!({"refund": {"permit": "x"}})).await.error.unwrap().code, "42501");
+    });
+}
