@@ -23,11 +23,15 @@
 
 mod flush;
 mod life;
+mod rest;
+mod slots;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use slots::Slots;
+pub(crate) use slots::Sums;
 use standing::Share;
 
 use crate::accumulator::{Accumulator, LostWrite, Settings};
@@ -164,6 +168,11 @@ struct Slot {
     /// When it is next to be looked at, for whatever reason.
     look_at: Time,
     call: Call,
+    /// What of it is in the node's counters already.
+    counted: Units,
+    /// Nobody has used it since, as far as it was looked at.
+    quiet_since: Time,
+    under_way: bool,
 }
 
 /// Whether a window is leased for without having been asked for.
@@ -193,9 +202,8 @@ pub struct Budgets {
     clock: Time,
     away: bool,
     policies: Vec<Policy>,
-    current: BTreeMap<Key, usize>,
-    slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
+    current: BTreeMap<Key, u32>,
+    slots: Slots,
     segments: Vec<Arc<Segment>>,
     pending: BTreeSet<usize>,
     /// Of these, the ones that somebody waits for.
@@ -228,8 +236,7 @@ impl Budgets {
             away: false,
             policies: Vec::new(),
             current: BTreeMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::default(),
             segments: Vec::new(),
             pending: BTreeSet::new(),
             asking: BTreeSet::new(),
@@ -297,17 +304,33 @@ impl Budgets {
     /// The node's counters and gauges. Work: the keys in memory.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.done;
-        for slot in self.slots.iter().flatten().filter(|slot| !slot.is_share()) {
+        for slot in self.slots.iter().filter(|slot| !slot.is_share()) {
             slot.count(&mut metrics);
             let available = slot.accumulator.available();
             let outstanding = slot.accumulator.outstanding();
             metrics.keys += 1;
             metrics.exposure = metrics.exposure.plus(available.bound.under);
             metrics.exposure_at_most = metrics.exposure_at_most.plus(outstanding);
-            let under =
-                available.bound.under.plus(slot.accumulator.going_home()).plus(self.next_window(slot));
+            let under = available.bound.under.plus(slot.accumulator.going_home()).plus(self.next_window(
+                slot.policy,
+                &slot.key,
+                slot.accumulator.ends(),
+            ));
             metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(under);
             metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
+        }
+        for resting in self.slots.iter_resting() {
+            let held = resting.sums.held();
+            let window = self.policies[resting.policy().0].window;
+            let ends = window.at(window.begins(resting.window)).ends;
+            let next = self.next_window(resting.policy(), &resting.key, ends);
+            metrics.keys += 1;
+            metrics.resting += 1;
+            metrics.exposure = metrics.exposure.plus(held);
+            metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(held).plus(next);
+            if self.policies[resting.policy().0].guarantee != Guarantee::Standing {
+                metrics.exposure_at_most = metrics.exposure_at_most.plus(held);
+            }
         }
         // The ledger may have granted what it was asked for.
         if let Some(under_way) = &self.under_way {
@@ -357,11 +380,11 @@ impl Budgets {
     }
 
     fn at(&self, slot: usize) -> &Slot {
-        self.slots[slot].as_ref().expect("invariant: an index names a slot as long as it is listed")
+        self.slots.get(slot).expect("invariant: an index names a slot as long as it is listed")
     }
 
     fn at_mut(&mut self, slot: usize) -> &mut Slot {
-        self.slots[slot].as_mut().expect("invariant: an index names a slot as long as it is listed")
+        self.slots.get_mut(slot).expect("invariant: an index names a slot as long as it is listed")
     }
 
     fn consume(
@@ -415,8 +438,9 @@ impl Budgets {
     fn slot(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
         let Limit::Of(limit) = self.policies[policy.0].limit else { return None };
         let place = self.policies[policy.0].window.at(self.clock);
-        let old = self.current.get(key).copied();
+        let old = self.current.get(key).map(|old| *old as usize);
         if let Some(old) = old {
+            self.wake(old);
             if self.at(old).window >= place.id {
                 return Some(old);
             }
@@ -424,7 +448,7 @@ impl Budgets {
         let mut old = old;
         if let Some(early) = self.early.get(key).copied().filter(|early| self.at(*early).window <= place.id) {
             self.early.remove(key);
-            self.current.insert(key.clone(), early);
+            self.current.insert(key.clone(), number(early));
             if let Some(old) = old {
                 self.succeed(old, early);
             }
@@ -435,7 +459,7 @@ impl Budgets {
             old = Some(early);
         }
         let index = self.make(policy, key, limit, place);
-        self.current.insert(key.clone(), index);
+        self.current.insert(key.clone(), number(index));
         self.share(index);
         if let Some(old) = old {
             self.succeed(old, index);
@@ -462,17 +486,20 @@ impl Budgets {
     /// Where a limit is set: at the key, or at the share of all keys.
     fn limited(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
         match self.standing.get(&policy.0) {
-            Some(share) => Some(share.slot).filter(|slot| self.slots[*slot].is_some()),
+            Some(share) => Some(share.slot).filter(|slot| self.slots.get(*slot).is_some()),
             None => self.slot(policy, key),
         }
     }
 
     /// A slot for a key in a window.
     fn make(&mut self, policy: PolicyId, key: &Key, limit: Units, place: Place) -> usize {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
+        let index = self.slots.vacant();
+        self.fill(index, policy, key, limit, place);
+        index
+    }
+
+    /// Puts a key into a place.
+    fn fill(&mut self, index: usize, policy: PolicyId, key: &Key, limit: Units, place: Place) {
         if index / SLOTS == self.segments.len() {
             self.segments.push(Arc::new(Segment::new()));
         }
@@ -503,7 +530,7 @@ impl Budgets {
         if look_at != Time::NEVER {
             self.timers.set(look_at, index);
         }
-        self.slots[index] = Some(Slot {
+        let slot = Slot {
             accumulator,
             key: key.clone(),
             policy,
@@ -521,13 +548,17 @@ impl Budgets {
             warm_at,
             look_at,
             call: Call::No,
-        });
-        index
+            counted: Units::ZERO,
+            quiet_since: self.clock,
+            under_way: false,
+        };
+        self.slots.put(index, slot);
     }
 
     /// When a key that is used now is next to be looked at for idleness: together with others.
     fn idle_at(&self, policy: PolicyId) -> Time {
-        let millis = self.policies[policy.0].idle_millis.max(1);
+        // It rests long before it is forgotten.
+        let millis = (self.policies[policy.0].idle_millis / 8).max(1);
         shared(self.clock.after(millis), millis / 8)
     }
 
@@ -542,10 +573,15 @@ impl Budgets {
     }
 }
 
+/// A slot's number as the maps have it.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("invariant: there are fewer slots than a word counts")
+}
+
 impl Slot {
     /// Adds what this key did to what the node did.
     fn count(&self, metrics: &mut Metrics) {
-        metrics.admitted = metrics.admitted.plus(self.accumulator.consumed_now());
+        metrics.admitted = metrics.admitted.plus(self.accumulator.consumed_now().minus(self.counted));
         metrics.denied += self.accumulator.denied();
         metrics.burnt = metrics.burnt.plus(self.accumulator.burnt());
     }
