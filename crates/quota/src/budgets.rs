@@ -24,21 +24,24 @@
 mod flush;
 mod life;
 mod rest;
+mod slot;
 mod slots;
 mod standing;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use slot::{Call, Slot};
 use slots::Slots;
 pub(crate) use slots::Sums;
 use standing::Share;
+pub use traffic::{Answer, Effects, Input, Lost, RequestId};
 
-use crate::accumulator::{Accumulator, LostWrite, Settings};
-use crate::bucket::Bucket;
+use crate::accumulator::{Accumulator, Settings};
 use crate::dirty::{Mark, SLOTS, Segment};
 use crate::handle::Handle;
-use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply};
+use crate::ledger::{Batch, Claim};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
 use crate::policy::{Limit, Policy, PolicyError, WhenAway};
@@ -46,90 +49,9 @@ use crate::timers::{Timers, shared};
 use crate::window::Place;
 use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
 
-/// Names a request that may wait. The caller chooses it and gets it back with the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
 /// Names a declared policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId(usize);
-
-/// What may happen to a node.
-#[derive(Debug)]
-pub enum Input {
-    /// The ledger opened an epoch for this node.
-    Opened(Opened),
-    /// The ledger answered the batch that is under way, or did not.
-    Replied(Result<Reply, LedgerError>),
-    /// A request that may wait for the ledger: the first of a key, and those that a lease could not cover.
-    Consume {
-        /// Comes back with the answer.
-        request: RequestId,
-        /// The key's policy.
-        policy: PolicyId,
-        /// Whose budget.
-        key: Key,
-        /// How much.
-        units: Units,
-    },
-    /// The key's limit shall be this from now on. Of a standing policy: that of all keys, from the next window on.
-    SetLimit {
-        /// The key's policy.
-        policy: PolicyId,
-        /// Whose budget.
-        key: Key,
-        /// How much.
-        limit: Units,
-    },
-    /// So much is added to the key's limit.
-    Credit {
-        /// The key's policy.
-        policy: PolicyId,
-        /// Whose budget.
-        key: Key,
-        /// How much.
-        units: Units,
-    },
-    /// Time has passed. A driver ticks at least as often as the shortest `max_age` of its policies, when
-    /// [`Budgets::is_urgent`] says so, and a while after an error, to try again.
-    Tick,
-    /// Admit nothing more. Permits may still be ended.
-    Stop,
-    /// Settle everything and end. May be said again.
-    Close,
-}
-
-/// The answer to a request that waited.
-pub type Answer = Result<Permit<'static>, Denied>;
-
-/// What leaves a node.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Send this to the ledger, and the answer back. At most one at a time.
-    pub send: Option<Batch>,
-    /// Answers, in the order of the requests of each key.
-    pub replies: Vec<(RequestId, Answer)>,
-    /// The ledger has forgotten what it acknowledged. The node has stopped.
-    pub lost: Option<Lost>,
-    /// The ledger refuses this node for good; a new [`Budgets`] with a new epoch has to take its place.
-    pub failed: Option<LedgerError>,
-    /// Everything is settled and the node has ended.
-    pub closed: bool,
-}
-
-/// How a lost write showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
-    /// The ledger expects a batch that it has acknowledged.
-    Batch {
-        /// The last that was acknowledged.
-        acknowledged: Seq,
-        /// What the ledger expects.
-        expected: Seq,
-    },
-    /// A lease has less than was granted.
-    Grant(LostWrite),
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -141,50 +63,6 @@ enum Stage {
     Failed,
 }
 
-/// One key in one window.
-#[derive(Debug)]
-struct Slot {
-    accumulator: Arc<Accumulator>,
-    key: Key,
-    policy: PolicyId,
-    window: WindowId,
-    waiting: VecDeque<(RequestId, Units)>,
-    /// How many of those waiting the batch under way has asked for.
-    asked: usize,
-    dirty_since: Option<Time>,
-    flushed: Time,
-    /// Consumed when last flushed, to see the rate.
-    consumed: Units,
-    rate: Units,
-    armed: bool,
-    /// Its lease is to be closed, and nothing is admitted any more.
-    closing: bool,
-    /// What was seen when last looked at for idleness.
-    seen: (Units, u64),
-    /// When that is next.
-    idle_at: Time,
-    /// When its next window is to be leased, if it is in use then.
-    warm_at: Time,
-    /// When it is next to be looked at, for whatever reason.
-    look_at: Time,
-    call: Call,
-    /// What of it is in the node's counters already.
-    counted: Units,
-    /// Nobody has used it since, as far as it was looked at.
-    quiet_since: Time,
-    under_way: bool,
-}
-
-/// Whether a window is leased for without having been asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    No,
-    /// It begins soon, and is to have a lease before anybody asks.
-    First,
-    /// It ends soon, and this is the last time that the ledger can be asked for it.
-    Last,
-}
-
 #[derive(Debug)]
 struct UnderWay {
     batch: Batch,
@@ -192,7 +70,7 @@ struct UnderWay {
     again: bool,
 }
 
-/// A node. See the [module](self).
+/// A node: its keys, and the one batch that it has under way to the ledger.
 #[derive(Debug)]
 pub struct Budgets {
     node: NodeId,
@@ -576,35 +454,4 @@ impl Budgets {
 /// A slot's number as the maps have it.
 fn number(index: usize) -> u32 {
     u32::try_from(index).expect("invariant: there are fewer slots than a word counts")
-}
-
-impl Slot {
-    /// Adds what this key did to what the node did.
-    fn count(&self, metrics: &mut Metrics) {
-        metrics.admitted = metrics.admitted.plus(self.accumulator.consumed_now().minus(self.counted));
-        metrics.denied += self.accumulator.denied();
-        metrics.burnt = metrics.burnt.plus(self.accumulator.burnt());
-    }
-
-    /// What those who wait ask for, together.
-    fn demand(&self) -> Units {
-        self.waiting.iter().fold(Units::ZERO, |sum, (_, units)| sum.plus(*units))
-    }
-
-    /// Whether a refusal needs no look at the ledger: not a bucket's, which time alone decides.
-    fn is_believed(&self, reason: Reason, fresh: bool) -> bool {
-        if self.stands() {
-            return true;
-        }
-        let timed = self.accumulator.bucket().is_some_and(Bucket::holds);
-        match reason {
-            Reason::Exhausted => timed || (fresh && self.accumulator.is_known()),
-            Reason::HeldElsewhere => fresh,
-            _ => false,
-        }
-    }
-
-    fn leases_ahead(&self) -> bool {
-        self.accumulator.guarantee() == Guarantee::Escrow
-    }
 }

@@ -1,4 +1,4 @@
-//! [`Slots`]: the keys in memory: those in use, and those at rest in a tenth of the space.
+//! [`Slots`]: the keys in memory: those in use, and those at rest in a fifth of the space.
 //!
 //! Invariant: a key is at rest only while nobody has it in hand, nobody waits for it, the ledger knows all that it
 //! did and nothing about it is under way. Then it is a few sums: what it wakes to is what it was.

@@ -45,7 +45,7 @@ impl Share {
     }
 
     fn desired(&self, row: &Accumulator) -> Units {
-        Units(row.target().0 / self.nodes)
+        Units(row.target().0 / self.nodes).min(Units::LEASE_MAX)
     }
 
     /// What to claim and what to send home.
