@@ -37,11 +37,13 @@ impl Budgets {
 
     fn look_at(&mut self, index: usize) {
         let clock = self.clock;
-        if self.at(index).accumulator.ends() <= clock {
+        // What never comes does not come with the last moment either.
+        let has_come = |moment: Time| moment <= clock && moment != Time::NEVER;
+        if has_come(self.at(index).accumulator.ends()) {
             self.roll(index);
             return;
         }
-        if self.at(index).warm_at <= clock {
+        if has_come(self.at(index).warm_at) {
             self.at_mut(index).warm_at = Time::NEVER;
             self.warm(index);
         }
@@ -51,7 +53,10 @@ impl Budgets {
         let slot = self.at_mut(index);
         slot.look_at = slot.accumulator.ends().min(slot.warm_at).min(slot.idle_at);
         let look_at = slot.look_at;
-        self.timers.set(look_at, index);
+        // At the end of time there is no later moment.
+        if look_at > clock {
+            self.timers.set(look_at, index);
+        }
     }
 
     /// Ends a window that is over. Those who wait go to the window that has begun.
@@ -79,7 +84,8 @@ impl Budgets {
         let consumed = slot.accumulator.consumed_now();
         let recent = self.clock.since(slot.flushed) <= chosen.flush.max_age_millis.saturating_mul(2);
         let used = consumed > slot.consumed || (recent && !consumed.is_zero());
-        if self.stage != Stage::Running || !used || !self.is_current(&key, index) {
+        let next = chosen.window.at(ends);
+        if self.stage != Stage::Running || !used || next.id <= slot.window || !self.is_current(&key, index) {
             return;
         }
         if let Some(early) = self.early.get(&key) {
@@ -91,7 +97,7 @@ impl Budgets {
         let elapsed = self.clock.since(begun).max(1);
         let rate = u128::from(consumed.0) * 1_000 / u128::from(elapsed);
         let rate = slot.rate.max(Units(u64::try_from(rate).unwrap_or(u64::MAX)));
-        let early = self.make(policy, &key, limit, chosen.window.at(ends));
+        let early = self.make(policy, &key, limit, next);
         let next = Arc::clone(&self.at(early).accumulator);
         self.at(index).accumulator.set_next(next);
         self.early.insert(key, early);

@@ -34,7 +34,7 @@ impl Budgets {
         self.pending.remove(&index);
         self.asking.remove(&index);
         self.slots.rest(index, Resting::new(key, window, policy, look_at, sums));
-        if look_at != Time::NEVER {
+        if look_at > self.clock && look_at != Time::NEVER {
             self.timers.set(look_at, index);
         }
         true
