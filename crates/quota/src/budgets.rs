@@ -24,21 +24,28 @@
 mod flush;
 mod life;
 mod peers;
+mod rest;
+mod slot;
+mod slots;
 mod standing;
 mod state;
+mod traffic;
 
 pub use state::{Changed, KeyState};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use slot::{Call, Slot};
+use slots::Slots;
+pub(crate) use slots::Sums;
 use standing::Share;
+pub use traffic::{Answer, Effects, Input, Lost, RequestId};
 
-use crate::accumulator::{Accumulator, LostWrite, Settings};
-use crate::bucket::Bucket;
+use crate::accumulator::{Accumulator, Settings};
 use crate::dirty::{Mark, SLOTS, Segment};
 use crate::handle::Handle;
-use crate::ledger::{Batch, Claim, LedgerError, Opened, Reply, Silent};
+use crate::ledger::{Batch, Claim};
 use crate::metrics::Metrics;
 use crate::permit::{Denied, Permit, Reason};
 use crate::policy::{Limit, Policy, PolicyError, WhenAway};
@@ -47,99 +54,9 @@ use crate::window::Place;
 use crate::{Epoch, Guarantee, Key, NodeId, Seq, Time, Units, WindowId};
 use peers::Peers;
 
-/// Names a request that may wait. The caller chooses it and gets it back with the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
 /// Names a declared policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId(usize);
-
-/// What may happen to a node.
-#[derive(Debug)]
-pub enum Input {
-    /// The ledger opened an epoch for this node.
-    Opened(Opened),
-    /// The ledger answered the batch that is under way, or did not.
-    Replied(Result<Reply, LedgerError>),
-    /// A request that may wait for the ledger: the first of a key, and those that a lease could not cover.
-    Consume {
-        /// Comes back with the answer.
-        request: RequestId,
-        /// The key's policy.
-        policy: PolicyId,
-        /// Whose budget.
-        key: Key,
-        /// How much.
-        units: Units,
-    },
-    /// The key's limit shall be this from now on. Of a standing policy: that of all keys, from the next window on.
-    SetLimit {
-        /// The key's policy.
-        policy: PolicyId,
-        /// Whose budget.
-        key: Key,
-        /// How much.
-        limit: Units,
-    },
-    /// So much is added to the key's limit.
-    Credit {
-        /// The key's policy.
-        policy: PolicyId,
-        /// Whose budget.
-        key: Key,
-        /// How much.
-        units: Units,
-    },
-    /// Time has passed. A driver ticks at least as often as the shortest `max_age` of its policies, when
-    /// [`Budgets::is_urgent`] says so, at least six times in the time to live of leases, and a while after an error, to
-    /// try again.
-    Tick,
-    /// The ledger's answer to [`Effects::ask_silent`].
-    Silent(Vec<Silent>),
-    /// Admit nothing more. Permits may still be ended.
-    Stop,
-    /// Settle everything and end. May be said again.
-    Close,
-}
-
-/// The answer to a request that waited.
-pub type Answer = Result<Permit<'static>, Denied>;
-
-/// What leaves a node.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Send this to the ledger, and the answer back. At most one at a time.
-    pub send: Option<Batch>,
-    /// Answers, in the order of the requests of each key.
-    pub replies: Vec<(RequestId, Answer)>,
-    /// Ask the ledger which nodes are [`silent`](crate::Ledger::silent) since before this, and say it by
-    /// [`Input::Silent`]. No answer is needed: it is asked again.
-    pub ask_silent: Option<Time>,
-    /// These nodes have died: [`open`](crate::Ledger::open) the next epoch of each, so that what they held is spent and
-    /// nobody waits for it.
-    pub declare_dead: Vec<NodeId>,
-    /// The ledger has forgotten what it acknowledged. The node has stopped.
-    pub lost: Option<Lost>,
-    /// The ledger refuses this node for good; a new [`Budgets`] with a new epoch has to take its place.
-    pub failed: Option<LedgerError>,
-    /// Everything is settled and the node has ended.
-    pub closed: bool,
-}
-
-/// How a lost write showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
-    /// The ledger expects a batch that it has acknowledged.
-    Batch {
-        /// The last that was acknowledged.
-        acknowledged: Seq,
-        /// What the ledger expects.
-        expected: Seq,
-    },
-    /// A lease has less than was granted.
-    Grant(LostWrite),
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -151,45 +68,6 @@ enum Stage {
     Failed,
 }
 
-/// One key in one window.
-#[derive(Debug)]
-struct Slot {
-    accumulator: Arc<Accumulator>,
-    key: Key,
-    policy: PolicyId,
-    window: WindowId,
-    waiting: VecDeque<(RequestId, Units)>,
-    /// How many of those waiting the batch under way has asked for.
-    asked: usize,
-    dirty_since: Option<Time>,
-    flushed: Time,
-    /// Consumed when last flushed, to see the rate.
-    consumed: Units,
-    rate: Units,
-    armed: bool,
-    /// Its lease is to be closed, and nothing is admitted any more.
-    closing: bool,
-    /// What was seen when last looked at for idleness.
-    seen: (Units, u64),
-    /// When that is next.
-    idle_at: Time,
-    /// When its next window is to be leased, if it is in use then.
-    warm_at: Time,
-    /// When it is next to be looked at, for whatever reason.
-    look_at: Time,
-    call: Call,
-}
-
-/// Whether a window is leased for without having been asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    No,
-    /// It begins soon, and is to have a lease before anybody asks.
-    First,
-    /// It ends soon, and this is the last time that the ledger can be asked for it.
-    Last,
-}
-
 #[derive(Debug)]
 struct UnderWay {
     batch: Batch,
@@ -197,7 +75,7 @@ struct UnderWay {
     again: bool,
 }
 
-/// A node. See the [module](self).
+/// A node: its keys, and the one batch that it has under way to the ledger.
 #[derive(Debug)]
 pub struct Budgets {
     node: NodeId,
@@ -207,9 +85,8 @@ pub struct Budgets {
     clock: Time,
     away: bool,
     policies: Vec<Policy>,
-    current: BTreeMap<Key, usize>,
-    slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
+    current: BTreeMap<Key, u32>,
+    slots: Slots,
     segments: Vec<Arc<Segment>>,
     pending: BTreeSet<usize>,
     /// Of these, the ones that somebody waits for.
@@ -244,8 +121,7 @@ impl Budgets {
             away: false,
             policies: Vec::new(),
             current: BTreeMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::default(),
             segments: Vec::new(),
             pending: BTreeSet::new(),
             asking: BTreeSet::new(),
@@ -315,17 +191,33 @@ impl Budgets {
     /// The node's counters and gauges. Work: the keys in memory.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.done;
-        for slot in self.slots.iter().flatten().filter(|slot| !slot.is_share()) {
+        for slot in self.slots.iter().filter(|slot| !slot.is_share()) {
             slot.count(&mut metrics);
             let available = slot.accumulator.available();
             let outstanding = slot.accumulator.outstanding();
             metrics.keys += 1;
             metrics.exposure = metrics.exposure.plus(available.bound.under);
             metrics.exposure_at_most = metrics.exposure_at_most.plus(outstanding);
-            let under =
-                available.bound.under.plus(slot.accumulator.going_home()).plus(self.next_window(slot));
+            let under = available.bound.under.plus(slot.accumulator.going_home()).plus(self.next_window(
+                slot.policy,
+                &slot.key,
+                slot.accumulator.ends(),
+            ));
             metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(under);
             metrics.wrong_at_most.over = metrics.wrong_at_most.over.plus(available.bound.over);
+        }
+        for resting in self.slots.iter_resting() {
+            let held = resting.sums.held();
+            let window = self.policies[resting.policy().0].window;
+            let ends = window.at(window.begins(resting.window)).ends;
+            let next = self.next_window(resting.policy(), &resting.key, ends);
+            metrics.keys += 1;
+            metrics.resting += 1;
+            metrics.exposure = metrics.exposure.plus(held);
+            metrics.wrong_at_most.under = metrics.wrong_at_most.under.plus(held).plus(next);
+            if self.policies[resting.policy().0].guarantee != Guarantee::Standing {
+                metrics.exposure_at_most = metrics.exposure_at_most.plus(held);
+            }
         }
         // The ledger may have granted what it was asked for.
         if let Some(under_way) = &self.under_way {
@@ -377,11 +269,11 @@ impl Budgets {
     }
 
     fn at(&self, slot: usize) -> &Slot {
-        self.slots[slot].as_ref().expect("invariant: an index names a slot as long as it is listed")
+        self.slots.get(slot).expect("invariant: an index names a slot as long as it is listed")
     }
 
     fn at_mut(&mut self, slot: usize) -> &mut Slot {
-        self.slots[slot].as_mut().expect("invariant: an index names a slot as long as it is listed")
+        self.slots.get_mut(slot).expect("invariant: an index names a slot as long as it is listed")
     }
 
     fn consume(
@@ -435,8 +327,9 @@ impl Budgets {
     fn slot(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
         let Limit::Of(limit) = self.policies[policy.0].limit else { return None };
         let place = self.policies[policy.0].window.at(self.clock);
-        let old = self.current.get(key).copied();
+        let old = self.current.get(key).map(|old| *old as usize);
         if let Some(old) = old {
+            self.wake(old);
             if self.at(old).window >= place.id {
                 return Some(old);
             }
@@ -444,7 +337,7 @@ impl Budgets {
         let mut old = old;
         if let Some(early) = self.early.get(key).copied().filter(|early| self.at(*early).window <= place.id) {
             self.early.remove(key);
-            self.current.insert(key.clone(), early);
+            self.current.insert(key.clone(), number(early));
             if let Some(old) = old {
                 self.succeed(old, early);
             }
@@ -455,7 +348,7 @@ impl Budgets {
             old = Some(early);
         }
         let index = self.make(policy, key, limit, place);
-        self.current.insert(key.clone(), index);
+        self.current.insert(key.clone(), number(index));
         self.share(index);
         if let Some(old) = old {
             self.succeed(old, index);
@@ -482,17 +375,20 @@ impl Budgets {
     /// Where a limit is set: at the key, or at the share of all keys.
     fn limited(&mut self, policy: PolicyId, key: &Key) -> Option<usize> {
         match self.standing.get(&policy.0) {
-            Some(share) => Some(share.slot).filter(|slot| self.slots[*slot].is_some()),
+            Some(share) => Some(share.slot).filter(|slot| self.slots.get(*slot).is_some()),
             None => self.slot(policy, key),
         }
     }
 
     /// A slot for a key in a window.
     fn make(&mut self, policy: PolicyId, key: &Key, limit: Units, place: Place) -> usize {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
+        let index = self.slots.vacant();
+        self.fill(index, policy, key, limit, place);
+        index
+    }
+
+    /// Puts a key into a place.
+    fn fill(&mut self, index: usize, policy: PolicyId, key: &Key, limit: Units, place: Place) {
         if index / SLOTS == self.segments.len() {
             self.segments.push(Arc::new(Segment::new()));
         }
@@ -523,7 +419,7 @@ impl Budgets {
         if look_at != Time::NEVER {
             self.timers.set(look_at, index);
         }
-        self.slots[index] = Some(Slot {
+        let slot = Slot {
             accumulator,
             key: key.clone(),
             policy,
@@ -541,13 +437,17 @@ impl Budgets {
             warm_at,
             look_at,
             call: Call::No,
-        });
-        index
+            counted: Units::ZERO,
+            quiet_since: self.clock,
+            under_way: false,
+        };
+        self.slots.put(index, slot);
     }
 
     /// When a key that is used now is next to be looked at for idleness: together with others.
     fn idle_at(&self, policy: PolicyId) -> Time {
-        let millis = self.policies[policy.0].idle_millis.max(1);
+        // It rests long before it is forgotten.
+        let millis = (self.policies[policy.0].idle_millis / 8).max(1);
         shared(self.clock.after(millis), millis / 8)
     }
 
@@ -562,33 +462,7 @@ impl Budgets {
     }
 }
 
-impl Slot {
-    /// Adds what this key did to what the node did.
-    fn count(&self, metrics: &mut Metrics) {
-        metrics.admitted = metrics.admitted.plus(self.accumulator.consumed_now());
-        metrics.denied += self.accumulator.denied();
-        metrics.burnt = metrics.burnt.plus(self.accumulator.burnt());
-    }
-
-    /// What those who wait ask for, together.
-    fn demand(&self) -> Units {
-        self.waiting.iter().fold(Units::ZERO, |sum, (_, units)| sum.plus(*units))
-    }
-
-    /// Whether a refusal needs no look at the ledger: not a bucket's, which time alone decides.
-    fn is_believed(&self, reason: Reason, fresh: bool) -> bool {
-        if self.stands() {
-            return true;
-        }
-        let timed = self.accumulator.bucket().is_some_and(Bucket::holds);
-        match reason {
-            Reason::Exhausted => timed || (fresh && self.accumulator.is_known()),
-            Reason::HeldElsewhere => fresh,
-            _ => false,
-        }
-    }
-
-    fn leases_ahead(&self) -> bool {
-        self.accumulator.guarantee() == Guarantee::Escrow
-    }
+/// A slot's number as the maps have it.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("invariant: there are fewer slots than a word counts")
 }

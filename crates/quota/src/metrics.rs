@@ -20,6 +20,10 @@ pub struct Metrics {
     pub burnt: Units,
     /// Keys in memory, each window for itself.
     pub keys: u64,
+    /// Of these, the ones that nobody has used for a while, and that take little memory.
+    pub resting: u64,
+    /// Keys that were looked at for what is to be written: those that changed, not those that there are.
+    pub visited: u64,
     /// What leases have unspent now.
     pub exposure: Units,
     /// What the ledger holds reserved for this node: what it would burn.

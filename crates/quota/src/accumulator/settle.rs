@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::Accumulator;
 use crate::bucket::Bucket;
+use crate::budgets::Sums;
 use crate::guarantee::Guarantee;
 use crate::ledger::{Baseline, Claim, Entry, LimitWord, Row, Then};
 use crate::sync::{Ordering, lock};
@@ -254,6 +255,63 @@ impl Accumulator {
     pub(crate) fn target(&self) -> Units {
         let book = lock(&self.book);
         book.baseline.map_or(book.initial, |baseline| baseline.target)
+    }
+
+    pub(crate) fn unmark(&self) {
+        self.marked.store(false, Ordering::SeqCst);
+    }
+
+    /// The whole of it as a few sums, if the ledger knows all that it did.
+    pub(crate) fn sums(&self) -> Option<Sums> {
+        let (held, unbacked) = (self.held(), self.unbacked.load(Ordering::Acquire));
+        let quiet = !self.is_low() && unbacked == 0 && self.stands_from.load(Ordering::SeqCst) == 0;
+        let usual = !self.open.load(Ordering::SeqCst) && !self.paused.load(Ordering::SeqCst);
+        let refunded = Units(self.refunded.load(Ordering::Acquire));
+        let book = lock(&self.book);
+        if !quiet
+            || !usual
+            || book.set.is_some()
+            || !book.credited.is_zero()
+            || !book.uncovered_told.is_zero()
+        {
+            return None;
+        }
+        let net = book.out().minus(held);
+        if self.guarantee == Guarantee::Standing {
+            let (left, target) = (Units::ZERO, book.initial);
+            let (granted, consumed) = (book.volatile, net.plus(refunded));
+            return Some(Sums { granted, returned: Units::ZERO, consumed, refunded, left, target });
+        }
+        let baseline = book.baseline.filter(|_| self.guarantee != Guarantee::Volatile)?;
+        let over = baseline.used.plus(baseline.reserved).plus(baseline.before).minus(baseline.target);
+        let settled = net == book.settled && book.home == book.returned && over.is_zero();
+        settled.then_some(Sums {
+            granted: book.granted,
+            returned: book.returned,
+            consumed: book.consumed,
+            refunded: book.refunded,
+            left: baseline.left(),
+            target: baseline.target,
+        })
+    }
+
+    /// Makes a new one what it was.
+    pub(crate) fn restore(&self, sums: Sums) {
+        let mut book = lock(&self.book);
+        self.refunded.store(sums.refunded.0, Ordering::Release);
+        if self.guarantee == Guarantee::Standing {
+            book.volatile = sums.granted;
+        } else {
+            (book.granted, book.returned, book.home) = (sums.granted, sums.returned, sums.returned);
+            (book.consumed, book.refunded) = (sums.consumed, sums.refunded);
+            book.settled = sums.consumed.minus(sums.refunded);
+            // What others have of the limit is what is neither left nor this node's.
+            let used = sums.target.minus(sums.left).minus(sums.held());
+            let (target, limit, reserved) = (sums.target, sums.target, sums.held());
+            book.baseline = Some(Baseline { target, limit, used, reserved, ..Baseline::default() });
+        }
+        self.durable.store(sums.left.0, Ordering::Relaxed);
+        self.tokens.put(sums.held().0);
     }
 
     /// A share of the window, which no row of this account covers. Once.

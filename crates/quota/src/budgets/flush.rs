@@ -24,7 +24,7 @@ impl Budgets {
             segment.take(|slot| {
                 let index = number * crate::dirty::SLOTS + slot;
                 self.pending.insert(index);
-                if let Some(slot) = self.slots[index].as_mut() {
+                if let Some(slot) = self.slots.get_mut(index) {
                     slot.dirty_since.get_or_insert(self.clock);
                     if let Some(watched) = &mut self.watched {
                         watched.touch(index);
@@ -42,7 +42,8 @@ impl Budgets {
         let mut clean = Vec::new();
         let looked_at = if all { &self.pending } else { &self.asking };
         for &index in looked_at {
-            let Some(slot) = self.slots[index].as_mut() else {
+            self.done.visited += 1;
+            let Some(slot) = self.slots.get_mut(index) else {
                 clean.push(index);
                 continue;
             };
@@ -56,6 +57,9 @@ impl Budgets {
                 if due.len() == ROWS {
                     break;
                 }
+            } else if slot.is_settled(&self.policies[slot.policy.0], clock, since) {
+                slot.dirty_since = None;
+                clean.push(index);
             }
         }
         for index in clean {
@@ -88,6 +92,7 @@ impl Budgets {
         slot.dirty_since = None;
         slot.armed = false;
         slot.asked = slot.waiting.len();
+        slot.under_way = true;
         if slot.closing {
             return slot.accumulator.entry(Units::ZERO, Units(u64::MAX), Then::Close);
         }
@@ -133,7 +138,7 @@ impl Budgets {
         self.done.batches += 1;
         self.done.rows += under_way.batch.entries.len() as u64;
         if std::mem::take(&mut self.away) {
-            self.slots.iter().flatten().for_each(|slot| slot.accumulator.resume());
+            self.slots.iter().for_each(|slot| slot.accumulator.resume());
         }
         self.cover(under_way.batch.horizon);
         let clock = self.clock;
@@ -143,6 +148,7 @@ impl Budgets {
         for ((entry, row), &index) in under_way.batch.entries.iter().zip(&reply.rows).zip(&under_way.slots) {
             let policy = self.policies[self.at(index).policy.0];
             let slot = self.at_mut(index);
+            slot.under_way = false;
             let low = if slot.leases_ahead() {
                 policy.chunk.target(row.baseline.left(), slot.rate)
             } else {
@@ -205,7 +211,7 @@ impl Budgets {
     /// The ledger does not answer: each policy says what that means.
     fn gone(&mut self, effects: &mut Effects) {
         self.away = true;
-        for slot in self.slots.iter_mut().flatten() {
+        for slot in self.slots.iter_mut() {
             match self.policies[slot.policy.0].when_away {
                 WhenAway::Deny if !slot.closing => slot.accumulator.pause(),
                 WhenAway::Open if !slot.closing => slot.accumulator.admit_uncovered(),
@@ -239,6 +245,16 @@ impl Slot {
         // when it had nothing: another node may have sent units home.
         let low = self.accumulator.is_low();
         low && (old || self.accumulator.durable_left() > Units::ZERO)
+    }
+
+    /// Whether nothing is to be written before it changes again, which it then says itself.
+    fn is_settled(&self, policy: &Policy, clock: Time, since: Time) -> bool {
+        // Unmarked first: what changes after this line is marked again.
+        self.accumulator.unmark();
+        let unsettled = self.accumulator.pending().unsigned_abs();
+        let old = clock.since(since) >= policy.flush.max_age_millis;
+        let small = unsettled == 0 || (old && unsettled <= policy.flush.deadband.0);
+        small && !self.accumulator.is_low() && !self.accumulator.has_untold()
     }
 
     /// Without a lease there is nothing to send: an answer takes the difference away.

@@ -10,7 +10,7 @@ use super::{Budgets, Call, Effects, Slot, Stage};
 use crate::ledger::Opened;
 use crate::permit::{Denied, Reason};
 use crate::policy::Limit;
-use crate::{Seq, Time, Units};
+use crate::{Key, Seq, Time, Units};
 
 impl Budgets {
     pub(super) fn opened(&mut self, opened: &Opened) {
@@ -26,8 +26,9 @@ impl Budgets {
         while let Some((when, slots)) = self.timers.take(self.clock) {
             for index in slots {
                 let index = index as usize;
-                let own = self.slots.get(index).and_then(Option::as_ref);
-                if own.is_some_and(|slot| slot.look_at == when && !slot.closing) {
+                if self.slots.resting(index).is_some_and(|resting| resting.look_at == when) {
+                    self.look_at_resting(index);
+                } else if self.slots.get(index).is_some_and(|slot| slot.look_at == when && !slot.closing) {
                     self.look_at(index);
                 }
             }
@@ -36,21 +37,26 @@ impl Budgets {
 
     fn look_at(&mut self, index: usize) {
         let clock = self.clock;
-        if self.at(index).accumulator.ends() <= clock {
+        // What never comes does not come with the last moment either.
+        let has_come = |moment: Time| moment <= clock && moment != Time::NEVER;
+        if has_come(self.at(index).accumulator.ends()) {
             self.roll(index);
             return;
         }
-        if self.at(index).warm_at <= clock {
+        if has_come(self.at(index).warm_at) {
             self.at_mut(index).warm_at = Time::NEVER;
             self.warm(index);
         }
-        if self.at(index).idle_at <= clock && self.retire_if_idle(index) {
+        if self.at(index).idle_at <= clock && self.rest_or_retire(index) {
             return;
         }
         let slot = self.at_mut(index);
         slot.look_at = slot.accumulator.ends().min(slot.warm_at).min(slot.idle_at);
         let look_at = slot.look_at;
-        self.timers.set(look_at, index);
+        // At the end of time there is no later moment.
+        if look_at > clock {
+            self.timers.set(look_at, index);
+        }
     }
 
     /// Ends a window that is over. Those who wait go to the window that has begun.
@@ -58,11 +64,15 @@ impl Budgets {
         let slot = self.at(index);
         let (key, policy) = (slot.key.clone(), slot.policy);
         let goes_on = !slot.waiting.is_empty() || self.early.contains_key(&key);
-        if goes_on && self.current.get(&key) == Some(&index) {
+        if goes_on && self.is_current(&key, index) {
             self.slot(policy, &key);
         } else {
             self.retire(index);
         }
+    }
+
+    pub(super) fn is_current(&self, key: &Key, index: usize) -> bool {
+        self.current.get(key).is_some_and(|current| *current as usize == index)
     }
 
     /// A key that is in use gets the next window before this one ends, so that nobody waits for it.
@@ -74,7 +84,8 @@ impl Budgets {
         let consumed = slot.accumulator.consumed_now();
         let recent = self.clock.since(slot.flushed) <= chosen.flush.max_age_millis.saturating_mul(2);
         let used = consumed > slot.consumed || (recent && !consumed.is_zero());
-        if self.stage != Stage::Running || !used || self.current.get(&key) != Some(&index) {
+        let next = chosen.window.at(ends);
+        if self.stage != Stage::Running || !used || next.id <= slot.window || !self.is_current(&key, index) {
             return;
         }
         if let Some(early) = self.early.get(&key) {
@@ -86,7 +97,7 @@ impl Budgets {
         let elapsed = self.clock.since(begun).max(1);
         let rate = u128::from(consumed.0) * 1_000 / u128::from(elapsed);
         let rate = slot.rate.max(Units(u64::try_from(rate).unwrap_or(u64::MAX)));
-        let early = self.make(policy, &key, limit, chosen.window.at(ends));
+        let early = self.make(policy, &key, limit, next);
         let next = Arc::clone(&self.at(early).accumulator);
         self.at(index).accumulator.set_next(next);
         self.early.insert(key, early);
@@ -103,21 +114,29 @@ impl Budgets {
         }
     }
 
-    /// Retires a key that nobody has used since it was last looked at, and that nobody has in hand.
-    fn retire_if_idle(&mut self, index: usize) -> bool {
-        let again = self.idle_at(self.at(index).policy);
-        let under_way = self.under_way.as_ref().is_some_and(|batch| batch.slots.contains(&index));
+    /// A key that nobody has used since it was last looked at, and that nobody has in hand, goes to rest; one that
+    /// was not used for the policy's time is retired. What stands on a share stays while its window lasts: it would be spent again.
+    fn rest_or_retire(&mut self, index: usize) -> bool {
+        let (clock, policy) = (self.clock, self.at(index).policy);
+        let (again, idle_millis) = (self.idle_at(policy), self.policies[policy.0].idle_millis);
         let slot = self.at_mut(index);
         let seen = (slot.accumulator.consumed_now(), slot.accumulator.denied());
         let used = seen != slot.seen || !slot.waiting.is_empty() || slot.accumulator.has_untold();
         (slot.seen, slot.idle_at) = (seen, again);
         // Nobody else has it, and nobody can get it but through this node: from here on it stays so.
         let alone = Arc::get_mut(&mut slot.accumulator).is_some();
-        let idle = !used && alone && !under_way;
-        if idle {
-            self.retire(index);
+        let idle = !used && alone && !slot.under_way;
+        if used {
+            slot.quiet_since = clock;
         }
-        idle
+        let over = slot.quiet_since.after(idle_millis.max(1)) <= clock;
+        if slot.stands() {
+            slot.idle_at = if idle { Time::NEVER } else { again };
+        } else if idle && over {
+            self.retire(index);
+            return true;
+        }
+        idle && self.rest(index)
     }
 
     /// From here on nothing is admitted in this slot, and its lease is closed with the next batch.
@@ -131,7 +150,7 @@ impl Budgets {
         }
         let told = slot.accumulator.is_known();
         let owes = slot.accumulator.has_untold() || !slot.accumulator.consumed_now().is_zero();
-        let under_way = self.under_way.as_ref().is_some_and(|batch| batch.slots.contains(&index));
+        let under_way = slot.under_way;
         // What the ledger never heard of has nothing to close.
         if told || owes || under_way {
             self.pending.insert(index);
@@ -142,7 +161,7 @@ impl Budgets {
 
     /// Forgets a slot. Those who still wait in it begin anew.
     pub(super) fn remove(&mut self, index: usize) {
-        let Some(slot) = self.slots[index].take() else { return };
+        let Some(slot) = self.slots.remove(index) else { return };
         slot.count(&mut self.done);
         if let Some(watched) = &mut self.watched {
             watched.remove(index, &slot);
@@ -150,10 +169,9 @@ impl Budgets {
         self.pending.remove(&index);
         self.asking.remove(&index);
         self.uncovered.remove(&index);
-        self.free.push(index);
         if slot.is_share() {
             self.standing.remove(&slot.policy.0);
-        } else if self.current.get(&slot.key) == Some(&index) {
+        } else if self.current.get(&slot.key).is_some_and(|current| *current as usize == index) {
             self.current.remove(&slot.key);
         }
         if self.early.get(&slot.key) == Some(&index) {
@@ -178,10 +196,11 @@ impl Budgets {
         self.stop(effects);
         if self.stage == Stage::Stopped {
             self.stage = Stage::Closing;
-            let all: Vec<usize> =
-                (0..self.slots.len()).filter(|index| self.slots[*index].is_some()).collect();
-            for index in all {
-                self.retire(index);
+            for index in self.slots.numbers() {
+                self.wake(index);
+                if self.slots.get(index).is_some() {
+                    self.retire(index);
+                }
             }
         }
         self.again(effects);
@@ -190,7 +209,7 @@ impl Budgets {
 
     /// Says that it is over when it is.
     pub(super) fn end(&mut self, effects: &mut Effects) {
-        if self.stage == Stage::Closing && self.slots.iter().all(Option::is_none) {
+        if self.stage == Stage::Closing && self.slots.is_empty() {
             self.stage = Stage::Closed;
             effects.closed = true;
         }
@@ -202,7 +221,7 @@ impl Budgets {
     }
 
     fn refuse_all(&mut self, reason: Reason, effects: &mut Effects) {
-        for slot in self.slots.iter_mut().flatten() {
+        for slot in self.slots.iter_mut() {
             slot.accumulator.shut();
             slot.refuse(reason, effects);
         }

@@ -51,7 +51,7 @@ impl Budgets {
     /// Whether it is time for a batch that says nothing.
     pub(super) fn owes_heartbeat(&self) -> bool {
         let is_alive = matches!(self.stage, Stage::Running | Stage::Stopped);
-        let holds = self.slots.len() > self.free.len();
+        let holds = !self.slots.is_empty();
         let is_late = |millis: u64| self.clock.since(self.peers.spoke) >= millis.div_ceil(BEATS);
         is_alive && holds && self.peers.time_to_live.is_some_and(is_late)
     }
@@ -85,6 +85,8 @@ impl Budgets {
     pub(super) fn recall(&mut self, accounts: &[(Account, Units)]) {
         for (account, _) in accounts {
             let Some(&index) = self.current.get(&account.key) else { continue };
+            let index = index as usize;
+            self.wake(index);
             let slot = self.at(index);
             // The others end, and then everything goes home.
             if slot.window == account.window && !slot.closing {

@@ -45,7 +45,7 @@ impl Share {
     }
 
     fn desired(&self, row: &Accumulator) -> Units {
-        Units(row.target().0 / self.nodes)
+        Units(row.target().0 / self.nodes).min(Units::LEASE_MAX)
     }
 
     /// What to claim and what to send home.
@@ -147,19 +147,18 @@ impl Budgets {
     pub(super) fn note_shares(&mut self) {
         let clock = self.clock;
         for share in self.standing.values_mut() {
-            let slot = self.slots[share.slot].as_ref();
+            let slot = self.slots.get(share.slot);
             if slot.is_some_and(|slot| !slot.closing && share.is_due(&slot.accumulator, clock)) {
                 self.pending.insert(share.slot);
             }
         }
     }
 
-    /// What a crash would keep from this key in its next window.
-    pub(super) fn next_window(&self, slot: &Slot) -> Units {
-        let ends = slot.accumulator.ends();
-        let share = self.standing.get(&slot.policy.0).filter(|_| self.horizon > ends);
+    /// What a crash would keep from a key in the window after the one that ends then.
+    pub(super) fn next_window(&self, policy: PolicyId, key: &Key, ends: Time) -> Units {
         // A window that is there already counts for itself.
-        let share = share.filter(|_| !self.early.contains_key(&slot.key));
+        let covered = self.horizon > ends && !self.early.contains_key(key);
+        let share = self.standing.get(&policy.0).filter(|_| covered);
         share.and_then(|share| share.at(ends)).unwrap_or_default()
     }
 }

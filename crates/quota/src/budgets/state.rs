@@ -94,7 +94,8 @@ impl Budgets {
     pub fn changed(&mut self) -> Vec<Changed> {
         let Some(watched) = &mut self.watched else { return Vec::new() };
         let Watched { touched, gone } = std::mem::take(watched);
-        let there = touched.into_iter().filter_map(|index| self.slots[index].as_ref());
+        // One that has gone to rest meanwhile was told of when its last row was written.
+        let there = touched.into_iter().filter_map(|index| self.slots.get(index));
         let there: Vec<Changed> = there.map(|slot| slot.changed(false)).collect();
         gone.into_iter().chain(there).collect()
     }
@@ -106,13 +107,31 @@ impl Budgets {
 
     /// Whether the ledger has told where a key stands in its present window.
     pub fn is_known(&self, key: &Key) -> bool {
-        self.current.get(key).is_some_and(|index| self.at(*index).accumulator.is_known())
+        let Some(&index) = self.current.get(key) else { return false };
+        let slot = self.slots.get(index as usize);
+        // What is at rest is settled.
+        slot.is_none_or(|slot| slot.accumulator.is_known())
     }
 
     /// Where a key stands, if the node has it in memory.
     pub fn state(&self, key: &Key) -> Option<KeyState> {
-        let index = self.current.get(key)?;
-        Some(self.at(*index).state(false))
+        let index = *self.current.get(key)? as usize;
+        if let Some(slot) = self.slots.get(index) {
+            return Some(slot.state(false));
+        }
+        let resting = self.slots.resting(index)?;
+        let (sums, held) = (resting.sums, resting.sums.held());
+        let window = self.policies[resting.policy().0].window;
+        let bound = Bound { under: held, over: Units::ZERO };
+        Some(KeyState {
+            limit: sums.target,
+            used: sums.target.minus(sums.left).minus(held),
+            reserved: held,
+            available: sums.left.plus(held),
+            bound,
+            denied: 0,
+            ends: window.at(window.begins(resting.window)).ends,
+        })
     }
 
     /// Sets the limit of a key that is in memory; of another nothing is done.
@@ -130,9 +149,13 @@ impl Budgets {
         if !matches!(self.stage, Stage::Running | Stage::Unopened) {
             return effects;
         }
-        let of_policy = |slot: &Option<Slot>| slot.as_ref().is_some_and(|slot| slot.policy == policy);
-        let all: Vec<usize> = (0..self.slots.len()).filter(|index| of_policy(&self.slots[*index])).collect();
+        let is_of = |index: &usize| match self.slots.get(*index) {
+            Some(slot) => slot.policy == policy,
+            None => self.slots.resting(*index).is_some_and(|resting| resting.policy() == policy),
+        };
+        let all: Vec<usize> = self.slots.numbers().filter(is_of).collect();
         for index in all {
+            self.wake(index);
             self.refuse(index, &mut effects);
             self.retire(index);
         }

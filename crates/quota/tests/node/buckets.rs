@@ -1,7 +1,7 @@
 //! Token buckets on a node: what any stretch of time admitted, across crashes, hand-overs and clocks that step.
 
 use deltaic_quota::{
-    FaultyLedger, Flush, Guarantee, Input, LedgerError, NodeId, Policy, Reason, Time, Units,
+    FaultyLedger, Flush, Guarantee, Handle, Input, LedgerError, NodeId, Policy, Reason, Time, Units,
 };
 use deltaic_quota::{WhenAway, Window};
 use proptest::prelude::*;
@@ -23,14 +23,14 @@ fn policy() -> Policy {
     }
 }
 
-/// Whether any run of admissions, by the clock as it stood at each, has more than a burst and what comes in it.
+/// Whether any run of admissions has more than a burst and what comes between the earliest and the latest moment that
+/// the clock showed in it.
 fn over(admitted: &[(u64, u64)]) -> bool {
     (0..admitted.len()).any(|from| {
-        let (mut sum, mut latest) = (0, 0);
-        admitted[from..].iter().any(|(at, n)| {
-            (sum, latest) = (sum + n, latest.max(*at));
-            let time = latest - admitted[from].0;
-            admitted[from].1 > 0 && sum > BURST && (sum - BURST) * MILLIS > LIMIT * time
+        let (mut sum, mut latest, mut earliest) = (0, 0, u64::MAX);
+        admitted[from..].iter().filter(|(_, n)| *n > 0).any(|(at, n)| {
+            (sum, latest, earliest) = (sum + n, latest.max(*at), earliest.min(*at));
+            sum > BURST && (sum - BURST) * MILLIS > LIMIT * (latest - earliest)
         })
     })
 }
@@ -43,6 +43,8 @@ enum Step {
     Tick,
     Crash,
     Restart,
+    /// A thread of a process that was replaced goes on.
+    Zombie(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<(Step, u64, bool)>> {
@@ -53,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, u64, bool)>> {
         4 => Just(Step::Tick),
         1 => Just(Step::Crash),
         1 => Just(Step::Restart),
+        3 => (1_u64..5).prop_map(Step::Zombie),
     ];
     // Now and then the clock steps back.
     proptest::collection::vec((step, 0_u64..40, proptest::bool::weighted(0.1)), 1..100)
@@ -67,12 +70,12 @@ proptest! {
         world.now = 1_000;
         let (mut admitted, mut permits) = (Vec::<(u64, u64)>::new(), Vec::new());
         // A node's own clock never steps back.
-        let mut clock = 0;
+        let (mut clock, mut zombie) = (0, None::<Handle>);
         for (step, millis, back) in steps {
             world.now = if back { world.now - millis } else { world.now + millis };
             clock = match step {
                 Step::Crash | Step::Restart => 0,
-                Step::Refund(_) => clock,
+                Step::Refund(_) | Step::Zombie(_) => clock,
                 Step::Ask(_) | Step::Direct(_) | Step::Tick => world.now.max(clock),
             };
             match step {
@@ -97,8 +100,16 @@ proptest! {
                     }
                 }
                 Step::Tick => drop(world.pass(0)),
+                Step::Zombie(n) => {
+                    let taken = zombie.as_mut().map(|handle| handle.try_consume_shared(Time(world.now), Units(n)));
+                    if let Some(Ok(permit)) = taken {
+                        permits.push((admitted.len(), permit));
+                        admitted.push((world.now, n));
+                    }
+                }
                 Step::Crash => {
                     permits.clear();
+                    zombie = Some(world.handle("k"));
                     world = world.crash(policy());
                 }
                 Step::Restart => {
@@ -255,4 +266,40 @@ fn an_idle_bucket_is_let_go_and_loses_nothing_when_it_comes_back() {
     assert_eq!(world.node.metrics().keys, 0);
     assert!(world.spend("k", BURST) && !world.spend("k", 1));
     assert_eq!(policy().guarantee, Guarantee::Escrow);
+}
+
+#[test]
+fn threads_take_a_burst_once() {
+    for burst in [1, 5_000] {
+        let window = Window::Bucket { millis: MILLIS, burst: Units(burst) };
+        let mut world = World::new(Policy { window, ..policy() });
+        world.now = 1_000;
+        world.consume("k", burst).unwrap().refund();
+        let handle = world.handle("k");
+        let given: u64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4_u64)
+                .map(|thread| {
+                    let mut handle = handle.clone();
+                    scope.spawn(move || {
+                        let (mut given, mut n) = (0, 1 + thread);
+                        while n > 0 {
+                            match handle.try_consume_shared(Time(1_000), Units(n)) {
+                                // Some think better of it.
+                                Ok(permit) if given % 3 == 1 => {
+                                    permit.refund();
+                                    given += u64::from(handle.try_consume(Time(1_000), Units(1)).is_ok());
+                                }
+                                Ok(permit) => given += permit.units().0,
+                                Err(_) => n -= 1,
+                            }
+                        }
+                        given
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(given <= burst, "{given} of {burst}");
+        assert!(given > burst / 2, "{given} of {burst}");
+    }
 }

@@ -101,3 +101,20 @@ fn a_cut_calls_home_what_is_not_spent() {
     assert_eq!((row.limit, row.used, row.reserved), (Units(3), Units(3), Units(0)));
     assert!(!world.spend("k", 1));
 }
+
+/// There is no later moment to look again at, so nobody looks again.
+#[test]
+fn the_last_moment_of_time_comes_to_an_end() {
+    let mut world = World::new(brief());
+    let permit = world.consume("k", 4).unwrap();
+    let other = world.handle("other");
+    world.now = u64::MAX;
+    world.pass(0);
+    world.pass(0);
+    permit.refund();
+    drop(other);
+    world.pass(0);
+    assert!(world.spend("k", 10));
+    world.close();
+    assert_eq!(world.used("k"), 10);
+}
