@@ -30,9 +30,10 @@ impl Granting {
             let reserved = granted.minus(entry.returned).minus(net);
             let (target, limit) = (Units(LIMIT), Units(LIMIT));
             let baseline = Baseline { target, limit, used: net, reserved, ..Baseline::default() };
-            Row { granted, baseline, newest: WindowId(0), held_by: None }
+            Row { granted, baseline, newest: WindowId(0), held_by: None, recalled: Units::ZERO }
         };
-        Reply { seq: batch.seq, rows: batch.entries.iter().map(row).collect() }
+        let rows = batch.entries.iter().map(row).collect();
+        Reply { seq: batch.seq, rows, recalled: Vec::new() }
     }
 }
 
