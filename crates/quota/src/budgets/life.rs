@@ -16,6 +16,7 @@ impl Budgets {
         if self.stage == Stage::Unopened {
             (self.epoch, self.seq, self.stage) = (opened.epoch, Seq(0), Stage::Running);
             self.done.burnt = self.done.burnt.plus(opened.burnt);
+            self.peers.spoke(self.clock);
         }
     }
 
