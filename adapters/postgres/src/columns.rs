@@ -2,6 +2,8 @@
 //!
 //! Invariant: equal batches give equal columns, so that a batch that is sent again is the same bytes.
 
+use std::collections::BTreeSet;
+
 use deltaic_quota::{
     Account, Baseline, Batch, Claim, Entry, Key, LimitWord, NodeId, Reply, Row as Answer, Seq, Then, Units,
     WindowId,
@@ -77,8 +79,23 @@ impl Columns {
         Ok(Reply {
             seq: self.seq,
             rows: answers.iter().map(answer).collect::<Result<_, _>>()?,
-            recalled: recalled.iter().map(recall).collect::<Result<_, _>>()?,
+            recalled: self.beside(recalled)?,
         })
+    }
+}
+
+impl Columns {
+    /// The accounts that are recalled beside those that the batch names.
+    fn beside(&self, rows: &[Row]) -> Result<Vec<(Account, Units)>, postgres::Error> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let [windows, ..] = &self.words;
+        let named: BTreeSet<(&Key, u64)> = self.keys.iter().zip(windows.iter().map(|word| word.0)).collect();
+        let mut recalled = rows.iter().map(recall).collect::<Result<Vec<_>, _>>()?;
+        recalled.retain(|(account, _)| !named.contains(&(&account.key, account.window.0)));
+        recalled.truncate(Reply::RECALLED);
+        Ok(recalled)
     }
 }
 

@@ -293,7 +293,7 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
 $$;
 
 -- Settles and extends: one batch, whose entries are one array for each of their fields. One row for each entry, in order;
--- then one for each account that the batch does not name, that the node holds units of and that others want.
+-- then one for each account that the node holds units of and that others want, at most so many more than the batch names.
 --
 -- Refusals have SQLSTATEs of the class QU, and in the detail the number that the caller does not know: the node's epoch,
 -- the batch that is expected, or the entry's place from 1.
@@ -416,8 +416,7 @@ BEGIN
     FROM leases w
     JOIN leases l ON l.key = w.key AND l."window" = w."window" AND l.node = apply.node AND l.covered > 0
     WHERE w.wanted > 0 AND w.node <> apply.node
-      AND NOT EXISTS (SELECT FROM unnest(batch) e WHERE e.key = w.key AND e."window" = w."window")
     GROUP BY w.key, w."window"
     ORDER BY w.key, w."window"
-    LIMIT 1024;
+    LIMIT 1024 + cardinality(apply.keys);
 END $$;

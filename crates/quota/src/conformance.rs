@@ -41,6 +41,7 @@ pub fn check_all<L: Ledger>(mut make: impl FnMut() -> L) {
     who_was_not_heard_is_told_and_its_end_is_a_burn(&mut make());
     what_others_hold_is_called_home(&mut make());
     a_want_ends_when_nothing_can_come(&mut make());
+    what_a_reply_has_no_room_for_is_recalled_by_the_next(&mut make());
     a_bucket_a_share_and_an_old_window_want_nothing(&mut make());
 }
 
@@ -464,6 +465,23 @@ fn a_want_ends_when_nothing_can_come<L: Ledger>(ledger: &mut L) {
     assert_eq!(apply(ledger, &batch(A, 1, 5, vec![])).recalled, [(account.clone(), Units(2))]);
     open(ledger, B, 2);
     assert_eq!(apply(ledger, &batch(A, 1, 6, vec![])).recalled, [], "the dead want nothing");
+}
+
+fn what_a_reply_has_no_room_for_is_recalled_by_the_next<L: Ledger>(ledger: &mut L) {
+    let accounts: Vec<Account> = (0..Reply::RECALLED + 9).map(|n| stock(&format!("{n:05}"))).collect();
+    open(ledger, A, 1);
+    open(ledger, B, 1);
+    let all = |claim| accounts.iter().map(|account| want(account, 5, claim)).collect::<Vec<_>>();
+    apply(ledger, &batch(A, 1, 1, all(5)));
+    apply(ledger, &batch(B, 1, 1, all(2)));
+    let names = |reply: Reply| reply.recalled.into_iter().map(|(account, _)| account).collect::<Vec<_>>();
+    let first = names(apply(ledger, &batch(A, 1, 2, vec![])));
+    assert_eq!(first, accounts[..Reply::RECALLED]);
+    // Those that the batch names take no room.
+    let home: Vec<Entry> = first.iter().skip(3).map(|account| settle(account, 0, 0, 5)).collect();
+    let kept = settle(&first[0], 1, 0, 0);
+    let rest = names(apply(ledger, &batch(A, 1, 3, [vec![kept], home].concat())));
+    assert_eq!(rest, [&accounts[1..3], &accounts[Reply::RECALLED..]].concat());
 }
 
 fn a_bucket_a_share_and_an_old_window_want_nothing<L: Ledger>(ledger: &mut L) {

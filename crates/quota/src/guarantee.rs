@@ -58,7 +58,7 @@ impl Guarantee {
     /// | `Escrow` | unspent | 0 |
     /// | `Standing` | unspent, for each key, and a share more shortly before a window's end | 0 |
     /// | `GroupCommit` | unacknowledged, and refunds not settled | 0 |
-    /// | `Volatile` | 0 | unsettled |
+    /// | `Volatile` | refunds not settled | unsettled |
     ///
     /// Refunds become unspent units of the lease, so `Escrow` counts them there.
     pub fn bound(self, exposure: Exposure) -> Bound {
@@ -67,7 +67,7 @@ impl Guarantee {
             Self::GroupCommit => {
                 Bound { under: exposure.unacknowledged.plus(exposure.unsettled_refunds), over: Units::ZERO }
             }
-            Self::Volatile => Bound { under: Units::ZERO, over: exposure.unsettled },
+            Self::Volatile => Bound { under: exposure.unsettled_refunds, over: exposure.unsettled },
         }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(bound(Guarantee::Escrow), (1, 0));
         assert_eq!(bound(Guarantee::Standing), (1, 0));
         assert_eq!(bound(Guarantee::GroupCommit), (12, 0));
-        assert_eq!(bound(Guarantee::Volatile), (0, 2));
+        assert_eq!(bound(Guarantee::Volatile), (4, 2));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod aggregates;
 mod conformance;
 mod connecting;
+mod killed;
 mod model;
 mod nodes;
 mod outcomes;

@@ -18,6 +18,7 @@ impl Budgets {
             (self.epoch, self.seq, self.stage) = (opened.epoch, Seq(0), Stage::Running);
             (self.first, self.horizon) = (opened.horizon, opened.horizon);
             self.done.burnt = self.done.burnt.plus(opened.burnt);
+            self.peers.spoke(self.clock);
         }
     }
 

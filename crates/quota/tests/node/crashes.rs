@@ -394,6 +394,25 @@ fn volatile_is_over_by_at_most_what_its_bound_said() {
     assert!(40 + again <= LIMIT + bound.over.0);
 }
 
+/// A refund that was not flushed is lost: what the ledger has as spent is not given again.
+#[test]
+fn volatile_is_under_by_at_most_the_refunds_that_its_bound_said() {
+    let volatile = policy(Guarantee::Volatile);
+    let mut world = crate::driver::World::new(volatile);
+    let permit = world.consume("a", 20).unwrap();
+    world.pass(100);
+    assert_eq!(world.used("a"), 20);
+    permit.refund();
+    let bound = world.handle("a").accumulator().unwrap().available().bound;
+    assert_eq!((bound.under, bound.over), (Units(20), Units(0)));
+    let mut world = world.crash(volatile);
+    let mut again = 0;
+    while world.spend("a", 1) {
+        again += 1;
+    }
+    assert_eq!(again, LIMIT - 20);
+}
+
 #[test]
 fn every_fault_of_the_list_is_survived() {
     let faults = [

@@ -229,6 +229,11 @@ proptest! {
 #[test]
 fn a_node_that_holds_something_is_heard_of_three_times_in_a_life_and_one_that_does_not_is_still() {
     let mut cluster = Cluster::new(2, Policy { idle_millis: u64::MAX, ..policy(100, Guarantee::Escrow) });
+    // A key that was never asked for holds nothing.
+    cluster.handle(1);
+    cluster.pass(1_000);
+    assert_eq!(cluster.peers[1].batches, 0, "an opening is a sign of life");
+    let mut cluster = Cluster::new(2, Policy { idle_millis: u64::MAX, ..policy(100, Guarantee::Escrow) });
     assert_eq!(cluster.ask(0, 1), 1);
     cluster.pass(1_000);
     let before = [cluster.peers[0].batches, cluster.peers[1].batches];

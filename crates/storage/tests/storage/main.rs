@@ -8,6 +8,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod directory;
+mod killed;
 mod ledger;
 mod stage;
 mod stage_crash;
