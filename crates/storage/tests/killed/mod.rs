@@ -18,6 +18,8 @@ use deltaic_quota::{
 const ORDERS: &str = "DELTAIC_TEST_KILLED";
 const LIMIT: u64 = 3_000;
 const KEYS: [&str; 2] = ["a", "b"];
+/// Those of keys with rows of their own.
+const GUARANTEES: [Guarantee; 3] = [Guarantee::Escrow, Guarantee::GroupCommit, Guarantee::Volatile];
 
 /// Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators" (2014).
 struct Random(u64);
@@ -46,11 +48,7 @@ pub(crate) struct Orders {
 
 impl Orders {
     fn write(&self) -> String {
-        let guarantee = match self.guarantee {
-            Guarantee::Escrow => 0,
-            Guarantee::GroupCommit => 1,
-            Guarantee::Volatile => 2,
-        };
+        let guarantee = GUARANTEES.iter().position(|guarantee| *guarantee == self.guarantee).unwrap();
         let Self { point, turn, seed, steps, place, .. } = self;
         format!("{point};{turn};{guarantee};{seed};{steps};{place}")
     }
@@ -58,7 +56,7 @@ impl Orders {
     fn read(line: &str) -> Self {
         let parts: Vec<&str> = line.splitn(6, ';').collect();
         let number = |place: usize| parts[place].parse().unwrap();
-        let guarantee = [Guarantee::Escrow, Guarantee::GroupCommit, Guarantee::Volatile][number(2) as usize];
+        let guarantee = GUARANTEES[number(2) as usize];
         let [point, place] = [parts[0], parts[5]].map(str::to_owned);
         Self { point, turn: number(1), guarantee, seed: number(3), steps: number(4), place }
     }
