@@ -12,6 +12,7 @@ use crate::workspace::Workspace;
 use crate::{install, tidy};
 
 const SIMULATION: &str = "deltaic-simulation";
+const QUOTA: &str = "deltaic-quota";
 const BROWSER_TESTS: &str = "crates/server/tests/browser";
 
 /// What the caller chose.
@@ -50,12 +51,13 @@ struct Step {
     run: fn(&Context<'_>) -> Result<Outcome, Failure>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "install", quick: false, exists: always, run: install_step },
     Step { name: "format", quick: true, exists: always, run: format_step },
     Step { name: "tidy", quick: true, exists: always, run: tidy_step },
     Step { name: "clippy", quick: true, exists: always, run: clippy_step },
     Step { name: "unit", quick: true, exists: always, run: unit_step },
+    Step { name: "loom", quick: false, exists: has_quota, run: loom_step },
     Step { name: "doc tests", quick: false, exists: always, run: doc_tests_step },
     Step { name: "examples", quick: false, exists: always, run: examples_step },
     Step { name: "simulation", quick: false, exists: has_simulation, run: simulation_step },
@@ -157,6 +159,10 @@ fn has_simulation(context: &Context<'_>) -> bool {
     context.workspace.has(SIMULATION)
 }
 
+fn has_quota(context: &Context<'_>) -> bool {
+    context.workspace.has(QUOTA)
+}
+
 fn has_browser_tests(context: &Context<'_>) -> bool {
     context.root.join(BROWSER_TESTS).is_dir()
 }
@@ -190,6 +196,14 @@ fn unit_step(context: &Context<'_>) -> Result<Outcome, Failure> {
     } else {
         passed(context, &["test", "--workspace", "--lib", "--bins", "--tests"])
     }
+}
+
+/// The orders of the atomic steps of threads: the crate is built once more, with loom's atomics, in a directory of its own.
+fn loom_step(context: &Context<'_>) -> Result<Outcome, Failure> {
+    let mut command = cargo(context.root, &["test", "--package", QUOTA, "--lib", "loom"]);
+    command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", context.workspace.target.join("loom"));
+    run(&mut command)?;
+    Ok(Outcome::Passed)
 }
 
 fn doc_tests_step(context: &Context<'_>) -> Result<Outcome, Failure> {

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use deltaic_quota::{Account, Fault, Flush, Input, Ledger, Limit, Policy, Reason, RequestId, Time, Units};
+use deltaic_quota::{
+    Account, AggregateLedger, Coalescer, Fault, Flush, Input, Key, Ledger, Limit, MemoryLedger, NodeId,
+    Policy, Reason, RequestId, Sum, Time, Units,
+};
 
 use crate::driver::{World, key};
 
@@ -203,6 +206,29 @@ fn t2_14_a_flush_costs_what_changed() {
     world.pass(5_000);
     let rows = world.node.metrics().rows - before;
     assert!((3..=6).contains(&rows), "{rows} rows for 3 keys of 3,000");
+}
+
+#[test]
+fn t2_15_keys_do_not_merge_and_a_batch_again_changes_nothing() {
+    // More keys than any table of a fixed size has places for, equal in all but one byte.
+    let name = key("clicks");
+    let keys: Vec<Key> =
+        (0_u32..5_000).map(|n| Key::new(&[b"same", &n.to_be_bytes()[..]].concat()).unwrap()).collect();
+    let mut ledger = MemoryLedger::new();
+    let epoch = ledger.open_aggregate(&name, NodeId(1)).unwrap();
+    let mut coalescer = Coalescer::new(NodeId(1), epoch, 0);
+    for (n, key) in keys.iter().enumerate() {
+        coalescer.add(Time(0), key, &Sum(n as i128 + 1));
+    }
+    let batch = coalescer.flush_all().unwrap();
+    for _ in 0..3 {
+        ledger.combine(&name, &batch).unwrap();
+    }
+    coalescer.acknowledged(batch.seq);
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(ledger.aggregate::<Sum>(&name, key).unwrap(), Sum(n as i128 + 1));
+    }
+    assert_eq!(coalescer.unwritten(), 0);
 }
 
 #[test]

@@ -137,6 +137,16 @@ try {
     await page.waitForFunction(() => document.querySelectorAll("#rows tbody tr").length > 8);
     await page.locator("#rows tbody td.changed").first().waitFor();
   });
+  await check("budgets are gauges that move", async () => {
+    await page.getByRole("tab", { name: /Budgets/ }).click();
+    await page.locator("#budgets .budget .bar").first().waitFor();
+    const shown = () => page.locator("#budgets").textContent();
+    const before = await shown();
+    await page.waitForFunction((old) => document.querySelector("#budgets").textContent !== old, before);
+    assert(/[\d,]+ of 300 left|[\d,]+ of 100,000 left/.test(await shown()), `the limits are named: ${await shown()}`);
+    await shot("3-budgets");
+    await page.getByRole("tab", { name: /Live queries/ }).click();
+  });
   await check("its circuit is drawn and its numbers move", async () => {
     await page.locator("#views-list li").first().waitFor();
     await page.locator("#circuit .node").first().waitFor();

@@ -8,6 +8,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod directory;
+mod events;
 mod killed;
 mod ledger;
 mod stage;
