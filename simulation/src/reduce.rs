@@ -12,7 +12,7 @@ mod tree;
 use std::ops::ControlFlow;
 
 use deltaic_sql::{
-    parse,
+    Parsed, parse,
     sqlparser::ast::{
         Distinct, Expr, FromTable, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident,
         JoinConstraint, JoinOperator, LimitClause, OrderByExpr, Query, Select, SelectItem, SetExpr,
@@ -29,7 +29,7 @@ use tree::Part;
 
 /// The texts that the edit of a number makes of a statement; None if it has fewer edits.
 pub fn edited(sql: &str, shapes: &Shapes, number: usize) -> Option<Vec<String>> {
-    let mut ast = parse(sql).ok()?.into_iter().next()?.ast;
+    let mut ast = parse(sql).ok()?.into_iter().next()?.into_ast()?;
     let before = ast.to_string();
     let mut edit = Edit { wanted: number, seen: 0, replaced: None, whole: None };
     edit.statement(&mut ast, shapes);
@@ -47,7 +47,7 @@ pub fn edited(sql: &str, shapes: &Shapes, number: usize) -> Option<Vec<String>> 
         // Shorter, or earlier in the alphabet, so that an end is reached.
         let order = |text: &str| (text.len(), text.to_owned());
         order(text) < order(&before).min(order(sql))
-            && parsed.is_some_and(|mut one| is_decided(&mut one.ast, shapes))
+            && parsed.and_then(Parsed::into_ast).is_some_and(|mut one| is_decided(&mut one, shapes))
     });
     texts.dedup();
     Some(texts)
@@ -448,7 +448,7 @@ mod tests {
             let mut generator = Generator::new(seed);
             for _ in 0..10 {
                 let sql = generator.query().sql;
-                let mut ast = parse(&sql).unwrap().remove(0).ast;
+                let mut ast = parse(&sql).unwrap().remove(0).into_ast().unwrap();
                 assert!(is_decided(&mut ast, &shapes), "seed {seed}: {sql}");
             }
         }

@@ -242,7 +242,7 @@ fn with_text(case: &Case, old: &str, new: &str) -> Case {
 }
 
 fn first(sql: &str) -> Option<Statement> {
-    Some(parse(sql).ok()?.into_iter().next()?.ast)
+    parse(sql).ok()?.into_iter().next()?.into_ast()
 }
 
 /// A definition of the table or an INSERT into it without a column.

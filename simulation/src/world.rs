@@ -18,6 +18,7 @@ use crate::{
     generator::{Generator, QueryCase},
     naive::{self, Database, Failure, Table, V},
     random::Random,
+    run::ast_of,
 };
 
 /// Runs the world of a seed. The error tells what is wrong and what led there.
@@ -151,7 +152,7 @@ impl World {
         for statement in &statements {
             let mut trial = after.clone();
             let parsed = parse(statement).map_err(|error| format!("{statement}: {error}"))?;
-            let outcome = naive::execute(&mut trial, &parsed[0].ast);
+            let outcome = naive::execute(&mut trial, ast_of(&parsed[0]));
             if outcome.is_ok() {
                 after = trial;
             }
@@ -235,7 +236,7 @@ impl World {
     fn execute(database: &mut Database, statement: &str) -> Result<(), String> {
         let parsed = parse(statement).map_err(|error| format!("{statement}: {error}"))?;
         let mut trial = database.clone();
-        naive::execute(&mut trial, &parsed[0].ast)
+        naive::execute(&mut trial, ast_of(&parsed[0]))
             .map_err(|failure| format!("{statement}: the oracle says {failure:?}"))?;
         *database = trial;
         Ok(())
@@ -327,7 +328,7 @@ impl World {
             let statements = parse(&query.sql).map_err(|error| format!("{}: {error}", query.sql))?;
             let parameters: Vec<V> =
                 query.parameters.iter().map(|value| value.as_i64().map_or(V::Null, V::Int)).collect();
-            let expected = naive::query(&self.database, &statements[0].ast, &parameters);
+            let expected = naive::query(&self.database, ast_of(&statements[0]), &parameters);
             self.tally.comparisons += 1;
             match (&result.error, expected) {
                 (Some(_), Err(Failure::Evaluation(_))) => self.tally.errors += 1,

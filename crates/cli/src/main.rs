@@ -67,6 +67,9 @@ enum Command {
         /// Listen beyond this machine although nobody has to say who they are
         #[arg(long)]
         insecure_no_auth: bool,
+        /// Keep budgets in a PostgreSQL database that several servers share
+        #[arg(long, env = "DELTAIC_LEDGER", value_name = "postgresql://USER@HOST/NAME")]
+        ledger: Option<String>,
     },
     /// Run SQL: arguments, standard input, or a prompt
     Sql {
@@ -128,8 +131,9 @@ fn main() -> ExitCode {
     }));
     let outcome = match Arguments::parse().command {
         Command::Demo { listen, data, speed } => demo::run(listen, data, speed),
-        Command::Serve { data, listen, schema, insecure_no_auth } => {
-            serve::run(&data, listen, schema.as_deref(), insecure_no_auth)
+        Command::Serve { data, listen, schema, insecure_no_auth, ledger } => {
+            let ledger = ledger.as_deref().map(serve::shared_ledger).transpose();
+            ledger.and_then(|ledger| serve::run(&data, listen, schema.as_deref(), insecure_no_auth, ledger))
         }
         Command::Sql { statements, url } => sql::run(&statements, &url),
         Command::Watch { query, params, url } => watch::run(&query, &params, &url),

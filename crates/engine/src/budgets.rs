@@ -30,6 +30,7 @@ use ask::{Ask, Look};
 pub(crate) use gauge::Gauges;
 pub use grant::Spent;
 pub(crate) use grant::{Grant, Grants};
+use key::Naming;
 use limit::Limits;
 pub(crate) use limit::SELF;
 
@@ -107,6 +108,7 @@ pub(crate) struct Out {
 #[derive(Debug)]
 pub(crate) struct Budgets {
     name: NodeId,
+    naming: Naming,
     node: deltaic_quota::Budgets,
     /// Whether the ledger was asked for an epoch.
     is_begun: bool,
@@ -131,9 +133,11 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    pub(crate) fn new(name: NodeId) -> Self {
+    /// Those of a ledger of its own, or of one that others share.
+    pub(crate) fn new(name: NodeId, is_shared: bool) -> Self {
         Self {
             name,
+            naming: if is_shared { Naming::Name } else { Naming::Number },
             node: new_node(name),
             is_begun: false,
             is_closed: false,
@@ -174,7 +178,7 @@ impl Budgets {
         let limits = budget.limits.iter().enumerate();
         let policies: Vec<PolicyId> = limits
             .map(|(place, limit)| {
-                let (name, policy) = (key::share_key(budget.id, place), policy_of(budget, limit));
+                let (name, policy) = (self.naming.share(budget, place), policy_of(budget, limit));
                 let declared = self.node.try_declare_as(&name, policy);
                 declared.expect("invariant: a budget promises what it can keep")
             })

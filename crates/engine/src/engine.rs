@@ -111,7 +111,7 @@ impl Engine {
         let place = Place { store, database: identity.database, lsn, time: micros(time) };
         let works = views.keep_named(&mut tables, &place, Now(0), false);
         assert!(works.is_empty(), "nothing is done beside the start");
-        let mut budgets = Budgets::new(NodeId(identity.actor.0));
+        let mut budgets = Budgets::new(NodeId(identity.database.0), false);
         budgets.declare(Now(0), tables.catalog());
         Ok(Self {
             identity,
@@ -132,6 +132,12 @@ impl Engine {
             rest_until: Now(0),
             late: None,
         })
+    }
+
+    /// Says that other databases spend of the same ledger: their budgets of one name are one. Before anything else.
+    pub fn share_ledger(&mut self) {
+        self.budgets = Budgets::new(self.node(), true);
+        self.budgets.declare(Now(0), self.tables.catalog());
     }
 
     /// Sets when results are computed anew and not advanced row by row. Changes no result.

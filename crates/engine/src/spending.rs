@@ -41,7 +41,7 @@ impl Engine {
 
     /// The node that the engine is for the ledger of budgets.
     pub fn node(&self) -> NodeId {
-        NodeId(self.identity.actor.0)
+        NodeId(self.identity.database.0)
     }
 
     /// Does what budgets ask for, as far as it can be done now.

@@ -1,15 +1,37 @@
 //! [`Config`]: what a server is told; [`ServeError`]: why it does not start or has ended.
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use deltaic_quota::Ledger;
 use thiserror::Error;
 
 use crate::{demo::DemoClock, driver::DriverError};
+
+/// Opens a ledger that several servers share: when it is first needed, and after it failed.
+#[derive(Clone)]
+pub struct SharedLedger(Arc<dyn Fn() -> Result<Box<dyn Ledger + Send>, String> + Send + Sync>);
+
+impl SharedLedger {
+    /// By what opens it; its error is told to who runs the server.
+    pub fn new(open: impl Fn() -> Result<Box<dyn Ledger + Send>, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(open))
+    }
+
+    pub(crate) fn open(&self) -> Result<Box<dyn Ledger + Send>, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for SharedLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedLedger").finish_non_exhaustive()
+    }
+}
 
 /// What a server is told.
 #[derive(Debug, Clone)]
@@ -20,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether others than this machine may be let in, although nobody has to say who they are.
     pub insecure_no_auth: bool,
+    /// The ledger of budgets that several servers share; without it each has one of its own in its directory.
+    pub ledger: Option<SharedLedger>,
     /// The replay's clock, in a demo.
     pub demo: Option<Arc<DemoClock>>,
 }
@@ -27,7 +51,7 @@ pub struct Config {
 impl Config {
     /// A server of a data directory.
     pub fn new(data: impl AsRef<Path>, listen: SocketAddr) -> Self {
-        Self { data: data.as_ref().to_owned(), listen, insecure_no_auth: false, demo: None }
+        Self { data: data.as_ref().to_owned(), listen, insecure_no_auth: false, ledger: None, demo: None }
     }
 
     /// Refuses what is not safe.

@@ -132,12 +132,15 @@ pub(crate) fn instant() -> Instant {
 impl Driver {
     pub(crate) fn open(
         mut opener: Opener,
-        (ledger, events): (LedgerOpener, Events),
+        ((ledger, events), is_shared): ((LedgerOpener, Events), bool),
         (commands, back): (Receiver<Command>, Sender<Command>),
         metrics: Arc<Metrics>,
     ) -> Result<Self, DriverError> {
         let store = opener()?;
-        let engine = Engine::open(&*store).map_err(|error| DriverError::Storage(Arc::new(error)))?;
+        let mut engine = Engine::open(&*store).map_err(|error| DriverError::Storage(Arc::new(error)))?;
+        if is_shared {
+            engine.share_ledger();
+        }
         Ok(Self {
             engine,
             store: Some(store),

@@ -132,10 +132,7 @@ async fn admit(State(app): State<App>, request: Request, next: Next) -> Response
 }
 
 /// The body of a request, and its place among those that are held.
-pub(crate) async fn read_body<'a>(
-    app: &'a App,
-    request: Request,
-) -> Result<(Bytes, SemaphorePermit<'a>), Refusal> {
+pub(crate) async fn read_body(app: &App, request: Request) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
     let limit = limits::REQUEST_BYTES;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     // A body without a length may become as long as is allowed.

@@ -21,7 +21,7 @@ mod status;
 mod sync;
 mod working;
 
-pub use config::{Config, ServeError};
+pub use config::{Config, ServeError, SharedLedger};
 pub use demo::DemoClock;
 pub use driver::DriverError;
 pub use engine::{EngineHandle, SqlFailure};

@@ -55,11 +55,15 @@ pub struct Server {
 impl Server {
     /// Starts a server: opens the data directory, loads the engine and listens.
     pub fn start(config: Config) -> Result<Self, ServeError> {
-        Self::start_with(config, |data| {
+        let shared = config.ledger.clone();
+        Self::start_with(config, move |data| {
             // Drawn once for a new directory; an existing one keeps its own.
             let identity = Identity { database: DatabaseId(random()), actor: ActorId(1) };
             let files = data.clone();
             let ledger: LedgerOpener = Box::new(move || {
+                if let Some(shared) = &shared {
+                    return shared.open();
+                }
                 let opened = RedbLedger::open_or_create(&files).map_err(|error| error.to_string())?;
                 Ok(Box::new(opened) as Box<dyn Ledger + Send>)
             });
@@ -86,13 +90,14 @@ impl Server {
         let (commands, received) = mpsc::channel();
         let (opened, is_open) = oneshot::channel();
         let (ended, driver) = oneshot::channel();
+        let is_shared = config.ledger.is_some();
         let (opener, ledger, events) = openers(config.data);
         let events = Events::start(events)?;
         let (for_driver, back) = (Arc::clone(&metrics), commands.clone());
         let budgets = (ledger, events.clone());
         let thread = thread::Builder::new().name("engine".into()).spawn(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                match Driver::open(opener, budgets, (received, back), for_driver) {
+                match Driver::open(opener, (budgets, is_shared), (received, back), for_driver) {
                     Ok(driver) => {
                         let _ = opened.send(Ok(()));
                         driver.run()

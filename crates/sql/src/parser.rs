@@ -61,6 +61,16 @@ impl Parsed {
         self.lines.position(span.start)
     }
 
+    /// The library's syntax tree; none of a statement that only we have.
+    pub fn ast(&self) -> Option<&Statement> {
+        if let Tree::Sql(statement) = &self.tree { Some(statement) } else { None }
+    }
+
+    /// The same, to be kept and changed.
+    pub fn into_ast(self) -> Option<Statement> {
+        if let Tree::Sql(statement) = self.tree { Some(*statement) } else { None }
+    }
+
     /// The characters of the statement between two places of the whole text, the second not among them.
     pub(crate) fn characters(&self, start: usize, end: usize) -> Vec<char> {
         self.text.chars().skip(start - self.first).take(end - start).collect()

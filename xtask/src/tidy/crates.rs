@@ -45,7 +45,7 @@ const TABLE: [(&str, Allowed); 18] = [
     ),
     ("client", These(&["types", "causality", "crdt", "dataflow", "protocol", "query"])),
     ("server", Above),
-    ("cli", These(&["server", "protocol", "types", "client", "engine", "storage"])),
+    ("cli", These(&["server", "protocol", "types", "client", "engine", "storage", "quota", "postgres"])),
     ("simulation", Anything),
     ("benchmarks", Anything),
     ("xtask", These(&[])),

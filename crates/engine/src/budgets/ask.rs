@@ -278,7 +278,7 @@ impl Budgets {
             return self.admitted(now, number);
         }
         let (units, key) = (ask.units, ask.key.clone());
-        let Some(account) = key::account_key(budget.id, place, &key) else {
+        let Some(account) = self.naming.account(&budget, place, &key) else {
             return self.refuse(number, ConsumeError::KeyTooLong);
         };
         let Some(declared) = self.declared.get(&budget.id) else {
@@ -320,7 +320,7 @@ impl Budgets {
                 let place = ask.permits.len();
                 let per = ask.budget.limits[place].per.to_string();
                 // What the ledger has left counts too.
-                let account = key::account_key(ask.budget.id, place, &ask.key);
+                let account = self.naming.account(&ask.budget, place, &ask.key);
                 let state = account.and_then(|account| self.node.state(&account));
                 denied.available = state.map_or(denied.available, |state| state.available);
                 let error = match denied.reason {
@@ -339,7 +339,7 @@ impl Budgets {
         match asker {
             Asker::Door(id) => {
                 let handles = (0..budget.limits.len()).map(|place| {
-                    let account = key::account_key(budget.id, place, &key);
+                    let account = self.naming.account(&budget, place, &key);
                     let account = account.expect("invariant: it was admitted under that key");
                     let policy = self.declared[&budget.id].policies[place];
                     self.node.handle(time(now), policy, &account)
@@ -388,7 +388,7 @@ impl Budgets {
     /// Where the limits of a key stand that the node has in memory.
     fn states(&self, budget: &Budget, key: &Row) -> Vec<LimitState> {
         let states = budget.limits.iter().enumerate().filter_map(|(place, limit)| {
-            let state = self.node.state(&key::account_key(budget.id, place, key)?)?;
+            let state = self.node.state(&self.naming.account(budget, place, key)?)?;
             Some(LimitState { per: limit.per.to_string(), state })
         });
         states.collect()
@@ -398,7 +398,7 @@ impl Budgets {
     fn look(&mut self, now: Now, mut look: Look) {
         while let Some(limit) = look.budget.limits.get(look.states.len()) {
             let place = look.states.len();
-            let Some(account) = key::account_key(look.budget.id, place, &look.key) else {
+            let Some(account) = self.naming.account(&look.budget, place, &look.key) else {
                 let result = Err(ConsumeError::KeyTooLong);
                 return self.out.looked.push(Looked { id: look.id, result });
             };

@@ -3,30 +3,61 @@
 //! Invariant: two keys are equal where budget, limit and values are, and what was written is read back.
 
 use deltaic_quota::Key;
-use deltaic_types::{Budget, BudgetId, DataType, Row, Value, json_format, key, text_format};
+#[cfg(test)]
+use deltaic_types::BudgetId;
+use deltaic_types::{Budget, DataType, Row, Value, json_format, key, text_format};
 use serde_json::Value as Json;
 
 use super::ask::ConsumeError;
 
-/// The name of a limit of a key, for the node; none where it is too long.
-pub(super) fn account_key(budget: BudgetId, limit: usize, values: &Row) -> Option<Key> {
-    let mut bytes = budget.0.to_be_bytes().to_vec();
-    bytes.push(u8::try_from(limit).expect("invariant: a budget has few limits"));
-    key::encode_into(&mut bytes, values);
-    Key::new(&bytes)
+/// What the keys of budgets begin with in a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// The budget's number: the ledger is one database's own.
+    Number,
+    /// The budget's name: databases that share a ledger have no numbers in common.
+    Name,
 }
 
-/// The name of the row of a standing share, which is nobody's key.
-pub(super) fn share_key(budget: BudgetId, limit: usize) -> Key {
-    let mut bytes = budget.0.to_be_bytes().to_vec();
-    bytes.push(u8::try_from(limit).expect("invariant: a budget has few limits"));
-    bytes.push(b'*');
-    Key::new(&bytes).expect("invariant: it is short")
+/// Stands where a number would, before a name. No budget has this number.
+const NAMED: [u8; 4] = [0xff; 4];
+
+impl Naming {
+    fn prefix(self, budget: &Budget, limit: usize) -> Vec<u8> {
+        let mut bytes = match self {
+            Self::Number => budget.id.0.to_be_bytes().to_vec(),
+            Self::Name => {
+                let length = u8::try_from(budget.name.len()).expect("invariant: names are short");
+                [&NAMED[..], &[length], budget.name.as_bytes()].concat()
+            }
+        };
+        bytes.push(u8::try_from(limit).expect("invariant: a budget has few limits"));
+        bytes
+    }
+
+    /// The name of a limit of a key, for the node; none where it is too long.
+    pub(super) fn account(self, budget: &Budget, limit: usize, values: &Row) -> Option<Key> {
+        let mut bytes = self.prefix(budget, limit);
+        key::encode_into(&mut bytes, values);
+        Key::new(&bytes)
+    }
+
+    /// The name of the row of a standing share, which is nobody's key.
+    pub(super) fn share(self, budget: &Budget, limit: usize) -> Key {
+        let mut bytes = self.prefix(budget, limit);
+        bytes.push(b'*');
+        Key::new(&bytes).expect("invariant: it is short")
+    }
 }
 
 /// The values in a key of the node; none in the name of a share.
 pub(super) fn values_of(key: &Key) -> Option<Row> {
-    key::decode(&key.as_bytes()[5..]).ok()
+    let bytes = key.as_bytes();
+    let values = match bytes.strip_prefix(&NAMED) {
+        Some(named) => named.get(usize::from(*named.first()?) + 2..)?,
+        None => bytes.get(5..)?,
+    };
+    key::decode(values).ok()
 }
 
 /// A key as it came from outside: a text or a JSON value for each column.
@@ -80,17 +111,33 @@ pub(super) fn to_text(values: &Row) -> String {
 
 #[cfg(test)]
 mod tests {
+    use deltaic_types::{BudgetGuarantee, OnLedgerFailure};
+
     use super::*;
 
     #[test]
     fn a_key_comes_back_and_has_a_longest_length() {
+        let budget = |id, name: &str| Budget {
+            id: BudgetId(id),
+            name: name.to_owned(),
+            key: Vec::new(),
+            limits: Vec::new(),
+            guarantee: BudgetGuarantee::Escrow,
+            on_ledger_failure: OnLedgerFailure::Deny,
+            with_events: false,
+        };
         let values = Row::from_iter([Value::from("acme"), Value::Integer(-7)]);
-        let key = account_key(BudgetId(3), 1, &values).unwrap();
-        assert_eq!(values_of(&key), Some(values.clone()));
-        assert_eq!(values_of(&share_key(BudgetId(3), 1)), None);
-        assert_ne!(account_key(BudgetId(3), 0, &values), Some(key));
         let long = Row::from_iter([Value::from("x".repeat(2_000).as_str())]);
-        assert_eq!(account_key(BudgetId(3), 1, &long), None);
+        let mut all = std::collections::BTreeSet::new();
+        for naming in [Naming::Number, Naming::Name] {
+            for (budget, limit) in [(budget(3, "a"), 0), (budget(3, "a"), 1), (budget(4, "ab"), 0)] {
+                let key = naming.account(&budget, limit, &values).unwrap();
+                assert_eq!(values_of(&key), Some(values.clone()));
+                assert_eq!(values_of(&naming.share(&budget, limit)), None);
+                assert!(all.insert(key) && all.insert(naming.share(&budget, limit)));
+                assert_eq!(naming.account(&budget, limit, &long), None);
+            }
+        }
         assert_eq!(to_text(&values), "acme,-7");
     }
 }

@@ -147,7 +147,7 @@ impl Budgets {
         // No limit, or none that can be computed: nothing more is admitted.
         let units = limit.ok().flatten().map_or(0, |units| u64::try_from(units).unwrap_or(0));
         let policy = declared.policies[place];
-        if let Some(account) = key::account_key(budget, place, &row) {
+        if let Some(account) = self.naming.account(&declared.budget, place, &row) {
             let effects = self.node.set_limit(time(now), policy, &account, Units(units));
             self.absorb(effects);
         }

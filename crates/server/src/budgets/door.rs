@@ -6,7 +6,7 @@
 //! log of events is to have is there before the answer.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -25,12 +25,14 @@ use super::{
 };
 use crate::engine::EngineHandle;
 
-/// How long a key is remembered that nobody asks for: longer than the node's own memory, so that the lease's end is the
-/// engine's to decide.
-const IDLE_MILLIS: u64 = 60_000;
+/// How long a key is remembered that nobody asks for, and with it its permits: its lease stays out so long.
+const IDLE_MILLIS: u64 = 300_000;
 
 /// How often what is idle is forgotten.
 const SWEEP_MILLIS: u64 = 10_000;
+
+/// The ways to write a key that are remembered.
+const TEXTS: usize = 8;
 
 /// The longest reservation.
 pub(crate) const LONGEST_SECONDS: u64 = 86_400;
@@ -101,6 +103,8 @@ struct Entry {
 #[derive(Debug)]
 struct State {
     handles: Vec<Handle>,
+    /// How it was written by who asked.
+    texts: Vec<(String, String)>,
     ended: Ended,
     next_permit: u64,
     used: Time,
@@ -121,9 +125,9 @@ impl Entry {
 /// The keys that were asked for: by number, by value, and by how they were written.
 #[derive(Debug, Default)]
 struct Entries {
-    by_number: HashMap<u64, Arc<Entry>>,
-    by_key: HashMap<(BudgetId, Row), u64>,
-    by_text: HashMap<(String, String), u64>,
+    by_number: BTreeMap<u64, Arc<Entry>>,
+    by_key: BTreeMap<(BudgetId, Row), u64>,
+    by_text: BTreeMap<(String, String), u64>,
     swept: Time,
 }
 
@@ -131,7 +135,9 @@ impl Entries {
     fn remove(&mut self, number: u64) {
         if let Some(entry) = self.by_number.remove(&number) {
             self.by_key.remove(&(entry.budget.id, entry.key.clone()));
-            self.by_text.retain(|_, other| *other != number);
+            for text in std::mem::take(&mut entry.lock().texts) {
+                self.by_text.remove(&text);
+            }
         }
     }
 }
@@ -180,7 +186,7 @@ impl Door {
                 }
             }
         })?;
-        let entry = self.enter(now, text, budget, key, handles);
+        let entry = self.enter(now, text, &budget, key, handles);
         self.pass(now, &entry, permits, question).await
     }
 
@@ -218,7 +224,7 @@ impl Door {
         &self,
         now: Time,
         text: (String, String),
-        budget: Arc<Budget>,
+        budget: &Arc<Budget>,
         key: Row,
         handles: Vec<Handle>,
     ) -> Arc<Entry> {
@@ -227,14 +233,15 @@ impl Door {
         let known = entries.by_key.get(&place).and_then(|number| entries.by_number.get(number)).cloned();
         let entry = known.unwrap_or_else(|| {
             let number = self.next.fetch_add(1, Relaxed);
-            let text = key_text(&budget, &place.1);
+            let text = key_text(budget, &place.1);
             let entry = Arc::new(Entry {
                 number,
                 text,
-                budget: Arc::clone(&budget),
+                budget: Arc::clone(budget),
                 key: place.1.clone(),
                 state: Mutex::new(State {
                     handles: Vec::new(),
+                    texts: Vec::new(),
                     ended: Ended::default(),
                     next_permit: 1,
                     used: now,
@@ -245,11 +252,16 @@ impl Door {
             entries.by_key.insert(place, number);
             entry
         });
-        entries.by_text.insert(text, entry.number);
-        drop(entries);
         let mut state = entry.lock();
         (state.handles, state.used) = (handles, now);
+        // A number has no end of ways to be written; beyond a few, the engine is asked.
+        if state.texts.len() < TEXTS
+            && entries.by_text.insert(text.clone(), entry.number) != Some(entry.number)
+        {
+            state.texts.push(text);
+        }
         drop(state);
+        drop(entries);
         entry
     }
 

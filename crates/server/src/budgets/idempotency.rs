@@ -6,7 +6,7 @@
 //! so that more is spent than was used and never less.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -44,21 +44,28 @@ pub(crate) enum Known {
     Another,
 }
 
+#[derive(Debug, Default)]
+struct Answers {
+    slots: BTreeMap<Name, Slot>,
+    /// Those that are done, in their order.
+    order: VecDeque<(Time, Name)>,
+}
+
 /// Answers by name.
 #[derive(Debug, Default)]
 pub(crate) struct Idempotency {
-    slots: Mutex<(HashMap<Name, Slot>, VecDeque<(Time, Name)>)>,
+    answers: Mutex<Answers>,
 }
 
 impl Idempotency {
-    fn lock(&self) -> MutexGuard<'_, (HashMap<Name, Slot>, VecDeque<(Time, Name)>)> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a request, if it is new.
     pub(crate) fn begin(&self, now: Time, name: &Name, content: &str) -> Known {
         let mut guard = self.lock();
-        let (slots, order) = &mut *guard;
+        let Answers { slots, order } = &mut *guard;
         while order.front().is_some_and(|(at, _)| now.since(*at) > DAY_MILLIS || order.len() > ANSWERS) {
             if let Some((at, name)) = order.pop_front() {
                 if matches!(slots.get(&name), Some(Slot::Done { at: then, .. }) if *then == at) {
@@ -82,7 +89,7 @@ impl Idempotency {
     /// Ends one: an answer that admitted is remembered.
     pub(crate) fn end(&self, now: Time, name: Name, content: &str, answer: Option<&ConsumeResponse>) {
         let mut guard = self.lock();
-        let (slots, order) = &mut *guard;
+        let Answers { slots, order } = &mut *guard;
         match answer.filter(|answer| answer.admitted) {
             Some(answer) => {
                 let (content, answer) = (content.to_owned(), Box::new(answer.clone()));

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_quota::{Event, EventKind, Time, Units, replay};
+use std::sync::{Arc, Mutex};
+
+use deltaic_quota::{
+    Account, Batch, Event, EventKind, Ledger, LedgerError, Loaded, MemoryLedger, NodeId, Opened, Reply,
+    Silent, Time, Units, replay,
+};
+use deltaic_server::{Config, SharedLedger};
 use serde_json::{Value as Json, json};
 
-use crate::setting::{Response, Setting};
+use crate::setting::{Directory, Response, Setting};
 
 const TOKENS: &str = "CREATE BUDGET tokens (KEY tenant text, LIMIT 10) WITH EVENTS";
 
@@ -239,4 +245,70 @@ fn a_server_that_ends_gives_back_what_it_did_not_spend() {
     let (_, change) = live.expect("change");
     assert_eq!(change["changes"][0]["row"][0], "acme", "{change}");
     setting.end();
+}
+
+/// A ledger in memory that servers share.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<MemoryLedger>>);
+
+impl Shared {
+    fn place(&self) -> SharedLedger {
+        let shared = self.clone();
+        SharedLedger::new(move || Ok(Box::new(shared.clone())))
+    }
+}
+
+impl Ledger for Shared {
+    fn open(&mut self, node: NodeId) -> Result<Opened, LedgerError> {
+        self.0.lock().unwrap().open(node)
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError> {
+        self.0.lock().unwrap().apply(batch)
+    }
+
+    fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {
+        self.0.lock().unwrap().silent(before)
+    }
+
+    fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
+        self.0.lock().unwrap().load(account)
+    }
+
+    fn image(&mut self) -> Result<Vec<u8>, LedgerError> {
+        self.0.lock().unwrap().image()
+    }
+}
+
+#[test]
+fn servers_that_share_a_ledger_spend_one_budget() {
+    let ledger = Shared::default();
+    let start = |sql: &str| {
+        let directory = Directory::new();
+        let config = Config { ledger: Some(ledger.place()), ..directory.config() };
+        Setting::with(directory, config, sql)
+    };
+    // Their catalogs differ, and so do the numbers of their budgets.
+    let one =
+        start("CREATE BUDGET other (KEY a int, LIMIT 1); CREATE BUDGET tokens (KEY tenant text, LIMIT 200)");
+    let two = start("CREATE BUDGET tokens (KEY tenant text, LIMIT 200)");
+    let spend = |setting: &Setting| post(setting, "tokens/acme/consume", &json!({})).0 == 200;
+    let mut spent = [0, 0];
+    let mut refused = 0;
+    // One asks twice as often as the other; what one has leased ahead comes home when the other is refused.
+    for turn in 0_usize.. {
+        let which = usize::from(turn % 3 == 0);
+        if spend(if which == 0 { &one } else { &two }) {
+            spent[which] += 1;
+        } else {
+            refused += 1;
+        }
+        if spent[0] + spent[1] == 200 || refused > 100_000 {
+            break;
+        }
+    }
+    assert_eq!(spent[0] + spent[1], 200, "{spent:?}");
+    assert!(!spend(&one) && !spend(&two) && spent[1] > 0, "{spent:?}");
+    one.end();
+    two.end();
 }

@@ -54,7 +54,12 @@ impl Setting {
     }
 
     pub(crate) fn of(directory: Directory, sql: &str) -> Self {
-        let server = Server::start(directory.config()).unwrap();
+        let config = directory.config();
+        Self::with(directory, config, sql)
+    }
+
+    pub(crate) fn with(directory: Directory, config: Config, sql: &str) -> Self {
+        let server = Server::start(config).unwrap();
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
