@@ -12,7 +12,7 @@ use deltaic_engine::{
     Snapshot, Status, Subscribe, SubscriptionId, ViewChange, Work,
 };
 use deltaic_quota::{FaultyLedger, Ledger as _, LedgerError};
-use deltaic_storage::{Header, Identity, MemoryStore, StorageError, Store as _};
+use deltaic_storage::{Commit, Header, Identity, MemoryStore, StorageError, Store as _};
 use deltaic_types::{DatabaseId, Row, text_format};
 use serde_json::Value as Json;
 
@@ -39,6 +39,8 @@ pub(crate) struct Db {
     pub(crate) looked: Vec<Looked>,
     pub(crate) trouble: Vec<LedgerTrouble>,
     is_appending: bool,
+    /// Whether the next append fails, and nothing of it is there.
+    pub(crate) refuse_append: bool,
     next: u64,
     messages: Vec<Message>,
     replies: BTreeMap<RequestId, Result<Outcome, RequestError>>,
@@ -88,6 +90,7 @@ impl Db {
             looked: Vec::new(),
             trouble: Vec::new(),
             is_appending: false,
+            refuse_append: false,
             next: 0,
             messages: Vec::new(),
             replies: BTreeMap::new(),
@@ -106,8 +109,8 @@ impl Db {
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
         self.take(&mut effects);
         while !is_request && !effects.append.is_empty() {
-            self.store.append(&effects.append).unwrap();
-            effects = self.engine.step(Now(self.now), Input::Appended(Ok(())), &self.store);
+            let outcome = self.append(&effects.append);
+            effects = self.engine.step(Now(self.now), Input::Appended(outcome), &self.store);
             self.take(&mut effects);
         }
         self.is_appending = !effects.append.is_empty();
@@ -159,6 +162,15 @@ impl Db {
         self.next += 1;
         let (id, budget, key) = (ConsumeId(self.next), budget.to_owned(), key.to_vec());
         self.step(Input::Consume(Consume { id, budget, key, units: None }));
+    }
+
+    /// Appends, unless it is to fail.
+    fn append(&mut self, commits: &[Commit]) -> Result<(), Arc<StorageError>> {
+        if std::mem::take(&mut self.refuse_append) {
+            return Err(Arc::new(StorageError::Closed));
+        }
+        self.store.append(commits).unwrap();
+        Ok(())
     }
 
     /// Notes what is to be sent and done.
@@ -216,8 +228,8 @@ impl Db {
         let commits = effects.append.len();
         if commits > 0 {
             assert!(self.replies.is_empty(), "nothing leaves before it is durable");
-            self.store.append(&effects.append).unwrap();
-            self.step(Input::Appended(Ok(())));
+            let outcome = self.append(&effects.append);
+            self.step(Input::Appended(outcome));
         }
         let replies = ids.iter().map(|id| self.replies.remove(id).expect("it is answered"));
         (commits, replies.collect())

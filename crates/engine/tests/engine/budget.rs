@@ -4,6 +4,8 @@ use deltaic_engine::{ConsumeError, Input};
 use deltaic_quota::{Fault, Permit, Reason};
 use serde_json::{Value as Json, json};
 
+use proptest::prelude::*;
+
 use crate::common::{Db, one, text};
 
 const TOKENS: &str = "CREATE BUDGET tokens (KEY tenant text, LIMIT 10)";
@@ -414,5 +416,129 @@ fn volatile_and_group_commit_keep_the_limit_too() {
         db.step(Input::Settle);
         let mut db = db.restart();
         assert_eq!(spend_all(&mut db, "b", &[json!("k")]), 0, "{guarantee}");
+    }
+}
+
+/// What happens to an engine with a budget.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Somebody spends, and gives it back later or never.
+    Consume(i64),
+    Refund,
+    /// A transaction that spends as much as the row that it inserts says.
+    Transaction(i64),
+    /// One that breaks a constraint behind that.
+    Broken(i64),
+    /// One whose append fails, and is not there.
+    Unwritten(i64),
+    /// The ledger fails so at its next calls.
+    Fault(u8),
+    Crash,
+    Restart,
+    Pass(i64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0_i64..6).prop_map(Step::Consume),
+        2 => Just(Step::Refund),
+        4 => (0_i64..6).prop_map(Step::Transaction),
+        1 => (0_i64..6).prop_map(Step::Broken),
+        1 => (0_i64..6).prop_map(Step::Unwritten),
+        1 => (0_u8..5).prop_map(Step::Fault),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Restart),
+        2 => (0_i64..4).prop_map(Step::Pass),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whatever fails, what was admitted is never over the limit; transactions spend with their rows; and without a crash
+    /// or a ledger that is away, all of it can be spent in the end.
+    #[test]
+    fn rows_and_admissions_together_never_exceed_the_limit(
+        steps in steps(),
+        guarantee in prop_oneof![Just("ESCROW"), Just("GROUP COMMIT")],
+    ) {
+        const LIMIT: i64 = 40;
+        let mut db = Db::with(&format!("CREATE BUDGET b (KEY k text, LIMIT {LIMIT}) GUARANTEE {guarantee}"));
+        db.ok("CREATE TABLE spent (id bigint PRIMARY KEY, n bigint)");
+        let (mut next, mut admitted, mut is_exact) = (0, 0, true);
+        let mut held: Vec<(i64, Vec<Permit<'static>>)> = Vec::new();
+        for step in steps {
+            let transaction = |next: &mut i64, n: i64| {
+                *next += 1;
+                format!("INSERT INTO spent VALUES ({next}, {n}); SELECT consume('b', 'k', {n})")
+            };
+            match step {
+                Step::Consume(n) => {
+                    db.consume("b", &[json!("k")], n);
+                    // A ledger that is away answers when it is back; here it always answers.
+                    for asked in db.asked.drain(..) {
+                        if let Ok(permitted) = asked.result {
+                            admitted += n;
+                            held.push((n, permitted.permits));
+                        }
+                    }
+                }
+                Step::Refund => {
+                    if let Some((n, permits)) = held.pop() {
+                        permits.into_iter().for_each(Permit::refund);
+                        admitted -= n;
+                    }
+                }
+                Step::Transaction(n) => {
+                    let sql = transaction(&mut next, n);
+                    let _ = db.run(&sql, &[]);
+                }
+                Step::Broken(n) => {
+                    let sql = format!("{}; INSERT INTO spent VALUES ({next}, 0)", transaction(&mut next, n));
+                    prop_assert!(db.run(&sql, &[]).is_err());
+                }
+                Step::Unwritten(n) => {
+                    db.refuse_append = true;
+                    let sql = transaction(&mut next, n);
+                    prop_assert!(db.run(&sql, &[]).is_err());
+                    db.refuse_append = false;
+                }
+                Step::Fault(which) => {
+                    is_exact &= which > 2;
+                    db.ledger.plan([
+                        Fault::TimeoutBefore, Fault::TimeoutAfter, Fault::Refuse, Fault::Duplicate, Fault::Reorder,
+                    ][usize::from(which)]);
+                }
+                Step::Crash => {
+                    is_exact = false;
+                    held.clear();
+                    db = db.restart();
+                }
+                Step::Restart => {
+                    db.step(Input::Settle);
+                    db.pass(1);
+                    db.pass(1);
+                    prop_assert!(db.engine.has_settled() || !is_exact);
+                    held.clear();
+                    db = db.restart();
+                }
+                Step::Pass(seconds) => db.pass(seconds),
+            }
+            let rows: i64 = db.rows("SELECT coalesce(sum(n), 0) FROM spent")[0].parse().unwrap();
+            prop_assert!(admitted + rows <= LIMIT, "{admitted} and {rows} rows");
+        }
+        db.pass(2);
+        db.pass(2);
+        let mut rest = 0;
+        for _ in 0..=LIMIT {
+            db.consume("b", &[json!("k")], 1);
+            rest += i64::from(db.asked.drain(..).any(|asked| asked.result.is_ok()));
+        }
+        let rows: i64 = db.rows("SELECT coalesce(sum(n), 0) FROM spent")[0].parse().unwrap();
+        prop_assert!(admitted + rows + rest <= LIMIT, "{admitted}, {rows} rows, {rest}");
+        if is_exact {
+            prop_assert_eq!(admitted + rows + rest, LIMIT);
+        }
     }
 }

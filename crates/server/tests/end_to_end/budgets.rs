@@ -236,7 +236,7 @@ fn a_server_that_ends_gives_back_what_it_did_not_spend() {
     for _ in 0..100 {
         assert_eq!(post(&setting, "tokens/acme/consume", &json!({"amount": 10})).0, 200);
     }
-    assert_eq!(setting.metric("deltaic_budget_wrong_units_over_at_most"), 0.0);
+    assert!(setting.metric("deltaic_budget_wrong_units_over_at_most").abs() < 0.5);
     let setting = Setting::of(setting.end(), "");
     assert_eq!(available(&setting), 999_000);
     let mut live = setting.live("SELECT key, used FROM deltaic.budgets", None).unwrap();
