@@ -291,15 +291,20 @@ impl Budgets {
         self.out.ledger.extend(send.map(LedgerCall::Apply));
         self.out.ledger.extend(ask_silent.map(LedgerCall::Silent));
         self.out.ledger.extend(declare_dead.into_iter().map(LedgerCall::Bury));
+        // Somebody declared this node dead: it begins again, with what the ledger has, and who waited waits on.
+        let is_anew = failed.is_some() && lost.is_none();
         for (request, answer) in replies {
-            self.came(request.0, answer);
+            if is_anew && answer.is_err() {
+                self.going.push_back(request.0);
+            } else {
+                self.came(request.0, answer);
+            }
         }
         if let Some(lost) = lost {
             self.is_lost = true;
             self.out.trouble = Some(LedgerTrouble::Lost(lost));
             self.refuse_all(&ConsumeError::LedgerLost);
         } else if let Some(error) = failed {
-            // Somebody declared this node dead: it begins again, with what the ledger has.
             self.out.trouble = Some(LedgerTrouble::Failed(error));
             self.begin_anew();
         }
@@ -315,7 +320,6 @@ impl Budgets {
             self.put(&budget);
         }
         self.out.ledger.push(LedgerCall::Open(self.name));
-        self.going.extend(self.asks.keys());
     }
 }
 

@@ -116,7 +116,6 @@ impl Engine {
             return;
         }
         self.budgets.note_changes();
-        self.budgets.end_windows(now, &self.tables);
         if !self.budgets.gauges.is_due() {
             return;
         }

@@ -287,9 +287,15 @@ impl Budgets {
         };
         let policy = declared.policies[place];
         if let BudgetAmount::Query(_) = budget.limits[place].amount {
-            let limit = match self.known_limit(&budget, place, &key, Some(number)) {
+            let limit = match self.known_limit(&budget, place, &key, number) {
                 Some(Ok(limit)) => limit,
-                Some(Err(error)) => return self.refuse(number, error),
+                Some(Err(error)) => {
+                    // Who has no limit costs nothing once it was said.
+                    if self.node.state(&account).is_none() {
+                        self.forget_limit(budget.id, place, &key);
+                    }
+                    return self.refuse(number, error);
+                }
                 // It is computed, and goes on with it.
                 None => return,
             };
@@ -443,7 +449,7 @@ impl Budgets {
                 Ok(KeyState { limit, available: limit, ends, ..state_of(&Loaded::default(), ends) })
             }
             (Ok(None), BudgetAmount::Query(_)) => {
-                match self.known_limit(&Arc::clone(&look.budget), place, &look.key.clone(), None) {
+                match self.limit_at_hand(&look.budget, place, &look.key) {
                     Some(Ok(limit)) => {
                         Ok(KeyState { limit, available: limit, ends, ..state_of(&Loaded::default(), ends) })
                     }

@@ -1,14 +1,13 @@
 //! [`Gauges`]: the rows of `deltaic.budgets`, as the node last said that they are.
 //!
-//! Invariant: a row changes with a flush of its key and not with each admission; a key that the node has forgotten keeps its
-//! row as long as its window lasts.
+//! Invariant: a row changes with a flush of its key and not with each admission, and goes when the node forgets the key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_quota::{Changed, Time, Units};
+use deltaic_quota::{Time, Units};
 use deltaic_types::{BUDGETS, Row, TableId, Value};
 
-use super::{Budgets, key, time};
+use super::{Budgets, key};
 use crate::{input::Now, tables::Tables};
 
 /// The least time between two commits of gauges.
@@ -19,8 +18,6 @@ const REST_MICROS: i64 = 100_000;
 pub(crate) struct Gauges {
     /// By primary key: what the row is to be.
     changes: BTreeMap<Row, Option<Row>>,
-    /// Rows whose windows end.
-    ends: BTreeSet<(Time, Row)>,
     /// Budgets that were dropped.
     dropped: BTreeSet<String>,
     rest_until: Option<Now>,
@@ -95,43 +92,29 @@ impl Budgets {
             ]
             .into_iter()
             .collect();
-            let Changed { state, is_gone, .. } = changed;
-            let is_current = !is_gone || self.node.state(&changed.key).is_none();
-            if is_current {
-                let ends = (state.ends != Time::NEVER).then(|| {
-                    self.gauges.ends.insert((state.ends, key.clone()));
-                    Value::Timestamp(i64::try_from(state.ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX))
-                });
-                let numbers = [
-                    units(state.limit),
-                    units(state.used),
-                    units(state.reserved),
-                    units(state.available),
-                    units(state.bound.under),
-                    units(state.bound.over),
-                    units(Units(state.denied)),
-                    ends.unwrap_or(Value::Null),
-                ];
-                let row = key.iter().cloned().chain(numbers).collect();
-                self.gauges.changes.insert(key, Some(row));
-            }
-            if is_gone && is_current {
-                self.forget_limit(id, place, &values);
-            }
-        }
-    }
-
-    /// Drops the rows of windows that are over, unless the key has gone on to the next.
-    pub(crate) fn end_windows(&mut self, now: Now, tables: &Tables) {
-        let time = time(now);
-        while let Some((ends, key)) = self.gauges.ends.first().filter(|(ends, _)| *ends <= time).cloned() {
-            self.gauges.ends.pop_first();
-            let end = i64::try_from(ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX);
-            let next = self.gauges.changes.get(&key);
-            let row = next.cloned().unwrap_or_else(|| tables.get(BUDGETS, &key).cloned());
-            if row.is_some_and(|row| matches!(row[10], Value::Timestamp(at) if at <= end)) {
-                self.gauges.changes.insert(key, None);
-            }
+            let Some(state) = changed.state else {
+                // Its next window may be there already.
+                if self.node.state(&changed.key).is_none() {
+                    self.gauges.changes.insert(key, None);
+                    self.forget_limit(id, place, &values);
+                }
+                continue;
+            };
+            let ends = (state.ends != Time::NEVER).then(|| {
+                Value::Timestamp(i64::try_from(state.ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX))
+            });
+            let numbers = [
+                units(state.limit),
+                units(state.used),
+                units(state.reserved),
+                units(state.available),
+                units(state.bound.under),
+                units(state.bound.over),
+                units(Units(state.denied)),
+                ends.unwrap_or(Value::Null),
+            ];
+            let row = key.iter().cloned().chain(numbers).collect();
+            self.gauges.changes.insert(key, Some(row));
         }
     }
 }

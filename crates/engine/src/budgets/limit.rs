@@ -60,32 +60,37 @@ impl Budgets {
         budget: &Arc<Budget>,
         limit: usize,
         row: &Row,
-        ask: Option<u64>,
+        ask: u64,
     ) -> Option<Result<Units, ConsumeError>> {
         let place = (budget.id, limit, row.clone());
         let number = match self.limits.by_place.get(&place) {
             Some(number) => *number,
             None => self.watch(budget, place),
         };
-        let watched = self.limits.watched.get_mut(&number)?;
-        let per = || budget.limits[limit].per.to_string();
-        match &watched.limit {
-            None => {
-                watched.waiting.extend(ask);
-                None
+        let known = self.limit_at_hand(budget, limit, row);
+        if known.is_none() {
+            let watched = self.limits.watched.get_mut(&number)?;
+            if !watched.waiting.contains(&ask) {
+                watched.waiting.push(ask);
             }
-            Some(Ok(Some(units))) => Some(Ok(Units(u64::try_from(*units).unwrap_or(0)))),
-            Some(Ok(None)) => Some(Err(ConsumeError::NoLimit {
-                budget: budget.name.clone(),
-                per: per(),
-                key: key::to_text(row),
-            })),
-            Some(Err(why)) => Some(Err(ConsumeError::LimitFailed {
-                budget: budget.name.clone(),
-                per: per(),
-                why: why.clone(),
-            })),
         }
+        known
+    }
+
+    /// The limit of a key, if it is watched and its query has answered.
+    pub(super) fn limit_at_hand(
+        &self,
+        budget: &Budget,
+        limit: usize,
+        row: &Row,
+    ) -> Option<Result<Units, ConsumeError>> {
+        let number = self.limits.by_place.get(&(budget.id, limit, row.clone()))?;
+        let (name, per) = (|| budget.name.clone(), || budget.limits[limit].per.to_string());
+        Some(match self.limits.watched.get(number)?.limit.as_ref()? {
+            Ok(Some(units)) => Ok(Units(u64::try_from(*units).unwrap_or(0))),
+            Ok(None) => Err(ConsumeError::NoLimit { budget: name(), per: per(), key: key::to_text(row) }),
+            Err(why) => Err(ConsumeError::LimitFailed { budget: name(), per: per(), why: why.clone() }),
+        })
     }
 
     fn watch(&mut self, budget: &Budget, place: (BudgetId, usize, Row)) -> u64 {

@@ -165,7 +165,7 @@ impl Budgets {
         let Some(slot) = self.slots.remove(index) else { return };
         slot.count(&mut self.done);
         if let Some(watched) = &mut self.watched {
-            watched.remove(index, &slot);
+            watched.remove(index, (slot.policy, slot.key.clone(), slot.window));
         }
         self.pending.remove(&index);
         self.asking.remove(&index);

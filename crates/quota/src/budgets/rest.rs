@@ -62,8 +62,11 @@ impl Budgets {
         let stands = self.policies[resting.policy().0].guarantee == Guarantee::Standing;
         if stands {
             // It has no row to close, and its window is over.
-            let key = resting.key.clone();
+            let (policy, key, window) = (resting.policy(), resting.key.clone(), resting.window);
             self.slots.remove_resting(index);
+            if let Some(watched) = &mut self.watched {
+                watched.remove(index, (policy, key.clone(), window));
+            }
             if self.is_current(&key, index) {
                 self.current.remove(&key);
             }

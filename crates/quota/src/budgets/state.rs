@@ -1,7 +1,7 @@
 //! [`KeyState`]: where the keys of a node stand, for whoever shows it.
 //!
-//! Invariant: who watches is told of a key after each change of it, at most once between two questions, and of its last
-//! state when it is forgotten; asking costs the keys that changed.
+//! Invariant: who watches is told of a key after each change of it, at most once between two questions, and when it is
+//! forgotten; asking costs the keys that changed.
 
 use std::collections::BTreeSet;
 
@@ -36,10 +36,8 @@ pub struct Changed {
     pub key: Key,
     /// The window.
     pub window: WindowId,
-    /// Where it stands.
-    pub state: KeyState,
-    /// Whether the node has forgotten it since.
-    pub is_gone: bool,
+    /// Where it stands; none if the node has forgotten it.
+    pub state: Option<KeyState>,
 }
 
 /// The keys that changed since somebody asked.
@@ -54,30 +52,29 @@ impl Watched {
         self.touched.insert(index);
     }
 
-    pub(super) fn remove(&mut self, index: usize, slot: &Slot) {
+    pub(super) fn remove(&mut self, index: usize, (policy, key, window): (PolicyId, Key, WindowId)) {
         self.touched.remove(&index);
-        self.gone.push(slot.changed(true));
+        self.gone.push(Changed { policy, key, window, state: None });
     }
 }
 
 impl Slot {
-    fn changed(&self, is_gone: bool) -> Changed {
+    fn changed(&self) -> Changed {
         let (policy, key, window) = (self.policy, self.key.clone(), self.window);
-        Changed { policy, key, window, state: self.state(is_gone), is_gone }
+        Changed { policy, key, window, state: Some(self.state()) }
     }
 
-    fn state(&self, is_gone: bool) -> KeyState {
+    fn state(&self) -> KeyState {
         let accumulator = &self.accumulator;
         let baseline = accumulator.baseline().unwrap_or_default();
         let available = accumulator.available();
         let is_leased = accumulator.guarantee() != Guarantee::Volatile;
-        let local = if is_gone { Units::ZERO } else { available.local };
         KeyState {
             limit: accumulator.limit(),
             used: baseline.used.plus(baseline.overrun),
             reserved: baseline.reserved,
-            available: if is_leased { local.plus(available.durable) } else { local },
-            bound: if is_gone { Bound::default() } else { available.bound },
+            available: if is_leased { available.local.plus(available.durable) } else { available.local },
+            bound: available.bound,
             denied: accumulator.denied(),
             ends: accumulator.ends(),
         }
@@ -96,7 +93,7 @@ impl Budgets {
         let Watched { touched, gone } = std::mem::take(watched);
         // One that has gone to rest meanwhile was told of when its last row was written.
         let there = touched.into_iter().filter_map(|index| self.slots.get(index));
-        let there: Vec<Changed> = there.map(|slot| slot.changed(false)).collect();
+        let there: Vec<Changed> = there.map(|slot| slot.changed()).collect();
         gone.into_iter().chain(there).collect()
     }
 
@@ -117,7 +114,7 @@ impl Budgets {
     pub fn state(&self, key: &Key) -> Option<KeyState> {
         let index = *self.current.get(key)? as usize;
         if let Some(slot) = self.slots.get(index) {
-            return Some(slot.state(false));
+            return Some(slot.state());
         }
         let resting = self.slots.resting(index)?;
         let (sums, held) = (resting.sums, resting.sums.held());
