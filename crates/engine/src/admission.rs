@@ -9,7 +9,7 @@ use deltaic_query::{
     template::bind_parameters,
 };
 use deltaic_sql::{BindContext, Bound, bind, parse};
-use deltaic_types::{DataType, Row, Value};
+use deltaic_types::{DataType, Row, Value, limits};
 
 use crate::{
     budgets::{ConsumeError, Grant, amount},
@@ -159,11 +159,20 @@ fn consume(
                 _ => return Err(ConsumeError::NullAmount.into()),
             };
             let key = key.iter().cloned().collect();
-            let available = transaction.consume(Grant { budget: call.budget, name, key, units })?;
+            if transaction.purse.len() >= limits::CONSUMED {
+                let (rows, limit) = (transaction.purse.len() + 1, limits::CONSUMED);
+                return Err(RequestError::TooManyRows { rows, limit });
+            }
+            let available = transaction.purse.consume(Grant { budget: call.budget, name, key, units });
+            // What was not admitted is asked for with all the rest of the statement.
+            let available = available.unwrap_or_default();
             values.push(Value::Integer(i64::try_from(available.0).unwrap_or(i64::MAX)));
         }
         values.extend_from_slice(&row[rest..]);
         results.push(Row::from(values));
+    }
+    if transaction.purse.is_short() {
+        return Err(RequestError::NotAdmitted);
     }
     let rows_affected = results.len() as u64;
     Ok(StatementResult { columns, rows: results, rows_affected })

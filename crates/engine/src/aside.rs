@@ -13,13 +13,12 @@ use std::{
 };
 
 use deltaic_causality::ActorId;
-use deltaic_quota::Units;
 use deltaic_storage::{Changes, Commit, Reader, Stager, StorageError, Store};
 use deltaic_types::{Catalog, Lsn, Row, TableId};
 
 use crate::{
     admission::{self, StatementResult, Verdict},
-    budgets::Grant,
+    budgets::{Purse, Wanted},
     effects::{Effects, Outcome, Reply},
     engine::{Engine, InFlight, Prepared},
     error::RequestError,
@@ -47,7 +46,7 @@ pub struct Admission {
     /// The changes that are written with their commit at most; more are written ahead.
     inline: usize,
     row_ids: Range<u64>,
-    granted: Vec<(Grant, Units)>,
+    purse: Purse,
 }
 
 impl std::fmt::Debug for Admission {
@@ -69,7 +68,7 @@ pub struct Admitted {
     /// What it wrote, if it did.
     written: Option<Written>,
     /// What it would have consumed, where that stopped it.
-    wanted: Option<Grant>,
+    wanted: Option<Wanted>,
     /// Which of its grants it has consumed, if it stands.
     used: Vec<usize>,
 }
@@ -85,14 +84,14 @@ struct Written {
 impl Admission {
     /// Admits the request, and writes what it changes ahead where that is much. Cost: its own; nothing else waits for it.
     pub fn run(self) -> Admitted {
-        let Self { request, now, actor, tables, rows, stager, inline, row_ids, granted } = self;
+        let Self { request, now, actor, tables, rows, stager, inline, row_ids, purse } = self;
         let start = Start { actor, seq: provisional::FIRST, time: provisional::TIME, now };
         let earlier = Writes::new();
         let began = tables.clone();
         let mut transaction = Transaction::new(tables, &*rows, &earlier, start, Pace::Aside { row_ids });
-        transaction.grant(granted);
+        transaction.purse = purse;
         let result = admission::run(&mut transaction, &request);
-        let wanted = transaction.wanted();
+        let wanted = transaction.purse.take_wanted();
         let is_bound = transaction.is_stopped();
         let catalog = transaction.tables.catalog().clone();
         let Done { tables: after, writes, changes, reads: mut concerned, seq, mut used } =
@@ -115,7 +114,10 @@ impl Admission {
                 Ok(changes) => {
                     written = Some(Written { touched, tables, changes, dots: seq - provisional::FIRST });
                 }
-                Err(error) => result = Err(RequestError::Storage(Arc::new(error))),
+                Err(error) => {
+                    result = Err(RequestError::Storage(Arc::new(error)));
+                    used.clear();
+                }
             }
         }
         // Of a transaction that comes to nothing the columns stay that it brought into memory, and none of its writes.
@@ -250,14 +252,14 @@ impl Engine {
         }
         let admission = Admission {
             request: request.clone(),
-            now,
+            now: self.budgets.grants.time_of(request.id, now),
             actor: self.identity.actor,
             tables: self.tables.clone(),
             rows,
             stager: store.stager(),
             inline: self.slice.writes,
             row_ids: first..self.seq + 1,
-            granted: self.budgets.grants.of(request.id),
+            purse: self.budgets.grants.of(request.id),
         };
         effects.work.push(Work::Admission(Box::new(admission)));
         let (began, lsn) = (self.tables.clone(), self.lsn);
@@ -280,7 +282,7 @@ impl Engine {
             return effects;
         }
         if let (Err(error), Some(wanted)) = (&result, wanted) {
-            if self.is_waiting_for(&request, Some(wanted), error) {
+            if self.is_waiting_for(now, &request, Some(wanted), error) {
                 effects.work.push(Work::Discard(Discarded::new((began, after, written))));
                 return effects;
             }

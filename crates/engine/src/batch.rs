@@ -85,13 +85,17 @@ impl Engine {
     ) -> Option<Result<Outcome, RequestError>> {
         let time = match self.clock_time(now) {
             Ok(time) => time,
-            Err(error) => return Some(Err(error)),
+            Err(error) => {
+                self.budgets.grants.give_up(request.id);
+                return Some(Err(error));
+            }
         };
+        let now = self.budgets.grants.time_of(request.id, now);
         let start = Start { actor: self.identity.actor, seq: batch.seq, time, now };
         let reader = store as &dyn Reader;
         let mut transaction =
             Transaction::new(batch.tables.clone(), reader, &batch.writes, start, pace.clone());
-        transaction.grant(self.budgets.grants.of(request.id));
+        transaction.purse = self.budgets.grants.of(request.id);
         let (result, verdict) = match admission::run(&mut transaction, request) {
             Ok(done) => done,
             Err(_) if transaction.is_stopped() => {
@@ -100,8 +104,8 @@ impl Engine {
                 return None;
             }
             Err(error) => {
-                let wanted = transaction.wanted();
-                if !self.is_waiting_for(request, wanted, &error) {
+                let wanted = transaction.purse.take_wanted();
+                if !self.is_waiting_for(now, request, wanted, &error) {
                     return Some(Err(error));
                 }
                 batch.tables = transaction.unwritten().unwrap_or_else(|| batch.tables.clone());

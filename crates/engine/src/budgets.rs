@@ -26,15 +26,16 @@ use deltaic_types::{Budget, BudgetAmount, BudgetGuarantee, BudgetId, Catalog, On
 
 pub(crate) use ask::amount;
 pub use ask::{Admitted, Asked, Consume, ConsumeError, ConsumeId, LimitState, Looked};
-use ask::{Ask, Look};
+use ask::{Ask, Look, Parked};
 pub(crate) use gauge::Gauges;
 pub use grant::Spent;
-pub(crate) use grant::{Grant, Grants};
+pub(crate) use grant::{Grant, Grants, Purse, Wanted};
 use key::Naming;
+pub use key::{parse as parse_key, to_text as key_text};
 use limit::Limits;
 pub(crate) use limit::SELF;
 
-use crate::input::{Now, Request};
+use crate::input::{Now, Request, RequestId};
 
 /// The parts that a sliding window is cut into: what went over a part ago may count for a part longer.
 const PARTS: u32 = 16;
@@ -121,6 +122,8 @@ pub(crate) struct Budgets {
     by_policy: BTreeMap<PolicyId, (BudgetId, usize)>,
     limits: Limits,
     asks: BTreeMap<u64, Ask>,
+    /// Requests that wait for what they consume.
+    parked: BTreeMap<RequestId, Parked>,
     looks: BTreeMap<u64, Look>,
     next: u64,
     pub(crate) grants: Grants,
@@ -146,6 +149,7 @@ impl Budgets {
             by_policy: BTreeMap::new(),
             limits: Limits::default(),
             asks: BTreeMap::new(),
+            parked: BTreeMap::new(),
             looks: BTreeMap::new(),
             next: 0,
             grants: Grants::default(),
@@ -194,16 +198,15 @@ impl Budgets {
         let Some(declared) = self.declared.remove(&id) else { return };
         self.out.unwatch.extend(self.limits.retire(id));
         self.gauges.retire(&declared.budget.name);
-        for policy in declared.policies {
-            let effects = self.node.retire_policy(time(now), policy);
-            self.absorb(effects);
-        }
-        // Those that stood between two limits, or wait for a query.
         let asks: Vec<u64> =
             self.asks.iter().filter(|(_, ask)| ask.budget.id == id).map(|(number, _)| *number).collect();
         for number in asks {
             let error = ConsumeError::NoSuchBudget { name: declared.budget.name.clone(), nearest: None };
             self.refuse(number, error);
+        }
+        for policy in declared.policies {
+            let effects = self.node.retire_policy(time(now), policy);
+            self.absorb(effects);
         }
     }
 

@@ -31,7 +31,7 @@ mod work;
 pub use aside::{Admission, Admitted, AsideCounts};
 pub use budgets::{
     Admitted as Permitted, Asked, Consume, ConsumeError, ConsumeId, LedgerAnswer, LedgerCall, LedgerTrouble,
-    LimitState, Looked, Spent,
+    LimitState, Looked, Spent, key_text as budget_key_text, parse_key as parse_budget_key,
 };
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};

@@ -10,7 +10,7 @@ use deltaic_storage::{Commit, Store};
 use deltaic_types::BUDGETS;
 
 use crate::{
-    budgets::{Out, SELF},
+    budgets::{Out, SELF, Wanted},
     effects::{Effects, Reply},
     engine::{Engine, InFlight, Prepared},
     error::RequestError,
@@ -119,7 +119,7 @@ impl Engine {
         if !self.budgets.gauges.is_due() {
             return;
         }
-        if !self.views.reads(BUDGETS) {
+        if !self.views.reads(BUDGETS) && !self.views.is_hydrating() {
             self.budgets.gauges.write(now, &mut self.tables);
             return;
         }
@@ -140,13 +140,14 @@ impl Engine {
     /// A request ran until it would have consumed what was not admitted: it waits for that. Others are given up.
     pub(crate) fn is_waiting_for(
         &mut self,
+        now: Now,
         request: &Request,
-        wanted: Option<crate::budgets::Grant>,
+        wanted: Option<Wanted>,
         error: &RequestError,
     ) -> bool {
         match wanted {
             Some(wanted) if matches!(error, RequestError::NotAdmitted) => {
-                self.budgets.park(request.clone(), &wanted);
+                self.budgets.park(now, request.clone(), wanted);
                 true
             }
             _ => {

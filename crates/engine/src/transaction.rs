@@ -7,12 +7,11 @@ use std::{collections::BTreeSet, ops::Range};
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
 use deltaic_dataflow::{Allowance, Exhausted};
-use deltaic_quota::Units;
 use deltaic_storage::{CellVersion, Change, Reader, StorageError, StoredRow};
 use deltaic_types::{Budget, LiveView, Row, TableId, TableSchema, Value, limits};
 
 use crate::{
-    budgets::Grant,
+    budgets::Purse,
     error::RequestError,
     input::Now,
     slice::Slice,
@@ -34,12 +33,8 @@ pub(crate) struct Transaction<'a> {
     bytes: u64,
     /// Whether it cannot go on at its pace.
     is_stopped: bool,
-    /// What it may consume, with what is available behind it.
-    granted: Vec<(Grant, Units)>,
-    /// Which of these it has consumed.
-    used: Vec<usize>,
-    /// What it would consume and may not yet.
-    wanted: Option<Grant>,
+    /// What it may consume, and what it would.
+    pub(crate) purse: Purse,
     actor: ActorId,
     time: HybridTime,
     seq: u64,
@@ -96,35 +91,11 @@ impl<'a> Transaction<'a> {
             pace,
             bytes: 0,
             is_stopped: false,
-            granted: Vec::new(),
-            used: Vec::new(),
-            wanted: None,
+            purse: Purse::default(),
             actor: start.actor,
             time: start.time,
             seq: start.seq,
         }
-    }
-
-    /// Lets it consume what was admitted for it.
-    pub(crate) fn grant(&mut self, granted: Vec<(Grant, Units)>) {
-        self.granted = granted;
-    }
-
-    /// Consumes what was admitted; what was not is noted, and the transaction cannot go on.
-    pub(crate) fn consume(&mut self, grant: Grant) -> Result<Units, RequestError> {
-        let mut places = self.granted.iter().enumerate();
-        let found = places.find(|(place, (granted, _))| *granted == grant && !self.used.contains(place));
-        let Some((place, (_, available))) = found else {
-            self.wanted = Some(grant);
-            return Err(RequestError::NotAdmitted);
-        };
-        self.used.push(place);
-        Ok(*available)
-    }
-
-    /// What it would have consumed, where that stopped it.
-    pub(crate) fn wanted(&mut self) -> Option<Grant> {
-        self.wanted.take()
     }
 
     /// The whole row of a primary key, as the transaction sees it.
@@ -322,7 +293,7 @@ impl<'a> Transaction<'a> {
                 Change::Delete { table, key, dot, time: self.time }
             });
         }
-        let used = self.used;
+        let used = self.purse.into_used();
         Done { tables: self.tables, writes: self.writes, changes, reads: self.reads, seq, used }
     }
 }

@@ -394,6 +394,11 @@ impl Views {
         self.templates.values().any(|template| template.tables.contains(&table))
     }
 
+    /// Whether a large query is being computed, or is to be.
+    pub(crate) fn is_hydrating(&self) -> bool {
+        self.hydrating.is_busy()
+    }
+
     /// The bytes of all results and of what the circuits keep to compute them.
     pub(crate) fn held_bytes(&self) -> usize {
         self.bytes.max(self.graph.held_bytes())

@@ -201,7 +201,12 @@ pub struct EventLine {
 
 /// Decodes the body of a request about one key.
 pub fn decode_budget<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
-    decode(if bytes.is_empty() { b"{}" } else { bytes }, limits::REQUEST_BYTES)
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // A list of fields in their order would be taken for them.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(DecodeError::Malformed { message: "the body is no JSON object".to_owned() });
+    }
+    decode(bytes, limits::REQUEST_BYTES)
 }
 
 #[cfg(test)]
@@ -214,6 +219,7 @@ mod tests {
         assert_eq!(decode_budget(br#"{"amount": 7}"#), Ok(ReserveRequest { amount: 7, seconds: 60 }));
         assert!(decode_budget::<ConsumeRequest>(br#"{"amout": 7}"#).is_err());
         assert!(decode_budget::<ConsumeRequest>(br#"{"amount": 1.5}"#).is_err());
+        assert!(decode_budget::<ConsumeRequest>(b"[]").is_err());
         let item = r#"{"budget":"b","key":["a",1]}"#;
         let batch = |count: usize| format!("{{\"requests\":[{}]}}", vec![item; count].join(","));
         let read = BatchRequest::decode(batch(2).as_bytes()).unwrap();

@@ -153,13 +153,22 @@ impl Accumulator {
 
     /// Where the budget stands. Takes a lock.
     pub fn available(&self) -> Available {
-        let held = match &self.bucket {
-            Some(bucket) => bucket.available(bucket.latest()),
-            None => Units(self.tokens.held()),
+        self.available_at(Time(0))
+    }
+
+    /// The same at a moment, which counts for a bucket if it is later than all that it has seen.
+    pub fn available_at(&self, now: Time) -> Available {
+        let (held, durable) = match &self.bucket {
+            Some(bucket) => {
+                let now = bucket.latest().max(now);
+                let held = bucket.available(now);
+                (held, bucket.has(now).minus(held))
+            }
+            None => (Units(self.tokens.held()), Units(self.durable.load(Ordering::Relaxed))),
         };
         let mut bound = self.guarantee.bound(self.exposure());
         bound.over = bound.over.plus(self.uncovered());
-        Available { local: held, durable: Units(self.durable.load(Ordering::Relaxed)), bound }
+        Available { local: held, durable, bound }
     }
 
     /// Adds to the budget: durable with the next flush, and granted from then on.

@@ -256,6 +256,20 @@ impl Bucket {
         self.units(end.saturating_sub(word.max(at)), span)
     }
 
+    /// What the bucket has, however near its mark is.
+    pub(crate) fn has(&self, now: Time) -> Units {
+        self.has_after(self.arrival.load(Ordering::SeqCst) & !SHUT, now)
+    }
+
+    /// What a bucket has whose arrival time was this.
+    pub(crate) fn has_after(&self, arrival: u64, now: Time) -> Units {
+        let (at, span) = (ticks(now), self.span.load(Ordering::Acquire));
+        if span == NEVER {
+            return Units::ZERO;
+        }
+        self.units((at + span).saturating_sub(arrival.max(at)), span)
+    }
+
     /// How many units fit in so much time.
     fn units(&self, ticks: u64, span: u64) -> Units {
         let units = u128::from(ticks) * u128::from(self.rate.burst.0) / u128::from(span.max(1));

@@ -293,6 +293,9 @@ impl Budgets {
             effects.replies.push((request, Ok(Permit::unlimited(units))));
             return;
         };
+        if let Some(watched) = &mut self.watched {
+            watched.touch(index);
+        }
         let (away, clock) = (self.away, self.clock);
         let policy = self.policies[policy.0];
         let slot = self.at_mut(index);
@@ -426,6 +429,7 @@ impl Budgets {
             window: place.id,
             waiting: VecDeque::new(),
             asked: 0,
+            tries: 0,
             dirty_since: None,
             flushed: self.clock,
             consumed: Units::ZERO,

@@ -8,7 +8,7 @@ mod idempotency;
 mod ledger;
 mod token;
 
-pub(crate) use door::{Door, key_text};
+pub(crate) use door::Door;
 pub(crate) use events::{Events, EventsError, EventsOpener};
 pub(crate) use http::{answer, routes};
 pub(crate) use idempotency::Idempotency;

@@ -4,13 +4,13 @@ use std::{sync::mpsc::RecvTimeoutError, time::Duration};
 
 use deltaic_engine::{
     Asked, ConsumeError, ConsumeId, Effects, Input, LedgerTrouble, LimitState, Looked, Outcome, Permitted,
-    RequestError, Spent,
+    RequestError, Spent, budget_key_text,
 };
 use deltaic_quota::{Event, EventKind, Time};
 use tokio::sync::oneshot;
 
 use crate::{
-    budgets::{EventsError, key_text},
+    budgets::EventsError,
     driver::{Driver, DriverError, instant, now},
     engine::{Command, SqlReply},
 };
@@ -86,7 +86,7 @@ impl Driver {
             .map(|spent| Event {
                 at,
                 budget: spent.budget.name.clone(),
-                key: key_text(&spent.budget, &spent.key),
+                key: budget_key_text(&spent.key),
                 kind: EventKind::Consumed,
                 units: spent.units,
                 permit: 0,

@@ -23,6 +23,9 @@ pub const COLUMNS: usize = 1_000;
 /// The most rows one statement may write: a batch above it is split by the client.
 pub const STATEMENT_ROWS: usize = 1_000_000;
 
+/// The most that one request may consume of budgets, one by one.
+pub const CONSUMED: usize = 10_000;
+
 /// The most parameters of a statement: a bulk INSERT of some hundred rows.
 pub const PARAMETERS: usize = 16_384;
 

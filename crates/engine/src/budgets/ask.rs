@@ -6,15 +6,18 @@
 use std::sync::Arc;
 
 use deltaic_quota::{
-    Denied, Handle, Input as NodeInput, KeyState, Loaded, Permit, Reason, RequestId as NodeRequest, Time,
-    Units,
+    Denied, Handle, Input as NodeInput, KeyState, Loaded, Permit, Reason, RequestId as NodeRequest, Units,
 };
 use deltaic_types::{Budget, BudgetAmount, Catalog, EvalError, Row};
 use serde_json::Value as Json;
 use thiserror::Error;
 
-use super::{Budgets, LedgerCall, grant::Grant, key, time};
-use crate::input::{Now, Request};
+use super::{
+    Budgets, LedgerCall,
+    grant::{Grant, Wanted},
+    key, time,
+};
+use crate::input::{Now, Request, RequestId};
 
 /// The number that whoever drives the engine gave a question to a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,7 +121,7 @@ pub enum ConsumeError {
         column: String,
     },
     /// A key of more bytes than a ledger takes.
-    #[error("the key is too long: {} bytes are the most", deltaic_quota::Key::BYTES - 5)]
+    #[error("the key is too long: it may have about a thousand bytes")]
     KeyTooLong,
     /// An amount below nothing.
     #[error("{amount} cannot be consumed: amounts are not negative; a refund gives back")]
@@ -159,6 +162,9 @@ pub enum ConsumeError {
         /// Why.
         denied: Denied,
     },
+    /// What a request consumes changed again and again while it waited.
+    #[error("what the request consumes changed while it waited for it, again and again: run it anew")]
+    Changing,
     /// The ledger did not answer.
     #[error("the ledger of budgets does not answer: try again")]
     LedgerAway,
@@ -181,6 +187,7 @@ impl ConsumeError {
             Self::KeyTooLong => "54000",
             Self::Amount { .. } => "22003",
             Self::LimitFailed { .. } => "55000",
+            Self::Changing => "40001",
             Self::Denied { .. } => "53400",
             Self::LedgerAway | Self::Closing => "57P03",
             Self::LedgerLost => "58030",
@@ -192,8 +199,17 @@ impl ConsumeError {
 #[derive(Debug)]
 pub(super) enum Asker {
     Door(ConsumeId),
-    /// A request that consumes within its transaction.
-    Request(Box<Request>),
+    /// A request that consumes within its transaction: one of the things that it does.
+    Part(RequestId),
+}
+
+/// A request that waits for what it consumes.
+#[derive(Debug)]
+pub(super) struct Parked {
+    request: Request,
+    /// How much of it has no answer yet.
+    waiting: usize,
+    error: Option<ConsumeError>,
 }
 
 #[derive(Debug)]
@@ -238,14 +254,43 @@ impl Budgets {
     }
 
     /// A request that ran until it consumed what was not admitted yet.
-    pub(crate) fn park(&mut self, request: Request, wanted: &Grant) {
-        let Some(declared) = self.declared.get(&wanted.budget) else {
-            // Declared in this very transaction, or dropped meanwhile.
-            let error = ConsumeError::NoSuchBudget { name: wanted.name.clone(), nearest: None };
-            return self.answer(Asker::Request(Box::new(request)), Err(error));
-        };
-        let budget = Arc::clone(&declared.budget);
-        self.ask(Asker::Request(Box::new(request)), budget, wanted.key.clone(), wanted.units);
+    pub(crate) fn park(&mut self, now: Now, request: Request, wanted: Wanted) {
+        let id = request.id;
+        if !self.grants.keep(id, now, &wanted) {
+            self.grants.give_up(id);
+            return self.out.refused.push((request, ConsumeError::Changing));
+        }
+        self.parked.insert(id, Parked { request, waiting: wanted.grants.len(), error: None });
+        for Grant { budget, name, key, units } in wanted.grants {
+            match self.declared.get(&budget) {
+                Some(declared) => {
+                    let budget = Arc::clone(&declared.budget);
+                    self.ask(Asker::Part(id), budget, key, units);
+                }
+                // Declared in this very transaction, or dropped meanwhile.
+                None => self.part(id, Err(ConsumeError::NoSuchBudget { name, nearest: None })),
+            }
+        }
+    }
+
+    /// A part of what a request consumes was admitted, or refused. With the last one it goes on, or is refused.
+    fn part(&mut self, id: RequestId, result: Result<(), ConsumeError>) {
+        let Some(parked) = self.parked.get_mut(&id) else { return };
+        parked.waiting -= 1;
+        if let Err(error) = result {
+            parked.error.get_or_insert(error);
+        }
+        if parked.waiting > 0 {
+            return;
+        }
+        let Some(Parked { request, error, .. }) = self.parked.remove(&id) else { return };
+        match error {
+            None => self.out.ready.push(request),
+            Some(error) => {
+                self.grants.give_up(id);
+                self.out.refused.push((request, error));
+            }
+        }
     }
 
     fn find(&self, name: &str, catalog: &Catalog) -> Result<Arc<Budget>, ConsumeError> {
@@ -272,7 +317,13 @@ impl Budgets {
 
     /// Brings an ask to the next limit that it has to wait for, or to its end.
     pub(super) fn go_on(&mut self, now: Now, number: u64) {
-        let Some(ask) = self.asks.get(&number) else { return };
+        let Some(ask) = self.asks.get(&number) else {
+            // Somebody who looks, and waited for a limit.
+            if self.looks.contains_key(&number) {
+                self.loaded(now, number, Ok(None));
+            }
+            return;
+        };
         let (budget, place) = (Arc::clone(&ask.budget), ask.permits.len());
         if place == budget.limits.len() {
             return self.admitted(now, number);
@@ -290,10 +341,7 @@ impl Budgets {
             let limit = match self.known_limit(&budget, place, &key, number) {
                 Some(Ok(limit)) => limit,
                 Some(Err(error)) => {
-                    // Who has no limit costs nothing once it was said.
-                    if self.node.state(&account).is_none() {
-                        self.forget_limit(budget.id, place, &key);
-                    }
+                    self.forget_unused(&budget, place, &key);
                     return self.refuse(number, error);
                 }
                 // It is computed, and goes on with it.
@@ -354,11 +402,11 @@ impl Budgets {
                 let admitted = Admitted { budget, key, permits, handles, states };
                 self.out.asked.push(Asked { id, result: Ok(admitted) });
             }
-            Asker::Request(request) => {
+            Asker::Part(request) => {
                 let available = states.iter().map(|state| state.state.available).min();
                 let grant = Grant { budget: budget.id, name: budget.name.clone(), key, units };
-                self.grants.put(request.id, (grant, budget), permits, available.unwrap_or(Units::ZERO));
-                self.out.ready.push(*request);
+                self.grants.put(request, (grant, budget), permits, available.unwrap_or(Units::ZERO));
+                self.part(request, Ok(()));
             }
         }
     }
@@ -383,11 +431,8 @@ impl Budgets {
     fn answer(&mut self, asker: Asker, result: Result<Admitted, ConsumeError>) {
         match (asker, result) {
             (Asker::Door(id), result) => self.out.asked.push(Asked { id, result }),
-            (Asker::Request(request), Err(error)) => {
-                self.grants.give_up(request.id);
-                self.out.refused.push((*request, error));
-            }
-            (Asker::Request(_), Ok(_)) => unreachable!("invariant: a request's permits become grants"),
+            (Asker::Part(request), Err(error)) => self.part(request, Err(error)),
+            (Asker::Part(_), Ok(_)) => unreachable!("invariant: a request's permits become grants"),
         }
     }
 
@@ -439,24 +484,24 @@ impl Budgets {
             let error = ConsumeError::NoSuchBudget { name: look.budget.name.clone(), nearest: None };
             return self.out.looked.push(Looked { id: look.id, result: Err(error) });
         };
-        let ends = self.node.window(time(now), declared.policies[place]).ends;
+        let policy = declared.policies[place];
         let limit = look.budget.limits[place].clone();
         let state = match (outcome, limit.amount) {
             (Err(_), _) => Err(ConsumeError::LedgerAway),
-            (Ok(Some(loaded)), _) => Ok(state_of(&loaded, ends)),
+            (Ok(Some(loaded)), _) => Ok(self.node.state_by(time(now), policy, Some(&loaded), Units::ZERO)),
             (Ok(None), BudgetAmount::Units(units)) => {
                 let limit = Units(u64::try_from(units).unwrap_or(0));
-                Ok(KeyState { limit, available: limit, ends, ..state_of(&Loaded::default(), ends) })
+                Ok(self.node.state_by(time(now), policy, None, limit))
             }
             (Ok(None), BudgetAmount::Query(_)) => {
-                match self.limit_at_hand(&look.budget, place, &look.key) {
-                    Some(Ok(limit)) => {
-                        Ok(KeyState { limit, available: limit, ends, ..state_of(&Loaded::default(), ends) })
-                    }
-                    Some(Err(error)) => Err(error),
-                    // Nothing of it was ever spent, and its limit is not known: nothing is promised.
-                    None => Ok(state_of(&Loaded::default(), ends)),
-                }
+                let (budget, key) = (Arc::clone(&look.budget), look.key.clone());
+                let Some(limit) = self.known_limit(&budget, place, &key, number) else {
+                    // It is computed, and goes on with it.
+                    self.looks.insert(number, look);
+                    return;
+                };
+                self.forget_unused(&budget, place, &key);
+                limit.map(|limit| self.node.state_by(time(now), policy, None, limit))
             }
         };
         match state {
@@ -466,20 +511,6 @@ impl Budgets {
             }
             Err(error) => self.out.looked.push(Looked { id: look.id, result: Err(error) }),
         }
-    }
-}
-
-/// Where a key stands of which the node knows nothing.
-fn state_of(loaded: &Loaded, ends: Time) -> KeyState {
-    let baseline = loaded.baseline;
-    KeyState {
-        limit: baseline.target,
-        used: baseline.used.plus(baseline.overrun),
-        reserved: baseline.reserved,
-        available: baseline.left(),
-        bound: deltaic_quota::Bound::default(),
-        denied: 0,
-        ends,
     }
 }
 

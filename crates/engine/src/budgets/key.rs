@@ -61,7 +61,7 @@ pub(super) fn values_of(key: &Key) -> Option<Row> {
 }
 
 /// A key as it came from outside: a text or a JSON value for each column.
-pub(super) fn parse(budget: &Budget, given: &[Json]) -> Result<Row, ConsumeError> {
+pub fn parse(budget: &Budget, given: &[Json]) -> Result<Row, ConsumeError> {
     let parts: Vec<Json>;
     let given = match given {
         // One text for a key of several columns: their texts, with commas between them.
@@ -103,10 +103,13 @@ pub(super) fn parse(budget: &Budget, given: &[Json]) -> Result<Row, ConsumeError
         .collect()
 }
 
-/// A key for people to read: the columns' texts, with commas between them.
-pub(super) fn to_text(values: &Row) -> String {
-    let texts: Vec<String> = values.iter().map(text_format::to_text).collect();
-    texts.join(",")
+/// A key for people to read: its text, or of several columns a JSON array of their texts, so that no two are alike.
+pub fn to_text(values: &Row) -> String {
+    let mut texts: Vec<String> = values.iter().map(text_format::to_text).collect();
+    match texts.len() {
+        1 => texts.remove(0),
+        _ => Json::from(texts).to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +141,7 @@ mod tests {
                 assert_eq!(naming.account(&budget, limit, &long), None);
             }
         }
-        assert_eq!(to_text(&values), "acme,-7");
+        assert_eq!(to_text(&values), r#"["acme","-7"]"#);
+        assert_eq!(to_text(&Row::from_iter([Value::from("a,b")])), "a,b");
     }
 }

@@ -27,6 +27,8 @@ struct Watched {
     place: (BudgetId, usize, Row),
     /// None until the query has answered.
     limit: Option<Result<Option<i64>, String>>,
+    /// What it said last when it could be computed.
+    last: Option<i64>,
     /// Who waits for it.
     waiting: Vec<u64>,
 }
@@ -117,7 +119,7 @@ impl Budgets {
             life: Life::Ephemeral,
         });
         self.limits.by_place.insert(place.clone(), number);
-        self.limits.watched.insert(number, Watched { place, limit: None, waiting: Vec::new() });
+        self.limits.watched.insert(number, Watched { place, limit: None, last: None, waiting: Vec::new() });
         number
     }
 
@@ -128,7 +130,11 @@ impl Budgets {
         let limit = match news {
             News::Snapshot(snapshot) => said(snapshot.rows.first().map(|row| &row[0])),
             News::Change(change) => {
-                said(change.changes.iter().find(|(_, weight)| *weight > 0).map(|(row, _)| &row[0]))
+                match change.changes.iter().find(|(_, weight)| *weight > 0) {
+                    Some((row, _)) => said(Some(&row[0])),
+                    // An error has ended, and it is what it was.
+                    None => Ok(watched.last),
+                }
             }
             News::Current(_) => return,
             News::Error { error, .. } => Err(error.to_string()),
@@ -136,6 +142,9 @@ impl Budgets {
         self.going.extend(watched.waiting.drain(..));
         let (budget, place, row) = watched.place.clone();
         watched.limit = Some(limit.clone());
+        if let Ok(units) = &limit {
+            watched.last = *units;
+        }
         let is_over = matches!(news, News::Error { cookie: None, .. });
         if is_over {
             // The subscription ended with it: the next one who asks begins another, and these hear why.
@@ -155,6 +164,14 @@ impl Budgets {
         if let Some(account) = self.naming.account(&declared.budget, place, &row) {
             let effects = self.node.set_limit(time(now), policy, &account, Units(units));
             self.absorb(effects);
+        }
+    }
+
+    /// Ends the watch of a limit of a key that the node does not have: who only asked costs nothing once it was answered.
+    pub(super) fn forget_unused(&mut self, budget: &Budget, limit: usize, row: &Row) {
+        let account = self.naming.account(budget, limit, row);
+        if account.is_none_or(|account| self.node.state(&account).is_none()) {
+            self.forget_limit(budget.id, limit, row);
         }
     }
 

@@ -182,6 +182,12 @@ pub(super) struct Hydrating {
     in_vain: BTreeSet<TemplateKey>,
 }
 
+impl Hydrating {
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.is_some() || !self.queued.is_empty()
+    }
+}
+
 /// Who waits for a query to be computed.
 #[derive(Debug, Clone)]
 pub(crate) enum Waiting {

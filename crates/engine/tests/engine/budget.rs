@@ -89,7 +89,12 @@ fn what_cannot_be_is_refused_with_its_reason() {
             1,
             "column \"tenant\" of the key of budget \"tokens\" is NULL: a budget is somebody's",
         ),
-        ("tokens", vec![json!("x".repeat(2_000))], 1, "the key is too long: 1019 bytes are the most"),
+        (
+            "tokens",
+            vec![json!("x".repeat(2_000))],
+            1,
+            "the key is too long: it may have about a thousand bytes",
+        ),
         (
             "seats",
             vec![json!("x"), json!("y")],
@@ -134,6 +139,11 @@ fn definitions_that_cannot_be_are_refused() {
         ),
         ("CREATE BUDGET b (KEY a text, LIMIT (SELECT 1) PER '1 day') GUARANTEE STANDING", "42P16"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day' BUCKET 0)", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 0 PER '1 day' BUCKET 5)", "42P16"),
+        ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 second' BUCKET 9223372036854775807)", "42P16"),
+        ("SELECT consume('tokens', 'a', 1) FILTER (WHERE false)", "42P16"),
+        ("SELECT consume(DISTINCT 'tokens', 'a', 1)", "42P16"),
+        ("SELECT consume('tokens', 'a', 1) OVER ()", "42P16"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1 PER '1 day' BUCKET 5) GUARANTEE VOLATILE", "42P16"),
         ("CREATE BUDGET b (KEY a text, LIMIT (SELECT 1) PER '1 day' BUCKET 5)", "42P16"),
         ("CREATE BUDGET b (KEY a text, LIMIT 1) ON LEDGER FAILURE PANIC", "42601"),
@@ -417,6 +427,126 @@ fn volatile_and_group_commit_keep_the_limit_too() {
         let mut db = db.restart();
         assert_eq!(spend_all(&mut db, "b", &[json!("k")]), 0, "{guarantee}");
     }
+}
+
+#[test]
+fn gauges_change_while_a_query_of_them_is_computed_beside() {
+    let mut db = Db::with(TOKENS);
+    db.ok("CREATE TABLE t (id int PRIMARY KEY)");
+    db.ok("INSERT INTO t VALUES (1), (2)");
+    consume(&mut db, "tokens", "a", 1).unwrap();
+    db.pass(2);
+    db.engine.set_slice(deltaic_engine::Slice::NONE);
+    db.hold = true;
+    let sql = "SELECT key, used, id FROM deltaic.budgets CROSS JOIN t";
+    assert!(db.subscribe(1, sql).is_empty(), "it is computed beside");
+    for units in [2, 3] {
+        consume(&mut db, "tokens", "a", units).unwrap();
+        db.pass(2);
+        db.pass(2);
+    }
+    db.hold = false;
+    db.finish();
+    for _ in 0..3 {
+        db.pass(1);
+    }
+    consume(&mut db, "tokens", "a", 1).unwrap();
+    for _ in 0..3 {
+        db.pass(1);
+    }
+    let mut rows = std::collections::BTreeMap::new();
+    for (_, got) in db.read() {
+        match got {
+            crate::common::Got::Snapshot(snapshot) => {
+                rows = snapshot.rows.iter().map(|row| (text(row), 1)).collect();
+            }
+            crate::common::Got::Change(change) => {
+                for (row, weight) in &change.changes {
+                    *rows.entry(text(row)).or_insert(0) += weight;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    rows.retain(|_, weight| *weight != 0);
+    let rows: Vec<String> = rows.into_keys().collect();
+    assert_eq!(rows, ["a|7|1", "a|7|2"]);
+}
+
+#[test]
+fn what_a_request_consumes_may_change_while_it_waits() {
+    let mut db = Db::with("CREATE BUDGET b (KEY k text, LIMIT 10)");
+    db.ok("CREATE TABLE t (id int PRIMARY KEY)");
+    db.ok("INSERT INTO t VALUES (1), (2), (3), (4), (5), (6)");
+    db.hold_calls = true;
+    let request = db.ask("SELECT consume('b', 'k', count(*)) FROM t");
+    assert!(db.reply(request).is_none(), "it waits for its lease");
+    db.ok("INSERT INTO t VALUES (7)");
+    db.hold_calls = false;
+    while db.call() {}
+    // The six that it had asked for do not stand in the way of the seven that it asks for now.
+    let outcome = db.reply(request).unwrap().unwrap();
+    assert_eq!(text(&outcome.rows[0]), "3");
+    // As of one time, however often it runs.
+    assert_eq!(db.rows("SELECT consume('b', now()::text, 1)"), ["9"]);
+    assert_eq!(spend_all(&mut db, "b", &[json!("k")]), 3);
+}
+
+#[test]
+fn many_rows_consume_in_one_go() {
+    let mut db = Db::with("CREATE TABLE t (id int PRIMARY KEY)");
+    db.ok("CREATE BUDGET b (KEY k text, LIMIT 3000)");
+    let rows: Vec<String> = (0..2_000).map(|id| format!("({id})")).collect();
+    db.ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    let batches = db.engine.budget_metrics().batches;
+    assert_eq!(db.ok("SELECT consume('b', 'k', 1) FROM t").rows.len(), 2_000);
+    assert_eq!(db.ok("SELECT consume('b', id::text, 1) FROM t").rows.len(), 2_000);
+    assert!(db.engine.budget_metrics().batches - batches < 20);
+    assert_eq!(db.code("SELECT consume('b', 'k', 1) FROM t"), "53400");
+    assert_eq!(spend_all(&mut db, "b", &[json!("k")]), 1_000, "none of those that were refused together");
+    let sql = "SELECT consume('b', 'k', 0) FROM t AS a CROSS JOIN (SELECT id FROM t LIMIT 6) AS c";
+    assert_eq!(db.code(sql), "54000");
+}
+
+#[test]
+fn a_limit_comes_back_when_the_error_of_its_query_goes() {
+    let mut db = Db::with("CREATE TABLE plan (k text PRIMARY KEY, n bigint, d bigint)");
+    db.ok("INSERT INTO plan VALUES ('a', 100, 1)");
+    db.ok("CREATE BUDGET b (KEY k text, LIMIT (SELECT n / d FROM plan WHERE plan.k = k))");
+    assert_eq!(consume(&mut db, "b", "a", 1), Ok(99));
+    db.ok("UPDATE plan SET d = 0");
+    assert!(consume(&mut db, "b", "a", 1).unwrap_err().contains("division by zero"));
+    db.ok("UPDATE plan SET d = 1");
+    assert_eq!(consume(&mut db, "b", "a", 1), Ok(98));
+    // Those that ask for nobody leave nothing behind, and a look waits for the limit.
+    for nobody in 0..20 {
+        assert!(consume(&mut db, "b", &format!("x{nobody}"), 1).is_err());
+    }
+    db.ok("INSERT INTO plan VALUES ('c', 7, 1)");
+    db.look("b", &[json!("c")]);
+    let states = db.looked.remove(0).result.unwrap();
+    assert_eq!((states[0].state.limit.0, states[0].state.available.0), (7, 7));
+    assert_eq!(db.engine.status().views.len(), 1);
+}
+
+#[test]
+fn a_bucket_says_what_it_has() {
+    let mut db = Db::with("CREATE BUDGET b (KEY k text, LIMIT 60 PER '1 hour' BUCKET 100)");
+    let look = |db: &mut Db| {
+        db.look("b", &[json!("k")]);
+        let state = db.looked.remove(0).result.unwrap()[0].state;
+        (state.limit.0, state.available.0)
+    };
+    assert_eq!(look(&mut db), (100, 100));
+    db.consume("b", &[json!("k")], 90);
+    let permits = db.asked.remove(0).result.unwrap().permits;
+    assert_eq!(look(&mut db), (100, 10));
+    permits.into_iter().for_each(Permit::refund);
+    assert!((98..=100).contains(&look(&mut db).1));
+    assert_eq!(consume(&mut db, "b", "k", 98).map(|left| left <= 2), Ok(true));
+    db.step(Input::Settle);
+    let mut db = db.restart();
+    assert!(look(&mut db).1 <= 2);
 }
 
 /// What happens to an engine with a budget.

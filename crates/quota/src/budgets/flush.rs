@@ -11,6 +11,9 @@ use crate::permit::{Denied, Reason};
 use crate::policy::{Policy, WhenAway};
 use crate::{Guarantee, Time, Units};
 
+/// How often the ledger is asked for somebody who others are quicker than.
+const TRIES: u8 = 3;
+
 /// The most rows of a batch.
 const ROWS: usize = 4_096;
 
@@ -321,11 +324,18 @@ impl Slot {
                 }
                 Err(_) if away => Some(Reason::LedgerAway),
                 Err(denied) if denied.reason == Reason::Lease && self.accumulator.bucket().is_none() => {
+                    // Somebody was quicker, and the ledger has more: it is asked again, though not for ever.
+                    if self.tries < TRIES {
+                        self.tries += 1;
+                        self.asked = 0;
+                        return self.accumulator.wait(units);
+                    }
                     Some(Reason::Exhausted)
                 }
                 Err(denied) => Some(denied.reason),
             };
             self.waiting.pop_front();
+            self.tries = 0;
             self.asked = self.asked.saturating_sub(1);
             let answer = outcome.map_err(|denied| {
                 let reason = reason.unwrap_or(denied.reason);

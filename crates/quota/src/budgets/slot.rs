@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub(super) waiting: VecDeque<(RequestId, Units)>,
     /// How many of those waiting the batch under way has asked for.
     pub(super) asked: usize,
+    /// How often the first of those was asked for in vain.
+    pub(super) tries: u8,
     pub(super) dirty_since: Option<Time>,
     pub(super) flushed: Time,
     /// Consumed when last flushed, to see the rate.

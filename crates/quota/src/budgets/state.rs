@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::{Budgets, PolicyId, Slot, Stage};
-use crate::{Bound, Guarantee, Input, Key, Place, Time, Units, WindowId};
+use crate::bucket::Bucket;
+use crate::{Baseline, Bound, Guarantee, Input, Key, Loaded, Place, Time, Units, WindowId};
 
 /// Where a key stands in its window, as this node knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyState {
-    /// What the limit is to be.
+    /// What the limit is to be; of a bucket, what it holds.
     pub limit: Units,
     /// Spent for good, as the ledger knows it, and what went over the limit without cover.
     pub used: Units,
@@ -59,18 +60,18 @@ impl Watched {
 }
 
 impl Slot {
-    fn changed(&self) -> Changed {
+    fn changed(&self, clock: Time) -> Changed {
         let (policy, key, window) = (self.policy, self.key.clone(), self.window);
-        Changed { policy, key, window, state: Some(self.state()) }
+        Changed { policy, key, window, state: Some(self.state(clock)) }
     }
 
-    fn state(&self) -> KeyState {
+    fn state(&self, clock: Time) -> KeyState {
         let accumulator = &self.accumulator;
         let baseline = accumulator.baseline().unwrap_or_default();
-        let available = accumulator.available();
+        let available = accumulator.available_at(clock);
         let is_leased = accumulator.guarantee() != Guarantee::Volatile;
         KeyState {
-            limit: accumulator.limit(),
+            limit: accumulator.bucket().map_or_else(|| accumulator.limit(), Bucket::burst),
             used: baseline.used.plus(baseline.overrun),
             reserved: baseline.reserved,
             available: if is_leased { available.local.plus(available.durable) } else { available.local },
@@ -93,7 +94,7 @@ impl Budgets {
         let Watched { touched, gone } = std::mem::take(watched);
         // One that has gone to rest meanwhile was told of when its last row was written.
         let there = touched.into_iter().filter_map(|index| self.slots.get(index));
-        let there: Vec<Changed> = there.map(|slot| slot.changed()).collect();
+        let there: Vec<Changed> = there.map(|slot| slot.changed(self.clock)).collect();
         gone.into_iter().chain(there).collect()
     }
 
@@ -107,14 +108,14 @@ impl Budgets {
         let Some(&index) = self.current.get(key) else { return false };
         let slot = self.slots.get(index as usize);
         // What is at rest is settled.
-        slot.is_none_or(|slot| slot.accumulator.is_known())
+        slot.is_none_or(|slot| slot.stands() || slot.accumulator.is_known())
     }
 
     /// Where a key stands, if the node has it in memory.
     pub fn state(&self, key: &Key) -> Option<KeyState> {
         let index = *self.current.get(key)? as usize;
         if let Some(slot) = self.slots.get(index) {
-            return Some(slot.state());
+            return Some(slot.state(self.clock));
         }
         let resting = self.slots.resting(index)?;
         let (sums, held) = (resting.sums, resting.sums.held());
@@ -156,9 +157,30 @@ impl Budgets {
             self.refuse(index, &mut effects);
             self.retire(index);
         }
-        let more = self.step(now, Input::Tick);
-        effects.send = more.send;
-        effects.replies.extend(more.replies);
-        effects
+        let mut more = self.step(now, Input::Tick);
+        effects.replies.append(&mut more.replies);
+        super::Effects { replies: effects.replies, ..more }
+    }
+
+    /// Where a key stands that the node does not have in memory, by what the ledger has of it. One that the ledger does not
+    /// know either has the limit that is given.
+    pub fn state_by(&self, now: Time, policy: PolicyId, loaded: Option<&Loaded>, limit: Units) -> KeyState {
+        let window = self.policies[policy.0].window;
+        let now = self.clock.max(now);
+        let ends = window.at(now).ends;
+        let baseline =
+            loaded.map_or(Baseline { target: limit, ..Baseline::default() }, |loaded| loaded.baseline);
+        let state = KeyState {
+            limit: baseline.target,
+            used: baseline.used.plus(baseline.overrun),
+            reserved: baseline.reserved,
+            available: baseline.left(),
+            bound: Bound::default(),
+            denied: 0,
+            ends,
+        };
+        let Some(rate) = window.rate() else { return state };
+        let bucket = Bucket::new(rate, baseline.target);
+        KeyState { limit: rate.burst, available: bucket.has_after(baseline.high, now), ..state }
     }
 }

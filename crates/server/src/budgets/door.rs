@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use deltaic_engine::{ConsumeError, LimitState, Permitted};
+use deltaic_engine::{ConsumeError, LimitState, Permitted, budget_key_text, parse_budget_key};
 use deltaic_quota::{Event, EventKind, Handle, Permit, Reason, Time, Units, consume_all};
 use deltaic_types::{Budget, BudgetId, Row, json_format};
 use serde_json::Value as Json;
@@ -233,7 +233,7 @@ impl Door {
         let known = entries.by_key.get(&place).and_then(|number| entries.by_number.get(number)).cloned();
         let entry = known.unwrap_or_else(|| {
             let number = self.next.fetch_add(1, Relaxed);
-            let text = key_text(budget, &place.1);
+            let text = budget_key_text(&place.1);
             let entry = Arc::new(Entry {
                 number,
                 text,
@@ -280,7 +280,7 @@ impl Door {
             let permit = state.next_permit;
             state.next_permit += 1;
             state.keep_until = state.keep_until.max(deadline.unwrap_or(Time(0)));
-            (permit, standings(entry, &state.handles))
+            (permit, standings(now, entry, &state.handles))
         };
         if entry.budget.with_events {
             let event = entry.event(now, EventKind::Consumed, units, permit);
@@ -300,7 +300,7 @@ impl Door {
     pub(crate) async fn end(
         &self,
         now: Time,
-        (budget, key): (&str, Vec<Json>),
+        (budget, key): (&str, &[Json]),
         text: &str,
         used: Option<i64>,
     ) -> Result<(Units, Vec<Standing>), Refused> {
@@ -312,9 +312,9 @@ impl Door {
         let entry = {
             let entries = self.lock();
             let entry = entries.by_number.get(&token.entry).cloned().ok_or(Refused::Over)?;
-            let question = Question { budget: budget.to_owned(), key, amount: 0, seconds: None };
-            let named = entries.by_text.get(&text_of(&question)) == Some(&token.entry);
-            if !named && (entry.budget.name != budget || key_texts(&question.key) != entry.text) {
+            let is_it = entry.budget.name == budget
+                && parse_budget_key(&entry.budget, key).is_ok_and(|key| key == entry.key);
+            if !is_it {
                 return Err(Refused::Other);
             }
             entry
@@ -343,7 +343,7 @@ impl Door {
                 let event = entry.event(now, EventKind::Consumed, more, token.permit);
                 self.events.append(vec![event]).await?;
             }
-            return Ok((Units::ZERO, standings(&entry, &entry.lock().handles)));
+            return Ok((Units::ZERO, standings(now, &entry, &entry.lock().handles)));
         }
         let permits: Vec<Permit<'static>> = {
             let state = entry.lock();
@@ -353,7 +353,7 @@ impl Door {
         let back = token.units.minus(actual);
         if permits.is_empty() && !back.is_zero() {
             return if used.is_some() {
-                Ok((Units::ZERO, standings(&entry, &entry.lock().handles)))
+                Ok((Units::ZERO, standings(now, &entry, &entry.lock().handles)))
             } else {
                 Err(Refused::Over)
             };
@@ -371,7 +371,7 @@ impl Door {
             // No more than permitted, so it cannot fall short.
             let _ = permit.commit(actual);
         }
-        Ok((back, standings(&entry, &entry.lock().handles)))
+        Ok((back, standings(now, &entry, &entry.lock().handles)))
     }
 
     /// Where the limits of a key stand, in the order of the budget.
@@ -412,12 +412,12 @@ pub(crate) fn is_exhausted(error: &ConsumeError) -> bool {
     matches!(error, ConsumeError::Denied { denied, .. } if !matches!(denied.reason, Reason::Closed))
 }
 
-fn standings(entry: &Entry, handles: &[Handle]) -> Vec<Standing> {
+fn standings(now: Time, entry: &Entry, handles: &[Handle]) -> Vec<Standing> {
     let limits = entry.budget.limits.iter().zip(handles);
     limits
         .filter_map(|(limit, handle)| {
             let accumulator = handle.accumulator()?;
-            let available = accumulator.available();
+            let available = accumulator.available_at(now);
             Some(Standing {
                 per: limit.per,
                 limit: accumulator.limit(),
@@ -428,17 +428,10 @@ fn standings(entry: &Entry, handles: &[Handle]) -> Vec<Standing> {
         .collect()
 }
 
+/// How a key was written: no two keys of a budget are written alike.
 fn text_of(question: &Question) -> (String, String) {
-    (question.budget.clone(), key_texts(&question.key))
-}
-
-/// A key as it was written.
-fn key_texts(key: &[Json]) -> String {
-    let texts = key.iter().map(|value| match value {
-        Json::String(text) => text.clone(),
-        value => value.to_string(),
-    });
-    texts.collect::<Vec<_>>().join(",")
+    let key = serde_json::to_string(&question.key).unwrap_or_default();
+    (question.budget.clone(), key)
 }
 
 fn json_key(budget: &Budget, key: &Row) -> Vec<Json> {
@@ -449,8 +442,4 @@ fn json_key(budget: &Budget, key: &Row) -> Vec<Json> {
             serde_json::to_value(value).unwrap_or(Json::Null)
         })
         .collect()
-}
-
-pub(crate) fn key_text(budget: &Budget, key: &Row) -> String {
-    key_texts(&json_key(budget, key))
 }

@@ -1,6 +1,6 @@
 //! The calls of `/v1/budgets` and `/v1/events`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -16,14 +16,14 @@ use deltaic_protocol::{
     ConsumeRequest, ConsumeResponse, ErrorBody, ErrorResponse, EventLine, LimitState, PermitResponse,
     RefundRequest, ReserveRequest, What, decode_budget,
 };
-use deltaic_quota::{EventKind, Reason, Time};
+use deltaic_quota::{EventKind, Reason, Time, Units};
 use deltaic_types::{Per, datetime};
 use serde::Deserialize;
 use serde_json::Value as Json_;
 
 use super::{
     door::{Pass, Question, Refused, Standing, is_exhausted},
-    idempotency::{Idempotency, KEY_BYTES, Known, Name},
+    idempotency::{Content, Idempotency, KEY_BYTES, Known, Name, name_of},
 };
 use crate::{
     driver,
@@ -51,6 +51,31 @@ fn now() -> Time {
 
 fn iso(time: Time) -> String {
     datetime::timestamp_to_iso(i64::try_from(time.0.saturating_mul(1_000)).unwrap_or(i64::MAX))
+}
+
+/// What is begun is done, whether or not who asked stays to hear of it: otherwise what was admitted would be spent by nobody, and
+/// what was given back would be in the log of events alone.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    // It panics where a bug is, and its message was printed.
+    tokio::spawn(work).await.unwrap_or(Err(Refused::Gone))
+}
+
+async fn consume_detached(app: &App, now: Time, question: Question) -> Result<Pass, Refused> {
+    let door = Arc::clone(&app.door);
+    detached(async move { door.consume(now, &question).await }).await
+}
+
+async fn end_detached(
+    app: &App,
+    now: Time,
+    (budget, key): (String, Vec<Json_>),
+    permit: String,
+    used: Option<i64>,
+) -> Result<(Units, Vec<Standing>), Refused> {
+    let door = Arc::clone(&app.door);
+    detached(async move { door.end(now, (&budget, &key), &permit, used).await }).await
 }
 
 /// What is said of something that was admitted.
@@ -221,13 +246,13 @@ async fn reserve(
 struct InWork<'a> {
     known: &'a Idempotency,
     name: Option<Name>,
-    content: String,
+    content: Content,
 }
 
 impl InWork<'_> {
     fn end(mut self, now: Time, answer: &ConsumeResponse) {
         if let Some(name) = self.name.take() {
-            self.known.end(now, name, &self.content, Some(answer));
+            self.known.end(now, name, self.content, Some(answer));
         }
     }
 }
@@ -235,7 +260,7 @@ impl InWork<'_> {
 impl Drop for InWork<'_> {
     fn drop(&mut self) {
         if let Some(name) = self.name.take() {
-            self.known.end(Time(0), name, &self.content, None);
+            self.known.end(Time(0), name, self.content, None);
         }
     }
 }
@@ -249,9 +274,9 @@ async fn spend(app: &App, headers: &HeaderMap, question: Question) -> Result<Res
             let message = format!("an Idempotency-Key has from 1 to {KEY_BYTES} printable characters");
             return Err(ErrorBody::new("22023", message).into());
         };
-        let name = (format!("{}/{:?}", question.budget, question.key), key.to_owned());
-        let content = format!("{}/{:?}", question.amount, question.seconds);
-        match app.idempotency.begin(now, &name, &content) {
+        let name = name_of(&[&question.budget, &format!("{:?}", question.key), key]);
+        let content = (question.amount, question.seconds);
+        match app.idempotency.begin(now, &name, content) {
             Known::New => in_work = Some(InWork { known: &app.idempotency, name: Some(name), content }),
             Known::Answer(answer) => return Ok(Json(*answer).into_response()),
             Known::InWork => {
@@ -265,7 +290,7 @@ async fn spend(app: &App, headers: &HeaderMap, question: Question) -> Result<Res
             }
         }
     }
-    match app.door.consume(now, &question).await {
+    match consume_detached(app, now, question).await {
         Ok(pass) => {
             let body = admitted(&pass);
             if let Some(in_work) = in_work {
@@ -284,7 +309,7 @@ async fn commit(
 ) -> Result<Response, Refusal> {
     let (bytes, _held) = read_body(&app, request).await?;
     let CommitRequest { permit, actual } = decoded(&bytes)?;
-    Ok(end(&app, (&budget, key_of(key)), &permit, Some(actual)).await)
+    Ok(end(&app, (budget, key_of(key)), permit, Some(actual)).await)
 }
 
 async fn refund(
@@ -294,12 +319,12 @@ async fn refund(
 ) -> Result<Response, Refusal> {
     let (bytes, _held) = read_body(&app, request).await?;
     let RefundRequest { permit } = decoded(&bytes)?;
-    Ok(end(&app, (&budget, key_of(key)), &permit, None).await)
+    Ok(end(&app, (budget, key_of(key)), permit, None).await)
 }
 
-async fn end(app: &App, place: (&str, Vec<Json_>), permit: &str, used: Option<i64>) -> Response {
+async fn end(app: &App, place: (String, Vec<Json_>), permit: String, used: Option<i64>) -> Response {
     let now = now();
-    match app.door.end(now, place, permit, used).await {
+    match end_detached(app, now, place, permit, used).await {
         Ok((refunded, limits)) => {
             let body = PermitResponse { refunded: refunded.0, available: available(&limits) };
             (rate_headers(now, &limits), Json(body)).into_response()
@@ -315,9 +340,9 @@ async fn batch(State(app): State<App>, request: Request) -> Result<Response, Ref
     let asked = requests.iter().map(|item: &BatchItem| {
         let (budget, key) = (item.budget.clone(), item.values());
         let question = Question { budget, key, amount: item.amount, seconds: None };
-        let door = &app.door;
+        let app = &app;
         async move {
-            match door.consume(now, &question).await {
+            match consume_detached(app, now, question).await {
                 Ok(pass) => admitted(&pass),
                 Err(refused) => denied(now, &refused),
             }
@@ -371,6 +396,8 @@ async fn export(State(app): State<App>, Query(asked): Query<Export>) -> Result<R
     let limit = asked.limit.unwrap_or(EVENTS).min(EVENTS);
     let events = app.door.events().read(asked.after, limit).await;
     let events = events.map_err(|error| ErrorBody::new(error.code(), error.to_string()))?;
+    // The last that was looked at, of whichever budget: where the next question begins.
+    let last = events.last().map_or(asked.after, |(number, _)| *number);
     let mut text = String::new();
     for (number, event) in events {
         if asked.budget.as_ref().is_some_and(|budget| *budget != event.budget) {
@@ -389,7 +416,9 @@ async fn export(State(app): State<App>, Query(asked): Query<Export>) -> Result<R
         text.push_str(&serde_json::to_string(&line).unwrap_or_default());
         text.push('\n');
     }
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert("deltaic-last-event", HeaderValue::from(last));
     Ok((headers, Body::from(text)).into_response())
 }
 
@@ -406,23 +435,20 @@ pub(crate) async fn answer(app: &App, question: BudgetQuestion) -> BudgetAnswer 
         What::Consume(ConsumeRequest { amount }) => (amount, None),
         What::Reserve(ReserveRequest { amount, seconds }) => (amount, Some(seconds)),
         What::Commit(CommitRequest { permit, actual }) => {
-            return ended(app.door.end(now, (&budget, key), &permit, Some(actual)).await, empty);
+            return ended(end_detached(app, now, (budget, key), permit, Some(actual)).await, empty);
         }
         What::Refund(RefundRequest { permit }) => {
-            return ended(app.door.end(now, (&budget, key), &permit, None).await, empty);
+            return ended(end_detached(app, now, (budget, key), permit, None).await, empty);
         }
     };
-    let consume = match app.door.consume(now, &Question { budget, key, amount, seconds }).await {
+    let consume = match consume_detached(app, now, Question { budget, key, amount, seconds }).await {
         Ok(pass) => admitted(&pass),
         Err(refused) => denied(now, &refused),
     };
     BudgetAnswer { consume: Some(consume), ..empty }
 }
 
-fn ended(
-    outcome: Result<(deltaic_quota::Units, Vec<Standing>), Refused>,
-    empty: BudgetAnswer,
-) -> BudgetAnswer {
+fn ended(outcome: Result<(Units, Vec<Standing>), Refused>, empty: BudgetAnswer) -> BudgetAnswer {
     match outcome {
         Ok((refunded, limits)) => {
             let permit = PermitResponse { refunded: refunded.0, available: available(&limits) };

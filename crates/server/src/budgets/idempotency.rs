@@ -12,6 +12,7 @@ use std::{
 
 use deltaic_protocol::ConsumeResponse;
 use deltaic_quota::Time;
+use sha2::{Digest as _, Sha256};
 
 /// How long an answer is remembered.
 const DAY_MILLIS: u64 = 86_400_000;
@@ -22,13 +23,26 @@ const ANSWERS: usize = 100_000;
 /// The longest key.
 pub(crate) const KEY_BYTES: usize = 256;
 
-/// A request: which call of which budget and key, and the client's key.
-pub(crate) type Name = (String, String);
+/// A request: the digest of budget, key and the client's key, so that long ones take no more.
+pub(crate) type Name = [u8; 32];
+
+/// What it asks: how much, and for how long.
+pub(crate) type Content = (i64, Option<u64>);
+
+/// The name of a request.
+pub(crate) fn name_of(parts: &[&str]) -> Name {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
 
 #[derive(Debug)]
 enum Slot {
     InWork,
-    Done { content: String, answer: Box<ConsumeResponse>, at: Time },
+    Done { content: Content, answer: Box<ConsumeResponse>, at: Time },
 }
 
 /// What is known under a key.
@@ -63,7 +77,7 @@ impl Idempotency {
     }
 
     /// Begins a request, if it is new.
-    pub(crate) fn begin(&self, now: Time, name: &Name, content: &str) -> Known {
+    pub(crate) fn begin(&self, now: Time, name: &Name, content: Content) -> Known {
         let mut guard = self.lock();
         let Answers { slots, order } = &mut *guard;
         while order.front().is_some_and(|(at, _)| now.since(*at) > DAY_MILLIS || order.len() > ANSWERS) {
@@ -75,25 +89,25 @@ impl Idempotency {
         }
         match slots.get(name) {
             Some(Slot::InWork) => Known::InWork,
-            Some(Slot::Done { content: first, answer, .. }) if first == content => {
+            Some(Slot::Done { content: first, answer, .. }) if *first == content => {
                 Known::Answer(answer.clone())
             }
             Some(Slot::Done { .. }) => Known::Another,
             None => {
-                slots.insert(name.clone(), Slot::InWork);
+                slots.insert(*name, Slot::InWork);
                 Known::New
             }
         }
     }
 
     /// Ends one: an answer that admitted is remembered.
-    pub(crate) fn end(&self, now: Time, name: Name, content: &str, answer: Option<&ConsumeResponse>) {
+    pub(crate) fn end(&self, now: Time, name: Name, content: Content, answer: Option<&ConsumeResponse>) {
         let mut guard = self.lock();
         let Answers { slots, order } = &mut *guard;
         match answer.filter(|answer| answer.admitted) {
             Some(answer) => {
-                let (content, answer) = (content.to_owned(), Box::new(answer.clone()));
-                order.push_back((now, name.clone()));
+                let answer = Box::new(answer.clone());
+                order.push_back((now, name));
                 slots.insert(name, Slot::Done { content, answer, at: now });
             }
             None => {
@@ -110,17 +124,19 @@ mod tests {
     #[test]
     fn the_first_answer_comes_again_for_a_day() {
         let known = Idempotency::default();
-        let name = |key: &str| ("consume".to_owned(), key.to_owned());
+        let name = |key: &str| name_of(&["consume", key]);
         let answer = ConsumeResponse { admitted: true, available: 7, ..ConsumeResponse::default() };
-        assert!(matches!(known.begin(Time(0), &name("a"), "5"), Known::New));
-        assert!(matches!(known.begin(Time(0), &name("a"), "5"), Known::InWork));
-        known.end(Time(1), name("a"), "5", Some(&answer));
-        assert!(matches!(known.begin(Time(2), &name("a"), "5"), Known::Answer(first) if *first == answer));
-        assert!(matches!(known.begin(Time(2), &name("a"), "6"), Known::Another));
+        assert!(matches!(known.begin(Time(0), &name("a"), (5, None)), Known::New));
+        assert!(matches!(known.begin(Time(0), &name("a"), (5, None)), Known::InWork));
+        known.end(Time(1), name("a"), (5, None), Some(&answer));
+        assert!(
+            matches!(known.begin(Time(2), &name("a"), (5, None)), Known::Answer(first) if *first == answer)
+        );
+        assert!(matches!(known.begin(Time(2), &name("a"), (6, None)), Known::Another));
         // A refusal is not remembered.
-        assert!(matches!(known.begin(Time(2), &name("b"), "5"), Known::New));
-        known.end(Time(2), name("b"), "5", Some(&ConsumeResponse::default()));
-        assert!(matches!(known.begin(Time(2), &name("b"), "5"), Known::New));
-        assert!(matches!(known.begin(Time(2 + DAY_MILLIS), &name("a"), "6"), Known::New));
+        assert!(matches!(known.begin(Time(2), &name("b"), (5, None)), Known::New));
+        known.end(Time(2), name("b"), (5, None), Some(&ConsumeResponse::default()));
+        assert!(matches!(known.begin(Time(2), &name("b"), (5, None)), Known::New));
+        assert!(matches!(known.begin(Time(2 + DAY_MILLIS), &name("a"), (6, None)), Known::New));
     }
 }

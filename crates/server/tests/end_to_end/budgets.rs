@@ -247,6 +247,38 @@ fn a_server_that_ends_gives_back_what_it_did_not_spend() {
     setting.end();
 }
 
+#[test]
+fn keys_of_several_columns_are_never_taken_for_each_other() {
+    let setting = Setting::new("CREATE BUDGET pairs (KEY a text, b text, LIMIT 10)");
+    let ask = |key: Json, amount: i64| {
+        let body = json!({"requests": [{"budget": "pairs", "key": key, "amount": amount}]});
+        let (status, body) = post(&setting, "consume", &body);
+        assert_eq!(status, 200);
+        body["answers"][0]["admitted"] == true
+    };
+    assert!(ask(json!(["p", "q,r"]), 10) && !ask(json!(["p", "q,r"]), 1));
+    for _ in 0..5 {
+        assert!(ask(json!(["p,q", "r"]), 1));
+        assert!(!ask(json!(["p", "q,r"]), 1), "it is used up");
+    }
+    assert!(!ask(json!("p,q,r"), 1), "three texts are no key of two columns");
+    assert!(
+        !ask(json!([{"x": 1}, "y"]), 1)
+            && ask(json!(["{\"x\":1}", "y"]), 1)
+            && !ask(json!([{"x": 1}, "y"]), 1)
+    );
+    let rows = |setting: &Setting| setting.execute("SELECT key, used FROM deltaic.budgets ORDER BY key").rows;
+    let mut live = setting.live("SELECT key FROM deltaic.budgets", None).unwrap();
+    let mut known = rows(&setting);
+    while known.len() < 3 {
+        live.next();
+        known = rows(&setting);
+    }
+    let keys: Vec<&Json> = known.iter().map(|row| &row[0]).collect();
+    assert_eq!(keys, [r#"["p","q,r"]"#, r#"["p,q","r"]"#, r#"["{\"x\":1}","y"]"#]);
+    setting.end();
+}
+
 /// A ledger in memory that servers share.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<MemoryLedger>>);

@@ -31,7 +31,7 @@ use crate::{
 /// The most columns of a key, and limits, of a budget.
 const PARTS: usize = 8;
 
-/// The parts of a second of the longest window: a hundred years.
+/// The milliseconds of the longest window: a hundred years.
 const LONGEST: i128 = 100 * 366 * 86_400_000;
 
 /// The key of a budget whose limit is being bound, and where the text names it.
@@ -83,6 +83,13 @@ impl<'a> Binder<'a> {
                 }
             };
             self.check_guarantee(create, &amount, per, limit.span)?;
+            if let (BudgetAmount::Units(units), Per::Bucket { millis, burst }) = (&amount, per) {
+                let full = i128::from(burst) * i128::from(millis);
+                if *units == 0 || full / i128::from(*units) > LONGEST {
+                    let reason = "a BUCKET that takes over a hundred years to fill".to_owned();
+                    return Err(self.bad_budget(reason, limit.span));
+                }
+            }
             limits.push(BudgetLimit { amount, per });
         }
         let budget = Budget {
@@ -364,7 +371,14 @@ fn arguments<'a>(
     let shape = "consume('budget', key, amount) takes the budget's name in quotes, a value for each column of its key, and \
                  how much";
     let wrong = || SqlError::InvalidBudget { reason: shape.to_owned(), position: binder.at(span) };
+    let is_plain = call.filter.is_none()
+        && call.over.is_none()
+        && call.null_treatment.is_none()
+        && call.within_group.is_empty();
     let ast::FunctionArguments::List(list) = &call.args else { return Err(wrong()) };
+    if !is_plain || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+        return Err(wrong());
+    }
     let mut arguments = Vec::new();
     for argument in &list.args {
         let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) = argument else {
