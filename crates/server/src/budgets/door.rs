@@ -348,7 +348,14 @@ impl Door {
         let permits: Vec<Permit<'static>> = {
             let state = entry.lock();
             let pairs = state.handles.iter().zip(&token.notes);
-            pairs.filter_map(|(handle, note)| handle.accumulator()?.redeem(note.as_ref()?)).collect()
+            pairs
+                .filter_map(|(handle, note)| {
+                    let accumulator = handle.accumulator()?;
+                    // Of a window that is over nothing comes back, whether or not somebody has gone on to the next.
+                    let is_over = accumulator.ends() != Time::NEVER && now >= accumulator.ends();
+                    if is_over { None } else { accumulator.redeem(note.as_ref()?) }
+                })
+                .collect()
         };
         let back = token.units.minus(actual);
         if permits.is_empty() && !back.is_zero() {
