@@ -428,6 +428,7 @@ impl Budgets {
             asked: 0,
             dirty_since: None,
             flushed: self.clock,
+            sampled: self.clock,
             consumed: Units::ZERO,
             rate: Units::ZERO,
             armed: true,
