@@ -4,6 +4,7 @@
 
 mod beside;
 mod breaker;
+mod budgets;
 mod engine;
 mod flights;
 mod hot;
@@ -44,6 +45,12 @@ fn report(name: &str, (median, p99): (f64, f64)) {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["budgets", name] => {
+            if budgets::run(name).is_none() {
+                println!("usage: deltaic-benchmarks budgets (rows | postgres | crash | memory)");
+                return ExitCode::FAILURE;
+            }
+        }
         ["engine"] => engine::run(),
         ["beside"] => beside::run(),
         ["breaker"] => breaker::run(),
@@ -53,7 +60,8 @@ fn main() -> ExitCode {
         ["hot", directory] => hot::run(std::path::Path::new(directory)),
         _ => {
             println!(
-                "usage: deltaic-benchmarks engine | live | planner | breaker | beside | (flights | hot) DIRECTORY"
+                "usage: deltaic-benchmarks engine | live | planner | breaker | beside | (flights | hot) DIRECTORY | \
+                 budgets (rows | postgres | crash | memory)"
             );
             return ExitCode::FAILURE;
         }

@@ -127,21 +127,25 @@ impl Accumulator {
     /// Admits all of `n` or nothing, exactly and linearizably. Nothing at all is admitted as soon as the
     /// accumulator admits at all. An amount over every limit is refused like any other that there is not enough for.
     /// For a bucket no time has passed since it was last admitted from.
+    #[inline]
     pub fn try_consume(&self, n: Units) -> Result<Permit<'_>, Denied> {
         self.take(None, n).map(|cover| Permit::borrowed(self, n, cover))
     }
 
     /// The same, with a permit that outlives the borrow.
+    #[inline]
     pub fn try_consume_shared(self: &Arc<Self>, n: Units) -> Result<Permit<'static>, Denied> {
         self.take(None, n).map(|cover| Permit::shared(Arc::clone(self), n, cover))
     }
 
     /// Admits all of `n` or nothing, at this moment.
+    #[inline]
     pub fn try_consume_at(&self, now: Time, n: Units) -> Result<Permit<'_>, Denied> {
         self.take(Some(now), n).map(|cover| Permit::borrowed(self, n, cover))
     }
 
     /// The same, with a permit that outlives the borrow.
+    #[inline]
     pub fn try_consume_shared_at(self: &Arc<Self>, now: Time, n: Units) -> Result<Permit<'static>, Denied> {
         self.take(Some(now), n).map(|cover| Permit::shared(Arc::clone(self), n, cover))
     }
@@ -197,6 +201,7 @@ impl Accumulator {
     }
 
     /// When the window is over.
+    #[inline]
     pub fn ends(&self) -> Time {
         self.ends
     }
@@ -226,6 +231,7 @@ impl Accumulator {
         self.tokens.heap_bytes() + self.bucket.as_ref().map_or(0, |bucket| size_of_val(&**bucket))
     }
 
+    #[inline]
     pub(crate) fn next(&self) -> Option<&Arc<Self>> {
         self.next.get()
     }
@@ -293,6 +299,7 @@ impl Accumulator {
     }
 
     /// Gives `part` of a permit of `whole` back.
+    #[inline]
     pub(crate) fn give_back(&self, part: Units, whole: Units, cover: Cover) {
         match (cover, &self.bucket) {
             (Cover::Time(share), Some(bucket)) => {
@@ -329,6 +336,7 @@ impl Accumulator {
         }
     }
 
+    #[inline]
     fn take(&self, now: Option<Time>, n: Units) -> Result<Cover, Denied> {
         if let Some(bucket) = &self.bucket {
             return self.take_time(bucket, now.unwrap_or_else(|| bucket.latest()), n);
@@ -347,6 +355,7 @@ impl Accumulator {
         }
     }
 
+    #[inline(never)]
     fn take_time(&self, bucket: &Bucket, now: Time, n: Units) -> Result<Cover, Denied> {
         let full = match bucket.take(now, n, false) {
             // What is beyond the mark is known to nobody else: not without having been asked for.
@@ -436,20 +445,25 @@ impl Accumulator {
     }
 
     /// Sees to it that the next flush looks here.
+    #[inline]
     fn touch(&self) {
         if let Some(mark) = &self.mark {
             if !self.marked.load(Ordering::SeqCst) {
-                self.marked.store(true, Ordering::SeqCst);
-                mark.segment.mark(mark.slot, false);
+                self.note(mark, false);
             }
         }
+    }
+
+    #[cold]
+    fn note(&self, mark: &Mark, urgent: bool) {
+        self.marked.store(true, Ordering::SeqCst);
+        mark.segment.mark(mark.slot, urgent);
     }
 
     /// Sees to it that the next flush looks here soon.
     pub(crate) fn ask(&self) {
         if let Some(mark) = &self.mark {
-            self.marked.store(true, Ordering::SeqCst);
-            mark.segment.mark(mark.slot, true);
+            self.note(mark, true);
         }
     }
 }
@@ -467,6 +481,7 @@ impl Drop for Accumulator {
 
 /// A number that differs from thread to thread and stays with one: where its thread-local variables lie. It chooses
 /// a stripe and nothing else.
+#[inline]
 pub(crate) fn stripe_hint() -> usize {
     thread_local!(static PLACE: u8 = const { 0 });
     let place = PLACE.with(|place| std::ptr::from_ref(place).addr() as u64);

@@ -432,6 +432,7 @@ impl Budgets {
             tries: 0,
             dirty_since: None,
             flushed: self.clock,
+            sampled: self.clock,
             consumed: Units::ZERO,
             rate: Units::ZERO,
             armed: true,

@@ -24,6 +24,7 @@ impl Handle {
     }
 
     /// Admits all of `n` at this moment, or nothing. As [`Accumulator::try_consume_at`], and one comparison more.
+    #[inline]
     pub fn try_consume(&mut self, now: Time, n: Units) -> Result<Permit<'_>, Denied> {
         match self.window(now)? {
             Some(accumulator) => accumulator.try_consume_at(now, n),
@@ -32,6 +33,7 @@ impl Handle {
     }
 
     /// The same, with a permit that outlives the handle.
+    #[inline]
     pub fn try_consume_shared(&mut self, now: Time, n: Units) -> Result<Permit<'static>, Denied> {
         match self.window(now)? {
             Some(accumulator) => accumulator.try_consume_shared_at(now, n),
@@ -44,18 +46,30 @@ impl Handle {
         self.current.as_ref()
     }
 
+    #[inline]
     fn window(&mut self, now: Time) -> Result<Option<&Arc<Accumulator>>, Denied> {
-        let Some(mut current) = self.current.as_ref() else { return Ok(None) };
-        while now >= current.ends() && current.ends() != Time::NEVER {
-            let over = Denied { available: Units::ZERO, retry_after: None, reason: Reason::WindowOver };
-            current = current.next().ok_or(over)?;
-        }
-        let moved = !self.current.as_ref().is_some_and(|standing| Arc::ptr_eq(standing, current));
-        if moved {
-            self.current = Some(Arc::clone(current));
+        if self.current.as_ref().is_some_and(|current| is_over(current, now)) {
+            self.advance(now)?;
         }
         Ok(self.current.as_ref())
     }
+
+    /// Goes to the window of a moment, or stays where it is.
+    #[cold]
+    fn advance(&mut self, now: Time) -> Result<(), Denied> {
+        let Some(mut current) = self.current.as_ref() else { return Ok(()) };
+        while is_over(current, now) {
+            let over = Denied { available: Units::ZERO, retry_after: None, reason: Reason::WindowOver };
+            current = current.next().ok_or(over)?;
+        }
+        self.current = Some(Arc::clone(current));
+        Ok(())
+    }
+}
+
+#[inline]
+fn is_over(window: &Accumulator, now: Time) -> bool {
+    now >= window.ends() && window.ends() != Time::NEVER
 }
 
 /// Admits `n` under every one of several limits, or under none: in the order of the slice, which has to be the same

@@ -124,14 +124,17 @@ pub struct Permit<'a> {
 }
 
 impl<'a> Permit<'a> {
+    #[inline]
     pub(crate) fn borrowed(accumulator: &'a Accumulator, units: Units, cover: Cover) -> Self {
         Self { holder: Holder::Borrowed(accumulator), units, cover }
     }
 
+    #[inline]
     pub(crate) fn shared(accumulator: Arc<Accumulator>, units: Units, cover: Cover) -> Permit<'static> {
         Permit { holder: Holder::Shared(accumulator), units, cover }
     }
 
+    #[inline]
     pub(crate) fn unlimited(units: Units) -> Self {
         Self { holder: Holder::Nobody, units, cover: Cover::Lease }
     }
@@ -140,6 +143,7 @@ impl<'a> Permit<'a> {
         self.cover
     }
 
+    #[inline]
     pub(crate) fn accumulator(&self) -> Option<&Accumulator> {
         match &self.holder {
             Holder::Borrowed(accumulator) => Some(accumulator),
@@ -164,6 +168,7 @@ impl<'a> Permit<'a> {
 
     /// Says what was really used. Less than permitted: the rest is refunded. More: the rest is admitted now, all
     /// of it or nothing; then the permit comes back.
+    #[inline]
     pub fn commit(self, actual: Units) -> Result<(), Shortfall<'a>> {
         if actual <= self.units {
             self.give_back(self.units.minus(actual));
@@ -182,6 +187,7 @@ impl<'a> Permit<'a> {
 
     /// Gives all of it back: at once to this node's lease, before or after a flush. One atomic addition for what
     /// is covered. Of a window or lease that is closed, nothing comes back.
+    #[inline]
     pub fn refund(self) {
         self.give_back(self.units);
     }
@@ -201,6 +207,7 @@ impl<'a> Permit<'a> {
         Ok((Self { holder, units: part, cover: one }, Self { units: rest, cover: two, ..self }))
     }
 
+    #[inline]
     fn give_back(&self, units: Units) {
         if let (Some(accumulator), false) = (self.accumulator(), units.is_zero()) {
             accumulator.give_back(units, self.units, self.cover);

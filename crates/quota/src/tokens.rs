@@ -69,14 +69,32 @@ impl Tokens {
     /// On success, what the cell that was taken from has left, if it is the only one.
     ///
     /// Without stripes: one load and one compare-and-swap, no lock, no allocation.
+    #[inline]
     pub(crate) fn take(&self, n: u64, hint: usize) -> Result<Option<u64>, Short> {
-        let stripes = self.stripes.get();
-        if let Some(stripes) = stripes {
-            if n > 0 && take_from(&stripes[hint % stripes.len()].0, n) {
-                return Ok(None);
+        if n > 0 {
+            if let Some(stripes) = self.stripes.get() {
+                if take_from(&stripe(stripes, hint).0, n) {
+                    return Ok(None);
+                }
+            } else {
+                let word = self.centre.load(Ordering::Acquire);
+                // The flags are the highest bits: a word with one of them is larger than any count.
+                if n <= word && word <= COUNT {
+                    let taken =
+                        self.centre.compare_exchange(word, word - n, Ordering::AcqRel, Ordering::Acquire);
+                    return match taken {
+                        Ok(_) => Ok(Some(word - n)),
+                        Err(_) => self.take_from_centre(n, hint, 1),
+                    };
+                }
             }
         }
-        let mut lost = 0;
+        self.take_from_centre(n, hint, 0)
+    }
+
+    /// The same, where it is not as simple as that; so many races were lost before.
+    #[inline(never)]
+    fn take_from_centre(&self, n: u64, hint: usize, mut lost: u32) -> Result<Option<u64>, Short> {
         let mut word = self.centre.load(Ordering::Acquire);
         loop {
             if word & SHUT != 0 {
@@ -97,14 +115,15 @@ impl Tokens {
         if lost > 0 {
             self.contended(lost);
         }
-        if let Some(stripes) = stripes {
-            self.fill(&stripes[hint % stripes.len()].0, n, stripes.len() as u64);
+        if let Some(stripes) = self.stripes.get() {
+            self.fill(&stripe(stripes, hint).0, n, stripes.len() as u64);
             return Ok(None);
         }
         Ok((word & SPREAD == 0).then_some((word & COUNT) - n))
     }
 
     /// Puts units in: a grant, or a refund. To the centre, so that a sweep cannot miss them. One atomic addition.
+    #[inline]
     pub(crate) fn put(&self, n: u64) {
         let before = self.centre.fetch_add(n, Ordering::AcqRel);
         debug_assert!((before & COUNT) + n <= COUNT, "invariant: a lease leaves room for the flags");
@@ -236,6 +255,13 @@ impl Tokens {
     }
 }
 
+/// The stripe of a hint. There are as many as a power of two.
+#[inline]
+fn stripe(stripes: &[Stripe], hint: usize) -> &Stripe {
+    &stripes[hint & (stripes.len() - 1)]
+}
+
+#[inline]
 fn take_from(cell: &AtomicU64, n: u64) -> bool {
     let mut held = cell.load(Ordering::Acquire);
     while held >= n {
@@ -367,6 +393,20 @@ mod loom_tests {
             let own = ok(&tokens.take(1, 1));
             let given: u64 = own + threads.into_iter().map(|thread| thread.join().unwrap()).sum::<u64>();
             assert_eq!((given, tokens.held()), (1, 0));
+        });
+    }
+
+    #[test]
+    fn loom_one_cell_gives_its_last_token_once_and_nothing_once_shut() {
+        explore(|| {
+            let tokens = Arc::new(Tokens::new(1, 0));
+            let [taker, shutter] = [Arc::clone(&tokens), Arc::clone(&tokens)];
+            let taker = thread::spawn(move || ok(&taker.take(1, 0)));
+            let shutter = thread::spawn(move || shutter.shut());
+            let own = ok(&tokens.take(1, 0));
+            shutter.join().unwrap();
+            assert_eq!(own + taker.join().unwrap() + tokens.held(), 1);
+            assert_eq!(tokens.take(1, 0), Err(Short::Shut));
         });
     }
 

@@ -270,13 +270,13 @@ impl Slot {
     /// How much to claim, or to send home.
     fn extend(&mut self, policy: &Policy, clock: Time, missed: Units) -> (Units, Units) {
         let demand = self.demand().plus(missed);
-        let elapsed = clock.since(self.flushed);
+        let elapsed = clock.since(self.sampled);
         if elapsed > 0 {
             let gross = self.accumulator.consumed_now();
             let spent = gross.minus(self.consumed).plus(demand);
             let sample = u128::from(spent.0) * 1_000 / u128::from(elapsed);
             self.rate = Units(u64::try_from(sample).unwrap_or(u64::MAX)).max(Units(self.rate.0 / 2));
-            self.consumed = gross;
+            (self.consumed, self.sampled) = (gross, clock);
         }
         let call = std::mem::replace(&mut self.call, Call::No);
         let held = self.accumulator.held();

@@ -51,7 +51,7 @@ impl Budgets {
         self.fill(index, policy, &key, limit, place);
         let slot = self.at_mut(index);
         slot.accumulator.restore(sums);
-        slot.flushed = Time(0);
+        (slot.flushed, slot.sampled) = (Time(0), Time(0));
         slot.consumed = slot.accumulator.consumed_now();
         (slot.counted, slot.seen) = (slot.consumed, (slot.consumed, 0));
     }

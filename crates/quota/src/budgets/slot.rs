@@ -26,7 +26,10 @@ pub(super) struct Slot {
     pub(super) tries: u8,
     pub(super) dirty_since: Option<Time>,
     pub(super) flushed: Time,
-    /// Consumed when last flushed, to see the rate.
+    /// When its rate was last seen. Not when it was flushed: where somebody always waits, each batch leaves at the
+    /// moment at which the one before was answered.
+    pub(super) sampled: Time,
+    /// Consumed then.
     pub(super) consumed: Units,
     pub(super) rate: Units,
     pub(super) armed: bool,

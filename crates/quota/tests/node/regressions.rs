@@ -257,3 +257,32 @@ fn a_lost_write_is_found_and_said() {
     assert_eq!(effects.replies.len(), 1, "who waits is told");
     assert_eq!(world.handle("k").try_consume(Time(0), Units(1)).unwrap_err().reason, Reason::Closed);
 }
+
+/// Whenever an answer comes somebody waits already, so that each batch leaves at the moment of the one before.
+#[test]
+fn a_hot_key_that_somebody_always_waits_for_is_leased_ahead() {
+    const EACH: u64 = 10;
+    let mut world = World::new(plain(1_000_000));
+    let mut under_way = None;
+    let (mut admitted, mut request) = (0, 0);
+    for _ in 0..1_000 {
+        for _ in 0..EACH {
+            request += 1;
+            let (request, policy) = (RequestId(request), world.policy);
+            let ask = Input::Consume { request, policy, key: key("k"), units: Units(1) };
+            let effects = world.step(ask);
+            under_way = effects.send.take().or(under_way);
+            admitted += effects.replies.drain(..).filter(|(_, answer)| answer.is_ok()).count() as u64;
+        }
+        world.now += 1;
+        if let Some(batch) = under_way.take() {
+            let reply = world.ledger.apply(&batch);
+            let effects = world.step(Input::Replied(reply));
+            under_way = effects.send.take();
+            admitted += effects.replies.drain(..).filter(|(_, answer)| answer.is_ok()).count() as u64;
+        }
+    }
+    assert!(admitted >= EACH * 990, "{admitted} are answered");
+    let rows = world.node.metrics().rows;
+    assert!(rows < 20, "{rows} rows for {admitted}");
+}
