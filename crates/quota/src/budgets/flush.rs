@@ -11,6 +11,9 @@ use crate::permit::{Denied, Reason};
 use crate::policy::{Policy, WhenAway};
 use crate::{Guarantee, Time, Units};
 
+/// The shortest time over which a key's rate is seen.
+const SAMPLE_MILLIS: u64 = 10;
+
 /// How often the ledger is asked for somebody who others are quicker than.
 const TRIES: u8 = 3;
 
@@ -270,8 +273,9 @@ impl Slot {
     /// How much to claim, or to send home.
     fn extend(&mut self, policy: &Policy, clock: Time, missed: Units) -> (Units, Units) {
         let demand = self.demand().plus(missed);
+        // What came within a moment says nothing of a second.
         let elapsed = clock.since(self.sampled);
-        if elapsed > 0 {
+        if elapsed >= SAMPLE_MILLIS {
             let gross = self.accumulator.consumed_now();
             let spent = gross.minus(self.consumed).plus(demand);
             let sample = u128::from(spent.0) * 1_000 / u128::from(elapsed);

@@ -286,3 +286,18 @@ fn a_hot_key_that_somebody_always_waits_for_is_leased_ahead() {
     let rows = world.node.metrics().rows;
     assert!(rows < 20, "{rows} rows for {admitted}");
 }
+
+#[test]
+fn a_key_that_is_asked_for_now_and_then_is_not_leased_far_ahead() {
+    let mut world = World::new(plain(1_000_000));
+    for _ in 0..50 {
+        // Three within two milliseconds, ten times in a second: some thirty units a second, and not a thousand.
+        for _ in 0..3 {
+            assert!(world.spend("k", 1));
+            world.now += 1;
+        }
+        world.pass(97);
+    }
+    let metrics = world.node.metrics();
+    assert!(metrics.wrong_at_most.under.0 <= 100, "{metrics:?}");
+}
