@@ -161,7 +161,9 @@ impl Grants {
         let fresh = || Held { began: now, changes_of_mind: 0, parts: Vec::new() };
         let held = self.by_request.entry(request).or_insert_with(fresh);
         let mut kept = vec![false; held.parts.len()];
-        wanted.used.iter().for_each(|place| kept[*place] = true);
+        for place in &wanted.used {
+            kept[*place] = true;
+        }
         let before = held.parts.len();
         for (part, is_kept) in std::mem::take(&mut held.parts).into_iter().zip(kept) {
             if is_kept {
@@ -178,7 +180,9 @@ impl Grants {
     pub(crate) fn take(&mut self, request: RequestId, used: &[usize]) -> Vec<Spent> {
         let Some(held) = self.by_request.remove(&request) else { return Vec::new() };
         let mut is_used = vec![false; held.parts.len()];
-        used.iter().for_each(|place| is_used[*place] = true);
+        for place in used {
+            is_used[*place] = true;
+        }
         let mut taken = Vec::new();
         for (part, is_used) in held.parts.into_iter().zip(is_used) {
             if is_used {

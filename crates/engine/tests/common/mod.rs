@@ -21,6 +21,7 @@ pub(crate) const SECOND: i64 = 1_000_000;
 
 /// An engine with its store and the messages that nobody has read yet.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a test's own")]
 pub(crate) struct Db {
     pub(crate) engine: Engine,
     pub(crate) store: MemoryStore,

@@ -6,7 +6,7 @@ use deltaic_storage::{FaultPlan, FaultyDisk, OpenError, RedbEvents, RedbLedger, 
 use crate::world::seeds;
 
 fn event(number: u64) -> Event {
-    let kind = if number % 3 == 0 { EventKind::Refunded } else { EventKind::Consumed };
+    let kind = if number.is_multiple_of(3) { EventKind::Refunded } else { EventKind::Consumed };
     let (budget, key) = ("tokens".to_owned(), format!("k{}", number % 5));
     Event { at: Time(number), budget, key, kind, units: Units(number * 7), permit: number }
 }
@@ -53,9 +53,9 @@ fn what_was_acknowledged_survives_a_crash_at_every_operation() {
             assert_eq!(events, expected(there), "seed {seed}, operation {n}");
             assert!(there >= acknowledged, "seed {seed}, operation {n}: {there} of {acknowledged}");
             if there > acknowledged {
-                in_flight += 1
+                in_flight += 1;
             } else {
-                without += 1
+                without += 1;
             }
             found.append(&[event(there + 1)]).unwrap();
             assert_eq!(read(&found), expected(there + 1), "numbers go on");
