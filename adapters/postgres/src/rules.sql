@@ -80,16 +80,19 @@ BEGIN
     WHERE k.key IN (SELECT l.key FROM leases l WHERE l.node = open.node)
     ORDER BY k.key
     FOR UPDATE;
-    -- A standing share is not spent by being held: the horizon says from when on it is free.
+    -- A standing share is not spent by being held, and stays the node's: a life that is only thought dead may spend it up to the
+    -- horizon, and nobody else may meanwhile. The new life does from there on.
+    UPDATE leases l SET epoch = open.epoch, seq = 0, granted = l.covered, consumed = 0, refunded = 0, returned = 0,
+        unbacked = 0, credited = 0, wanted = 0
+    WHERE l.node = open.node AND l."window" = every_window();
     WITH ended AS (
-        DELETE FROM leases l WHERE l.node = open.node
-        RETURNING l.key, l."window", l.covered,
-            CASE WHEN l."window" = every_window() THEN 0 ELSE l.covered END AS burnt
+        DELETE FROM leases l WHERE l.node = open.node AND l."window" <> every_window()
+        RETURNING l.key, l."window", l.covered
     ), settled AS (
-        UPDATE accounts a SET reserved = a.reserved - e.covered, used = a.used + e.burnt
+        UPDATE accounts a SET reserved = a.reserved - e.covered, used = a.used + e.covered
         FROM ended e WHERE a.key = e.key AND a."window" = e."window"
     )
-    SELECT least(coalesce(sum(e.burnt), 0), units_most()) INTO open.burnt FROM ended e;
+    SELECT least(coalesce(sum(e.covered), 0), units_most()) INTO open.burnt FROM ended e;
     RETURN NEXT;
 END $$;
 

@@ -343,7 +343,14 @@ fn a_standing_share_is_not_burnt<L: Ledger>(ledger: &mut L) {
     assert_eq!(row(ledger, &account), (10, 0, 6));
     let opened = ledger.open(A).expect("an epoch can be opened");
     assert_eq!((opened.burnt, opened.horizon), (Units::ZERO, Time(700)));
-    assert_eq!(row(ledger, &account), (10, 0, 0));
+    // It stays the node's, and nobody else's: a life that was only thought dead may still spend it.
+    assert_eq!(row(ledger, &account), (10, 0, 6));
+    open(ledger, B, 1);
+    assert_eq!(apply(ledger, &batch(B, 1, 1, vec![want(&account, 10, 10)])).rows[0].granted, Units(4));
+    let reply = apply(ledger, &batch(A, 2, 1, vec![want(&account, 10, 6)]));
+    assert_eq!(reply.rows[0].granted, Units(6), "what it had, and no more is left");
+    apply(ledger, &batch(A, 2, 2, vec![settle(&account, 0, 0, 6)]));
+    assert_eq!(row(ledger, &account), (10, 0, 4), "it goes home when the node says so");
 }
 
 fn edges_of_the_numbers<L: Ledger>(ledger: &mut L) {

@@ -353,14 +353,20 @@ impl Rows {
             self.leases.keys().filter(|(_, owner)| *owner == node).cloned().collect();
         for key in leased {
             let lease = self.remove_lease(&key).expect("invariant: listed just now");
-            let row = self.accounts.get_mut(&key.0).expect("invariant: a lease has an account");
-            row.reserved = row.reserved.minus(lease.outstanding());
-            // A standing share is not spent by being held: the horizon says from when on it is free.
-            if key.0.window != WindowId::EVERY {
-                row.used = row.used.plus(lease.outstanding());
-                burnt = burnt.plus(lease.outstanding());
+            let covered = lease.outstanding();
+            let (account, _) = key;
+            if account.window == WindowId::EVERY {
+                // A standing share is not spent by being held, and stays the node's: a life that is only thought dead may
+                // spend it up to the horizon, and nobody else may meanwhile. The new life does from there on.
+                let lease = Lease { epoch, granted: covered, ..Lease::default() };
+                self.put_lease(account.clone(), node, lease);
+            } else {
+                let row = self.accounts.get_mut(&account).expect("invariant: a lease has an account");
+                row.reserved = row.reserved.minus(covered);
+                row.used = row.used.plus(covered);
+                burnt = burnt.plus(covered);
             }
-            self.assert_constraint(&key.0);
+            self.assert_constraint(&account);
         }
         Opened { epoch, burnt, horizon }
     }
