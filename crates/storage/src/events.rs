@@ -9,7 +9,7 @@ use deltaic_quota::Event;
 use deltaic_types::codec::write_bytes;
 use redb::{ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
-use crate::pages::{FORMAT, META, Pages, Stop, write_format};
+use crate::pages::{Pages, Stop};
 use crate::record::{Kind, open, seal, start};
 use crate::{Damage, OpenError, StorageError};
 
@@ -29,17 +29,9 @@ pub struct RedbEvents {
 impl RedbEvents {
     /// A new log in an empty backend.
     pub fn create_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let pages = Pages::begin(backend)?;
-        pages.run(|database| {
-            let transaction = database.begin_write()?;
-            {
-                let mut meta = transaction.open_table(META)?;
-                meta.insert(FORMAT, &write_format(FORMAT_VERSION)[..])?;
-                // What tells it from a store and from a ledger.
-                meta.insert(LOG, &[][..])?;
-                transaction.open_table(EVENTS)?;
-            }
-            Ok(transaction.commit()?)
+        let pages = Pages::begin_beside(backend, (LOG, FORMAT_VERSION), |transaction| {
+            transaction.open_table(EVENTS)?;
+            Ok(())
         })?;
         Ok(Self { pages })
     }

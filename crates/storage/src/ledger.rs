@@ -53,17 +53,8 @@ pub struct RedbLedger {
 impl RedbLedger {
     /// A new ledger in an empty backend.
     pub fn create_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let pages = Pages::begin(backend)?;
-        pages.run(|database| {
-            let transaction = database.begin_write()?;
-            {
-                let mut meta = transaction.open_table(META)?;
-                meta.insert(FORMAT, &write_format(FORMAT_VERSION)[..])?;
-                // A store has a catalog where this stands, so that neither is taken for the other.
-                meta.insert(LEDGER, &[][..])?;
-                Tables::of(&transaction)?;
-            }
-            Ok(transaction.commit()?)
+        let pages = Pages::begin_beside(backend, (LEDGER, FORMAT_VERSION), |transaction| {
+            Tables::of(transaction).map(drop)
         })?;
         Ok(Self { pages })
     }

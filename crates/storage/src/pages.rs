@@ -13,6 +13,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 
 use crate::caught::caught;
@@ -111,6 +112,27 @@ impl Pages {
             Contents::Redb => Err(OpenError::AlreadyExists),
             Contents::Foreign => Err(OpenError::Foreign),
         }
+    }
+
+    /// Begins a file beside the store's in an empty backend: its tables, its format, and a mark in [`META`] that tells it from
+    /// files of other kinds.
+    pub(crate) fn begin_beside(
+        backend: impl StorageBackend,
+        (mark, version): (&str, u32),
+        tables: impl FnOnce(&WriteTransaction) -> Result<(), Stop>,
+    ) -> Result<Self, OpenError> {
+        let pages = Self::begin(backend)?;
+        pages.run(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut meta = transaction.open_table(META)?;
+                meta.insert(FORMAT, &write_format(version)[..])?;
+                meta.insert(mark, &[][..])?;
+                tables(&transaction)?;
+            }
+            Ok(transaction.commit()?)
+        })?;
+        Ok(pages)
     }
 
     /// Opens the database in a backend, and gives what [`META`] says: it is `ours` in every format, and its format is
