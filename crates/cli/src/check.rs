@@ -1,14 +1,26 @@
-//! `deltaic check`: whether the log of a data directory explains its tables. It writes nothing.
+//! `deltaic check`: whether the files of a data directory are what they must be. It writes nothing.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use deltaic_storage::{RedbStore, STORE_FILE, Store, check};
+use deltaic_storage::{
+    EVENTS_FILE, LEDGER_FILE, OpenError, RedbEvents, RedbLedger, RedbStore, STORE_FILE, StorageError, Store,
+    check,
+};
 
 use crate::output;
 
 /// Verifies the directory and prints what is in it.
 pub(crate) fn run(data: &Path) -> Result<()> {
+    let damaged = store(data)? + ledger(data)? + events(data)?;
+    if damaged == 0 {
+        return Ok(output::line("ok: everything is what the log says")?);
+    }
+    bail!("the directory is damaged in {damaged} places: put back a copy from before the damage")
+}
+
+/// The database. How many places are damaged.
+fn store(data: &Path) -> Result<u64> {
     let store = RedbStore::open_detached(data.join(STORE_FILE));
     let mut store = store.with_context(|| format!("{}", data.display()))?;
     let report = check(&store)?;
@@ -22,16 +34,54 @@ pub(crate) fn run(data: &Path) -> Result<()> {
             output::line(format_args!("{name}: {} changes above that wait to be settled", size.unsettled))?;
         }
     }
-    let whole = store.verify_pages()?;
-    if report.is_clean() && whole {
-        return Ok(output::line("ok: everything is what the log says")?);
+    report.differences.iter().for_each(output::complain);
+    Ok(report.differences.len() as u64 + report.unlisted + pages(STORE_FILE, store.verify_pages())?)
+}
+
+/// The budgets, where the directory has some.
+fn ledger(data: &Path) -> Result<u64> {
+    let Some(ledger) = opened(data, LEDGER_FILE, RedbLedger::open_detached)? else { return Ok(0) };
+    let report = ledger.check().with_context(|| LEDGER_FILE)?;
+    let (keys, accounts, leases) = (report.keys, report.accounts, report.leases);
+    output::line(format_args!("budgets: {keys} keys, {accounts} accounts, {leases} leases"))?;
+    report.faults.iter().for_each(output::complain);
+    Ok(report.faults.len() as u64 + report.unlisted + pages(LEDGER_FILE, ledger.verify_pages())?)
+}
+
+/// What happened to budgets, where it is written down.
+fn events(data: &Path) -> Result<u64> {
+    let Some(log) = opened(data, EVENTS_FILE, RedbEvents::open_detached)? else { return Ok(0) };
+    let damaged = match log.check() {
+        Ok(count) => {
+            output::line(format_args!("events of budgets: {count}"))?;
+            0
+        }
+        Err(damage @ StorageError::Corrupted { .. }) => {
+            output::complain(damage);
+            1
+        }
+        Err(error) => return Err(error).with_context(|| EVENTS_FILE),
+    };
+    Ok(damaged + pages(EVENTS_FILE, log.verify_pages())?)
+}
+
+/// A file that a directory need not have.
+fn opened<T>(
+    data: &Path,
+    name: &'static str,
+    open: impl FnOnce(std::path::PathBuf) -> Result<T, OpenError>,
+) -> Result<Option<T>> {
+    match open(data.join(name)) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(OpenError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error).with_context(|| name),
     }
+}
+
+fn pages(name: &str, whole: Result<bool, StorageError>) -> Result<u64> {
+    let whole = whole?;
     if !whole {
-        output::complain("pages of the file do not have their checksums");
+        output::complain(format_args!("{name}: pages of the file do not have their checksums"));
     }
-    for difference in &report.differences {
-        output::complain(difference);
-    }
-    let count = report.differences.len() as u64 + report.unlisted + u64::from(!whole);
-    bail!("the directory is damaged in {count} places: put back a copy from before the damage")
+    Ok(u64::from(!whole))
 }

@@ -23,6 +23,7 @@
 
 mod aggregates;
 mod batch;
+mod contradiction;
 mod fault;
 mod memory;
 mod rows;
@@ -31,6 +32,7 @@ use thiserror::Error;
 
 pub use aggregates::{AggregateLedger, AggregateRows, Combine, combine_bytes};
 pub use batch::{Batch, Claim, Entry, LimitWord, Then};
+pub use contradiction::Contradiction;
 pub use fault::{Fault, FaultyLedger};
 pub use memory::MemoryLedger;
 pub use rows::{AccountRow, KeyRow, NodeRow, Rows};

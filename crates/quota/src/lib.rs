@@ -32,9 +32,9 @@ pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
 pub use handle::{Handle, consume_all};
 pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 pub use ledger::{
-    AccountRow, AggregateLedger, AggregateRows, Baseline, Batch, Claim, Combine, Entry, Fault, FaultyLedger,
-    KeyRow, Lease, Ledger, LedgerError, LimitWord, Loaded, MemoryLedger, NodeRow, Opened, Reply, Row, Rows,
-    Silent, Then, combine_bytes,
+    AccountRow, AggregateLedger, AggregateRows, Baseline, Batch, Claim, Combine, Contradiction, Entry, Fault,
+    FaultyLedger, KeyRow, Lease, Ledger, LedgerError, LimitWord, Loaded, MemoryLedger, NodeRow, Opened,
+    Reply, Row, Rows, Silent, Then, combine_bytes,
 };
 pub use metrics::Metrics;
 pub use monoid::{Element, Max, Monoid, Sum, Union};

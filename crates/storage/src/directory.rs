@@ -37,9 +37,7 @@ impl RedbStore {
     /// Opens the store in a file for looking at it: the file is read and never written, and what this process writes
     /// goes with it.
     pub fn open_detached(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let file = File::open(path).map_err(|error| refused(path, error))?;
-        Self::open_with_backend(Detached::new(file_backend(file)?).map_err(classify)?)
+        open_detached(path.as_ref(), Self::open_with_backend)
     }
 
     /// Opens the store of a data directory. Where there is none it is made, with `identity`, and the directory
@@ -78,6 +76,15 @@ fn create<T>(path: &Path, make: impl FnOnce(FileBackend) -> Result<T, OpenError>
 fn open<T>(path: &Path, take: impl FnOnce(FileBackend) -> Result<T, OpenError>) -> Result<T, OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| refused(path, error))?;
     take(file_backend(file)?)
+}
+
+/// Opens a file for looking at it.
+pub(crate) fn open_detached<T>(
+    path: &Path,
+    take: impl FnOnce(Detached) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let file = File::open(path).map_err(|error| refused(path, error))?;
+    take(Detached::new(file_backend(file)?).map_err(classify)?)
 }
 
 /// Opens a file of a data directory, or makes it.

@@ -52,6 +52,33 @@ impl RedbEvents {
         )
     }
 
+    /// Opens the log in a file for looking at it: the file is read and never written.
+    pub fn open_detached(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        crate::directory::open_detached(path.as_ref(), Self::open_with_backend)
+    }
+
+    /// Reads every event: how many there are, if each can be read and none is missing. Cost: the file.
+    pub fn check(&self) -> Result<u64, StorageError> {
+        self.pages.run(|database| {
+            let transaction = database.begin_read()?;
+            let mut count = 0;
+            for entry in transaction.open_table(EVENTS)?.iter()? {
+                let (number, bytes) = entry?;
+                event_of(bytes.value(), number.value()).map_err(Stop::damage("events"))?;
+                count += 1;
+                if number.value() != count {
+                    return Err(Stop::damage("events")(Damage::Missing));
+                }
+            }
+            Ok(count)
+        })
+    }
+
+    /// Whether the pages of the file have their checksums. To be asked last: it mends what it can.
+    pub fn verify_pages(&self) -> Result<bool, StorageError> {
+        self.pages.verify()
+    }
+
     /// Adds events behind all others, in one transaction. Cost: one sync, however many they are.
     pub fn append(&mut self, events: &[Event]) -> Result<(), StorageError> {
         self.pages.run(|database| {

@@ -14,11 +14,13 @@
 //! ```
 
 mod aggregates;
+mod check;
 mod row;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+pub use check::{LedgerFault, LedgerReport};
 use deltaic_quota::{
     Account, Batch, Key, Lease, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows, Silent, Time,
 };
@@ -82,6 +84,12 @@ impl RedbLedger {
             Self::open_with_backend,
             Self::create_with_backend,
         )
+    }
+
+    /// Opens the ledger in a file for looking at it: the file is read and never written, and what this process writes goes with
+    /// it.
+    pub fn open_detached(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        crate::directory::open_detached(path.as_ref(), Self::open_with_backend)
     }
 
     /// One transaction: takes the rows that a change concerns, changes them, and writes those that differ.

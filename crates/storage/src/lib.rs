@@ -32,7 +32,7 @@ pub use error::{Damage, OpenError, StorageError};
 pub use events::RedbEvents;
 pub use fault::{FaultPlan, FaultyDisk};
 pub use heat::hot_columns;
-pub use ledger::RedbLedger;
+pub use ledger::{LedgerFault, LedgerReport, RedbLedger};
 pub use memory::MemoryStore;
 pub use record::COMMIT_BYTES;
 pub use redb_store::{FORMAT_VERSION, RedbStore};

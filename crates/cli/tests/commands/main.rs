@@ -141,6 +141,40 @@ fn a_data_directory_is_checked() {
 }
 
 #[test]
+fn the_files_of_budgets_are_checked_with_the_database() {
+    let directory = Directory::new();
+    let server = Running::serve(&directory, &[]);
+    server.sql(&["CREATE BUDGET texts (KEY who text, LIMIT 10) WITH EVENTS"]);
+    server.sql(&["SELECT consume('texts', 'ann', 3)"]);
+    server.sql(&["SELECT consume('texts', 'bob', 4)"]);
+    assert_eq!(server.end("-INT"), Some(0));
+    let ended = run(deltaic("check").arg(directory.path()));
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("budgets: 2 keys, 2 accounts, 0 leases"), "{}", ended.out);
+    assert!(ended.out.contains("events of budgets: 2\n"), "{}", ended.out);
+    for (name, said) in [("budgets.redb", "budgets: a row of"), ("events.redb", "damaged")] {
+        let path = directory.path().join(name);
+        let whole = fs::read(&path).unwrap();
+        let (mut damaged, mut told) = (whole.clone(), false);
+        // Each place where a key stands, in pages that are in use and others.
+        let places = (0..whole.len() - 3).filter(|at| [&b"ann"[..], b"bob"].contains(&&whole[*at..*at + 3]));
+        for at in places {
+            damaged[at..at + 3].fill(0xa5);
+            fs::write(&path, &damaged).unwrap();
+            let ended = run(deltaic("check").arg(directory.path()));
+            assert!(!ended.err.contains("panicked"), "{}", ended.err);
+            told |= ended.code == Some(1) && ended.err.contains(said);
+        }
+        assert!(told, "{name}: nothing was found");
+        fs::write(&path, "not a store").unwrap();
+        let ended = run(deltaic("check").arg(directory.path()));
+        assert!(ended.err.contains(name) && ended.err.contains("not a deltaic store"), "{}", ended.err);
+        fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(run(deltaic("check").arg(directory.path())).code, Some(0));
+}
+
+#[test]
 fn a_damaged_directory_is_told_without_a_panic() {
     let directory = Directory::new();
     let server = Running::serve(&directory, &[]);

@@ -104,7 +104,7 @@ impl Rows {
         rows.fold(Units::ZERO, |sum, (_, row)| sum.plus(row.used).plus(row.reserved))
     }
 
-    fn leases_of(&self, account: &Account) -> impl Iterator<Item = (NodeId, Lease)> {
+    pub(super) fn leases_of(&self, account: &Account) -> impl Iterator<Item = (NodeId, Lease)> {
         let all = (account.clone(), NodeId(0))..=(account.clone(), NodeId(u64::MAX));
         self.leases.range(all).map(|((_, node), lease)| (*node, *lease))
     }

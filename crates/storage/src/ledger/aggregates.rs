@@ -4,7 +4,7 @@
 //! key, and its checksum covers both.
 
 use deltaic_quota::{AggregateLedger, AggregateRows, Changes, Combine, Epoch, Key, LedgerError, NodeId};
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::row::{key_place, node_place, split_key};
 use super::{RedbLedger, refused, unknown};
@@ -93,6 +93,21 @@ fn write_value(value: &[u8], place: &[u8]) -> Vec<u8> {
     let mut record = start(Kind::Aggregate);
     record.extend_from_slice(value);
     seal(record, place)
+}
+
+/// Visits each value and each node's place: whether it can be read.
+pub(super) fn each_value(
+    transaction: &ReadTransaction,
+    mut visit: impl FnMut(Result<(), Damage>),
+) -> Result<(), Stop> {
+    super::check::each(transaction, NODES, |at, found| {
+        if let Err(damage) = super::row::node_of(at).and_then(|_| super::row::read_turn(found, at)) {
+            visit(Err(damage));
+        }
+    })?;
+    super::check::each(transaction, VALUES, |at, found| {
+        visit(value_of(at).and_then(|_| read_value(found, at)).map(drop));
+    })
 }
 
 /// The tables of one write transaction.

@@ -59,6 +59,7 @@ fn what_was_acknowledged_survives_a_crash_at_every_operation() {
             }
             found.append(&[event(there + 1)]).unwrap();
             assert_eq!(read(&found), expected(there + 1), "numbers go on");
+            assert_eq!(found.check().unwrap(), there + 1);
         }
     }
     assert!(in_flight > 0 && without > 0, "{in_flight} in flight were there, {without} were not");
@@ -73,6 +74,34 @@ fn a_full_disk_refuses_a_batch_whole() {
     assert!(matches!(log.append(&[event(2), event(3)]), Err(StorageError::DiskFull { .. })));
     drop(log);
     assert_eq!(read(&RedbEvents::open_with_backend(disk).unwrap()), expected(1));
+}
+
+#[test]
+fn a_check_finds_damage_of_any_event() {
+    let disk = FaultyDisk::new(2);
+    let mut log = RedbEvents::create_with_backend(disk.clone()).unwrap();
+    let (count, _) = run(&mut log);
+    drop(log);
+    let bytes = disk.bytes();
+    let name = b"tokens";
+    let places: Vec<usize> =
+        (0..bytes.len() - name.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
+    let mut found = 0;
+    for at in &places {
+        let mut damaged = bytes.clone();
+        damaged[*at] ^= 1;
+        let mut log = RedbEvents::open_with_backend(FaultyDisk::from_bytes(damaged, 2)).unwrap();
+        match log.check() {
+            // A page that is not in use any more.
+            Ok(checked) => assert_eq!((checked, read(&log)), (count, expected(count))),
+            Err(error) => {
+                assert!(matches!(error, StorageError::Corrupted { part: "events", .. }), "{error}");
+                found += 1;
+            }
+        }
+        assert!(log.append(&[event(count + 1)]).is_ok());
+    }
+    assert!(found >= count, "{found} of {count}");
 }
 
 #[test]

@@ -133,6 +133,8 @@ fn the_ledger_in_a_file_answers_as_the_one_in_memory() {
         drop(file);
         let mut again = RedbLedger::open_with_backend(disk).unwrap();
         assert_eq!(again.image(), memory.image(), "seed {seed}");
+        let report = again.check().unwrap();
+        assert!(report.is_clean(), "seed {seed}: {report:?}");
     }
     assert!(fine > 200 && refused > 50, "{fine} answered, {refused} refused");
 }
@@ -173,6 +175,7 @@ fn what_was_answered_survives_a_crash_at_every_operation() {
             drop(file);
             let mut found = RedbLedger::open_with_backend(disk.crash(seed * 1_000 + n)).unwrap();
             let image = found.image().unwrap();
+            assert!(found.check().unwrap().is_clean(), "seed {seed}, operation {n}");
             let next = images.get(done + 1).is_some_and(|next| *next == image);
             assert!(image == images[done] || next, "seed {seed}, operation {n}: {done} were answered");
             if image == images[done] {
@@ -247,6 +250,7 @@ fn damage_is_refused_and_nothing_is_granted_on_it() {
                 }
                 Err(error) => {
                     assert_eq!(error, LedgerError::Refused { why: "the file is damaged" });
+                    assert!(file.check().map_or(true, |report| !report.is_clean()), "byte {place}");
                     refused += 1;
                 }
             }
