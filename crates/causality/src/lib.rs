@@ -2,6 +2,8 @@
 
 mod dot;
 mod hybrid_clock;
+mod version_vector;
 
 pub use dot::{ActorId, Dot};
 pub use hybrid_clock::{ClockError, HybridLogicalClock, HybridTime};
+pub use version_vector::VersionVector;
