@@ -1,0 +1,45 @@
+#![doc = include_str!("../README.md")]
+
+mod add_wins_set;
+mod bounded_counter;
+mod causal;
+mod chains;
+mod counter;
+mod crdt;
+mod dot_store;
+mod element;
+mod extremum;
+mod flag;
+mod g_counter;
+mod g_set;
+pub mod laws;
+mod lww_register;
+mod map;
+mod mv_register;
+mod pn_counter;
+mod remove_wins_set;
+mod slots;
+mod stamp;
+mod tally;
+mod two_phase_set;
+mod write_error;
+
+pub use add_wins_set::AddWinsSet;
+pub use bounded_counter::BoundedCounter;
+pub use causal::Causal;
+pub use counter::Counter;
+pub use crdt::Crdt;
+pub use dot_store::{DotSet, DotStore};
+pub use element::{Element, Exact};
+pub use extremum::{Max, Min};
+pub use flag::{DisableWinsFlag, EnableWinsFlag};
+pub use g_counter::GCounter;
+pub use g_set::GSet;
+pub use lww_register::LwwRegister;
+pub use map::Map;
+pub use mv_register::MvRegister;
+pub use pn_counter::PnCounter;
+pub use remove_wins_set::RemoveWinsSet;
+pub use stamp::Stamp;
+pub use two_phase_set::TwoPhaseSet;
+pub use write_error::WriteError;
