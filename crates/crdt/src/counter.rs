@@ -99,11 +99,9 @@ impl Crdt for Counter {
         self.tallies.parts().map(|tallies| Self { epoch: self.epoch, tallies }).collect()
     }
 
-    /// Who has seen an increment knows its epoch, as the increment brought it.
     fn novel(&self, seen: &CausalContext) -> Self {
         let tallies = self.tallies.novel(seen);
-        let epoch_seen =
-            self.epoch.is_none_or(|epoch| seen.contains(epoch.stamp.dot)) || tallies != self.tallies;
+        let epoch_seen = self.epoch.is_none_or(|epoch| seen.contains(epoch.stamp.dot));
         if tallies.is_empty() && epoch_seen {
             return Self::default();
         }
