@@ -3,6 +3,7 @@
 mod add_wins_set;
 mod bounded_counter;
 mod causal;
+mod causal_broadcast;
 mod chains;
 mod counter;
 mod crdt;
@@ -27,6 +28,7 @@ mod write_error;
 pub use add_wins_set::AddWinsSet;
 pub use bounded_counter::BoundedCounter;
 pub use causal::Causal;
+pub use causal_broadcast::{BroadcastError, BroadcastLimits, CausalBroadcast, Message};
 pub use counter::Counter;
 pub use crdt::Crdt;
 pub use dot_store::{DotSet, DotStore};

@@ -80,6 +80,8 @@ fn s2_6_a_clock_that_steps_back_loses_no_later_write() {
     let late = HybridTime::new(10, 0);
     let refused = WriteError::NotLater { time: late, current: copy.stamp().unwrap().time };
     assert_eq!(copy.clone().set(dot(3, 1), late, 4), Err(refused));
+    let same = copy.stamp().unwrap().time;
+    assert_eq!(copy.set(dot(3, 1), same, 4), Err(WriteError::NotLater { time: same, current: same }));
 }
 
 /// Two writes of one millisecond, of one time, and a register that was never written: each merges the same both ways.
