@@ -128,8 +128,8 @@ impl DisableWinsFlag {
         self.replace(seen, dot, Self { enables: DotSet::default(), disables: DotSet::one(dot) })
     }
 
-    /// Forgets that it was switched off, if all that did so is *stable*: every write that is still to come here was made
-    /// by an author that had seen the cut `stable`. (Every member has acknowledged the cut, and all that they had then
+    /// Forgets that it was switched off, if all that stands here is *stable*: every write that is still to come here was
+    /// made by an author that had seen the cut `stable`. (Every member has acknowledged the cut, and all that they had then
     /// has come here.) It stays off. A write like others, as copies elsewhere must forget too.
     pub fn forget(
         &mut self,
@@ -145,10 +145,12 @@ impl DisableWinsFlag {
         Ok(Causal::delta(Self::default(), dot, &gone))
     }
 
-    /// Whether the flag is off and all that switched it off is stable. What switched it on beside them was concurrent
-    /// with one of them, lost, and goes with it.
+    /// Whether the flag is off and all that stands here is stable, so that each write to come replaces all of it. An
+    /// enabling write that lost must be stable too: as long as another may still replace what it lost to, without having
+    /// seen it, it can count again.
     pub(crate) fn is_forgettable(&self, stable: &VersionVector) -> bool {
-        !self.disables.is_empty() && self.disables.iter().all(|dot| stable.contains(dot))
+        let mut all = self.enables.iter().chain(self.disables.iter());
+        !self.disables.is_empty() && all.all(|dot| stable.contains(dot))
     }
 
     fn replace(&mut self, seen: &CausalContext, dot: Dot, new: Self) -> Result<Causal<Self>, WriteError> {

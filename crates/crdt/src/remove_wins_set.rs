@@ -4,8 +4,8 @@
 //! removals that were not replaced are both kept, as a removal must also beat an addition that is still on its way.
 //!
 //! How removals are forgotten: an addition that has seen a removal replaces it. One whose element never comes back stays
-//! until it is stable ([`RemoveWinsSet::forget`]): what is still to come was then made by those who had seen it, and
-//! nothing is left for it to beat.
+//! until it and the additions it beat are stable ([`RemoveWinsSet::forget`]): what is still to come was then made by those
+//! who had seen them all, and nothing is left to beat.
 //!
 //! ```
 //! use deltaic_causality::{ActorId, Dot};
@@ -71,9 +71,10 @@ impl<T: Element> RemoveWinsSet<T> {
         Ok(delta.map(|elements| Self { elements }))
     }
 
-    /// Forgets the elements whose removals are all *stable*: every write that is still to come here was made by an author
-    /// that had seen the cut `stable`. (Every member has acknowledged the cut, and all that they had then has come here.)
-    /// No element comes or goes by it. A write like others, as copies elsewhere must forget too. Visits every element.
+    /// Forgets the removed elements of which all that is known is *stable*: every write that is still to come here was made
+    /// by an author that had seen the cut `stable`. (Every member has acknowledged the cut, and all that they had then has
+    /// come here.) No element comes or goes by it, then or later. A write like others, as copies elsewhere must forget
+    /// too. Visits every element.
     pub fn forget(
         &mut self,
         seen: &CausalContext,
@@ -99,7 +100,7 @@ impl<T: Element> Causal<RemoveWinsSet<T>> {
         self.apply(|set, seen| set.remove(seen, dot, element.clone()))
     }
 
-    /// Forgets the elements whose removals are stable: [`RemoveWinsSet::forget`].
+    /// Forgets the removed elements that are stable: [`RemoveWinsSet::forget`].
     pub fn forget(&mut self, dot: Dot, stable: &VersionVector) -> Result<Self, WriteError> {
         self.apply(|set, seen| set.forget(seen, dot, stable))
     }

@@ -12,7 +12,7 @@ use deltaic_crdt::laws::{Choices, Write};
 use deltaic_crdt::*;
 use history::{Event, Known, Situation, Specification, compare};
 
-const HISTORIES: u64 = 1_000;
+const HISTORIES: u64 = 2_000;
 
 /// A change that is now and then too large.
 fn amount(choices: &mut Choices) -> i64 {

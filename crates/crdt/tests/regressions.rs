@@ -427,6 +427,29 @@ fn s3_corrosion_541_what_is_forgotten_does_not_come_back() -> Result<(), WriteEr
     Ok(())
 }
 
+/// An addition that lost to a removal counts again when another replaces that removal. Two that would each bring the
+/// other back are not forgotten while one of them is still on its way.
+#[test]
+fn a_removal_is_not_forgotten_before_the_additions_it_beat() -> Result<(), WriteError> {
+    let mut here = Causal::<RemoveWinsSet<u64>>::default();
+    let mut there = here.clone();
+    let removed_here = here.remove(dot(1, 1), &7)?;
+    let removed_there = there.remove(dot(2, 1), &7)?;
+    let added_here = here.add(dot(1, 2), 7)?;
+    let added_there = there.add(dot(2, 2), 7)?;
+    here.join(&removed_there);
+    there.join(&removed_here);
+    assert!(!here.contains(&7) && !there.contains(&7));
+    // Each removal is stable where it came to: what is still on its way there had seen it.
+    here.forget(dot(1, 3), &[dot(2, 1)].into_iter().collect())?;
+    there.forget(dot(2, 3), &[dot(1, 1)].into_iter().collect())?;
+    assert_eq!((here.known(), there.known()), (1, 1));
+    here.join(&added_there);
+    there.join(&added_here);
+    assert!(here.contains(&7) && there.contains(&7));
+    Ok(())
+}
+
 /// A flag that was switched off stays off when older copies come, by whatever way, and an enabling one that the switch
 /// did not see stays on though a third replica has seen both.
 #[test]
