@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod add_wins_set;
+pub mod anti_entropy;
 mod bounded_counter;
 mod causal;
 mod causal_broadcast;
@@ -19,6 +20,7 @@ mod map;
 mod mv_register;
 mod pn_counter;
 mod remove_wins_set;
+mod replica;
 mod slots;
 mod stamp;
 mod tally;
@@ -26,6 +28,7 @@ mod two_phase_set;
 mod write_error;
 
 pub use add_wins_set::AddWinsSet;
+pub use anti_entropy::{AntiEntropy, State};
 pub use bounded_counter::BoundedCounter;
 pub use causal::Causal;
 pub use causal_broadcast::{BroadcastError, BroadcastLimits, CausalBroadcast, Message};
@@ -42,6 +45,7 @@ pub use map::Map;
 pub use mv_register::MvRegister;
 pub use pn_counter::PnCounter;
 pub use remove_wins_set::RemoveWinsSet;
+pub use replica::{Merge, Plain, Replica, ReplicaError};
 pub use stamp::Stamp;
 pub use two_phase_set::TwoPhaseSet;
 pub use write_error::WriteError;
