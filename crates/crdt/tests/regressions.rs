@@ -132,6 +132,18 @@ fn s2_8_a_delta_that_arrives_early_hides_nothing() -> Result<(), WriteError> {
     Ok(())
 }
 
+/// Merging is no write: who merges the same has the same, to the byte, and so does who merges again.
+#[test]
+fn s2_5_a_merge_is_no_write() -> Result<(), WriteError> {
+    let (mut here, mut there) = (Set::default(), Set::default());
+    here.add(dot(1, 1), 1)?;
+    there.add(dot(2, 1), 2)?;
+    let (left, right) = (joined(&here, &there), joined(&there, &here));
+    assert_eq!((left.context(), left.encode()), (right.context(), right.encode()));
+    assert_eq!(joined(&left, &right), left);
+    Ok(())
+}
+
 /// One write on the wire, for an actor of a busy year: no more than 12 bytes.
 #[test]
 fn s2_10_an_increment_is_twelve_bytes_and_less_than_the_whole() -> Result<(), WriteError> {
@@ -186,6 +198,13 @@ fn s3_riak_82_what_both_sides_have_can_be_removed() -> Result<(), WriteError> {
     right.join(&two);
     assert!(left.contains(&7) && right.contains(&7));
     assert!(!joined(&left, &right).contains(&7) && !joined(&right, &left).contains(&7));
+
+    // As it was reported: the copy of the first addition is at a third, and both additions are removed by then.
+    let copy = one.clone();
+    one.remove(dot(1, 2), &7)?;
+    one.join(&two);
+    two.remove(dot(2, 2), &7)?;
+    assert!(!joined(&two, &joined(&one, &copy)).contains(&7));
     Ok(())
 }
 
@@ -265,6 +284,22 @@ fn s3_akka_a_concurrent_addition_to_a_key_is_not_lost() -> Result<(), WriteError
     there.update(1, |set, seen| set.add(seen, dot(2, 1), 8))?;
     for merged in [joined(&here, &there), joined(&there, &here)] {
         assert_eq!(merged.get(&1).expect("the key is there").iter().collect::<Vec<_>>(), [&8]);
+    }
+    Ok(())
+}
+
+/// A delta that came before an earlier one leaves a hole, and a hole removes nothing.
+#[test]
+fn s3_akka_22188_a_hole_is_no_removal() -> Result<(), WriteError> {
+    let mut here = Set::default();
+    let first = here.add(dot(1, 1), 1)?;
+    let second = here.add(dot(1, 2), 2)?;
+    let mut there = Set::default();
+    there.join(&second);
+    for merged in
+        [joined(&there, &here), joined(&here, &there), joined(&there, &first), joined(&first, &there)]
+    {
+        assert!(merged.contains(&1) && merged.contains(&2));
     }
     Ok(())
 }
@@ -350,6 +385,43 @@ fn s3_calimero_3909_bytes_do_not_tell_the_way() -> Result<(), WriteError> {
     let mut reversed = PnCounter::default();
     deltas.iter().rev().for_each(|delta| reversed.join(delta));
     assert_eq!((reversed.value(), reversed.encode()), (7, sum.encode()));
+    Ok(())
+}
+
+/// A key that both sides hold, one by a new write and one by a removal and a write after it: both writes stay, at a third
+/// that merges them in any order and again.
+#[test]
+fn s3_crdts_35_an_entry_of_both_sides_keeps_what_each_wrote() -> Result<(), WriteError> {
+    let mut here = Table::default();
+    here.update(1, |set, seen| set.add(seen, dot(1, 1), 10))?;
+    let old = here.clone();
+    let mut there = here.clone();
+    here.update(1, |set, seen| set.add(seen, dot(1, 2), 11))?;
+    there.remove(dot(2, 1), &1)?;
+    there.update(1, |set, seen| set.add(seen, dot(2, 2), 12))?;
+    for order in [[&here, &there, &old], [&there, &old, &here], [&old, &here, &there]] {
+        let mut third = Table::default();
+        for copy in order.into_iter().chain(order) {
+            third.join(copy);
+        }
+        assert_eq!(third.get(&1).expect("the key is there").iter().collect::<Vec<_>>(), [&11, &12]);
+    }
+    Ok(())
+}
+
+/// A nested value that the other side wrote to goes together with a new key, which the first side then removes.
+#[test]
+fn s3_yrs_607_a_removal_beside_a_removed_nested_value_is_kept() -> Result<(), WriteError> {
+    let mut one = Table::default();
+    one.update(1, |set, seen| set.add(seen, dot(1, 1), 10))?;
+    let mut two = one.clone();
+    one.join(&two.update(1, |set, seen| set.add(seen, dot(2, 1), 11))?);
+    let mut step = two.update(2, |set, seen| set.add(seen, dot(2, 2), 20))?;
+    step.join(&two.remove(dot(2, 3), &1)?);
+    one.join(&step);
+    two.join(&one.remove(dot(1, 2), &2)?);
+    assert!(one.is_empty() && two.is_empty());
+    assert_eq!(one, two);
     Ok(())
 }
 
