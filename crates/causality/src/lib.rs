@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod causal_context;
 mod dot;
 mod hybrid_clock;
 pub mod itc;
+mod version_vector;
 
+pub use causal_context::CausalContext;
 pub use dot::{ActorId, Dot};
 pub use hybrid_clock::{ClockError, HybridLogicalClock, HybridTime};
+pub use version_vector::VersionVector;

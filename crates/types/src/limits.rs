@@ -116,3 +116,9 @@ pub const SLICE_ROWS: usize = 20_000;
 /// The work, in probes and rows as the circuit breaker counts it, of a commit that is brought to the live queries before the
 /// next one. More is done beside the commits behind it.
 pub const SLICE_UNITS: u64 = 100_000;
+
+/// The actors of a cut or a context that comes from outside: servers and edge replicas, those that have retired among them.
+pub const ACTORS: usize = 65_536;
+
+/// The intervals of a context that comes from outside: one an actor where nothing is missing.
+pub const INTERVALS: usize = 1 << 20;
