@@ -39,12 +39,12 @@ impl Limits {
     /// What a peer's stamp may be: at most 64 KiB, [`DEPTH`] levels, and `jump` events more in one place than the
     /// receiver knows of anywhere. A stamp without that bound could end everybody's counters.
     pub fn peer(known: &Event, jump: u64) -> Self {
-        Self { counter: known.max().saturating_add(jump), ..Self::own() }
+        Self { bytes: 1 << 16, counter: known.max().saturating_add(jump), ..Self::own() }
     }
 
-    /// What a replica itself wrote may be: at most 64 KiB and [`DEPTH`] levels.
+    /// What a replica itself wrote may be: at most 16 MiB and [`DEPTH`] levels.
     pub fn own() -> Self {
-        Self { bytes: 1 << 16, depth: DEPTH, counter: u64::MAX }
+        Self { bytes: 1 << 24, depth: DEPTH, counter: u64::MAX }
     }
 }
 

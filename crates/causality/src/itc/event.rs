@@ -54,6 +54,18 @@ impl Event {
         if filled == *self { self.grow(id) } else { Ok(filled) }
     }
 
+    /// One more event of the owner of `id`, above every point of it: whoever knows it can tell of each point that it
+    /// was counted. The tree gets larger than by [`event`](Self::event). O(leaves of both).
+    pub fn mark(&self, id: &Id) -> Result<Self, CounterOverflow> {
+        let both = || zip(id.tree.iter(), self.tree.iter());
+        if both().any(|leaf| leaf.value == (true, u64::MAX)) {
+            return Err(CounterOverflow);
+        }
+        let leaves = both()
+            .map(|Leaf { opens, value: (owned, count) }| Leaf { opens, value: count + u64::from(owned) });
+        Ok(Self { tree: Tree::from_leaves(self.leaves() + id.leaves(), leaves) })
+    }
+
     /// The greatest count of any point.
     pub fn max(&self) -> u64 {
         self.tree.leaves().iter().map(|leaf| leaf.value).max().unwrap_or(0)

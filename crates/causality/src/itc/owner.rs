@@ -131,5 +131,7 @@ mod tests {
         // A half of it has no room either.
         let mut half = Owner::new(Id::balanced(1, 2), stamp).unwrap();
         assert_eq!(half.event(), Err(CounterOverflow));
+        assert_eq!(half.peek().event().mark(half.id()), Err(CounterOverflow));
+        assert!(half.peek().event().mark(&Id::empty()).is_ok());
     }
 }

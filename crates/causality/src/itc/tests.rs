@@ -144,6 +144,10 @@ proptest! {
         }
         prop_assert_eq!(rises, !id.is_empty());
 
+        let marked = sample(&a.mark(&id).unwrap().tree);
+        let one_more: Vec<u64> = points.iter().map(|(x, _, owned)| x + u64::from(*owned)).collect();
+        prop_assert_eq!(marked, one_more);
+
         prop_assert_eq!(read_stamp(&stamp_bytes(&Stamp::from(a.clone()))), Ok(Stamp::from(a)));
         prop_assert_eq!(read_id(&id_bytes(&id)), Ok(id));
     }
@@ -189,7 +193,7 @@ fn each_error_has_its_bytes() {
     assert_eq!(read_stamp(&[]), Err(TreeError::Outer(DecodeError::Truncated)));
     assert_eq!(read_stamp(&[0x11, 9, 0]), Err(TreeError::Outer(DecodeError::Truncated)));
     assert!(matches!(
-        read_stamp(&[0x11, 0x81, 0x80, 0x04]),
+        read_stamp(&[0x11, 0x81, 0x80, 0x80, 0x08]),
         Err(TreeError::Outer(DecodeError::TooLong { .. }))
     ));
     assert_eq!(stamp("000"), TreeError::Truncated);
@@ -228,11 +232,10 @@ fn a_stamp_of_a_million_levels_is_refused() {
     // "000" a level: the left half is bare.
     let deep = "000".repeat(1_000_000) + "1001";
     let bytes = packed(0x11, &deep);
-    assert!(matches!(read_stamp(&bytes), Err(TreeError::Outer(DecodeError::TooLong { .. }))));
+    let peer = Stamp::read(&mut Reader::new(&bytes), Limits::peer(&Event::default(), 1_000));
+    assert!(matches!(peer, Err(TreeError::Outer(DecodeError::TooLong { .. }))));
     // With all the bytes it wants it is the levels that end it.
-    let wide = Limits { bytes: 1 << 20, ..Limits::own() };
-    let read = Stamp::read(&mut Reader::new(&bytes), wide);
-    assert_eq!(read, Err(TreeError::TooDeep { limit: DEPTH }));
+    assert_eq!(read_stamp(&bytes), Err(TreeError::TooDeep { limit: DEPTH }));
     assert!(TreeError::TooDeep { limit: DEPTH }.to_string().contains("16384"));
 
     // As deep as allowed goes, in each form.
