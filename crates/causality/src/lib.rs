@@ -4,6 +4,7 @@ mod causal_context;
 mod dot;
 mod hybrid_clock;
 pub mod itc;
+pub mod life;
 mod vector_clock;
 mod version_vector;
 
