@@ -70,6 +70,7 @@ mod machine;
 mod message;
 mod receive;
 mod state;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,7 @@ pub use codec::StateError;
 pub use machine::{Effect, Input, Life, Refusal, Table};
 pub use message::{Body, Footprint, Message, Purpose};
 pub use state::{State, To, Transfer};
+pub use wire::MessageError;
 
 /// Which table of members holds. Ids and stamps of two epochs have nothing to do with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

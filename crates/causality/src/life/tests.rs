@@ -138,6 +138,21 @@ fn each_error_of_a_state_has_its_bytes() {
 }
 
 #[test]
+fn each_error_of_a_message_has_its_bytes() {
+    let read = |bytes: &[u8]| {
+        Message::read(&mut Reader::new(bytes), Limits::peer(&Event::default(), 5)).unwrap_err()
+    };
+    assert_eq!(read(&[0x31]), MessageError::Version { found: 0x31 });
+    assert!(read(&[0x31]).to_string().contains("newer version"));
+    assert_eq!(read(&[0x41, 0]), MessageError::Decode(DecodeError::Truncated));
+    assert_eq!(read(&[0x41, 0, 12]), MessageError::Decode(DecodeError::UnknownTag(12)));
+    let mut bytes = Vec::new();
+    let stamp = counted(&Stamp::default(), &Id::whole(), 6);
+    Message { epoch: Epoch(0), body: Body::Hello { nonce: Nonce(1), stamp } }.write(&mut bytes);
+    assert_eq!(read(&bytes), MessageError::Tree(TreeError::CounterTooGreat { limit: 5 }));
+}
+
+#[test]
 fn the_widest_sponsor_and_the_heir_that_becomes_simplest_are_chosen() {
     let mut joiner = start(State::outside(A));
     joiner.step(Input::Join { nonce: Nonce(1), candidates: vec![B, C] }).unwrap();
@@ -358,7 +373,7 @@ fn trees() -> impl Strategy<Value = (Id, Stamp)> {
 }
 
 fn bodies() -> impl Strategy<Value = Body> {
-    (0_u8..11, 0_u128..4, trees(), 0_u64..9).prop_map(|(kind, nonce, (id, stamp), rank)| {
+    (0_u8..12, 0_u128..4, trees(), 0_u64..9).prop_map(|(kind, nonce, (id, stamp), rank)| {
         let nonce = Nonce(nonce);
         match kind {
             0 => Body::Hello { nonce, stamp },
@@ -371,7 +386,8 @@ fn bodies() -> impl Strategy<Value = Body> {
             7 => Body::Grant { nonce, id, stamp },
             8 => Body::Give { nonce, id, stamp },
             9 => Body::Taken { nonce, stamp },
-            _ => Body::Refused { nonce },
+            10 => Body::Refused { nonce },
+            _ => Body::Fenced,
         }
     })
 }
@@ -404,6 +420,34 @@ proptest! {
             let back = read(&bytes);
             prop_assert_eq!(back.as_ref(), Ok(life.state()));
             prop_assert!(life.state().id().is_none_or(|id| !id.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_message_comes_back_and_any_bytes_are_one_or_refused(
+        body in bodies(),
+        epoch in any::<u64>(),
+        at in any::<usize>(),
+        to in any::<u8>(),
+        cut in any::<usize>(),
+    ) {
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            let message = Message::read(&mut reader, Limits::own())?;
+            reader.finish()?;
+            Ok::<_, MessageError>(message)
+        };
+        let message = Message { epoch: Epoch(epoch), body };
+        let mut bytes = Vec::new();
+        message.write(&mut bytes);
+        prop_assert_eq!(read(&bytes), Ok(message));
+        prop_assert!(read(&bytes[..cut % bytes.len()]).is_err());
+        let at = at % bytes.len();
+        bytes[at] = to;
+        if let Ok(other) = read(&bytes) {
+            let mut again = Vec::new();
+            other.write(&mut again);
+            prop_assert_eq!(again, bytes);
         }
     }
 

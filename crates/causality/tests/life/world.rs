@@ -6,8 +6,9 @@
 use std::cmp::Ordering;
 
 use deltaic_causality::ActorId;
-use deltaic_causality::itc::{Id, Stamp};
+use deltaic_causality::itc::{Id, Limits, Stamp};
 use deltaic_causality::life::{Body, Effect, Epoch, Input, Life, Message, Nonce, State, Table, To};
+use deltaic_types::codec::Reader;
 
 use crate::history::{History, Random};
 use crate::replica::Replica;
@@ -403,6 +404,9 @@ impl World {
                         }
                         _ => replica.history,
                     };
+                    let mut bytes = Vec::new();
+                    message.write(&mut bytes);
+                    let message = Message::read(&mut Reader::new(&bytes), Limits::own()).unwrap();
                     self.tally.fenced += usize::from(message.body == Body::Fenced);
                     let content = Content::Protocol(message);
                     self.link.push(Packet { from: at, to: to.0 as usize, content, history });
