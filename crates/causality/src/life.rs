@@ -18,9 +18,10 @@
 //!   taken twice, without a list of transfers; an acknowledgement is a stamp that knows the event; and a copy of the
 //!   giver from before finds out that a point is not its own any more.
 //! - **Restored backups.** A peer that knows more events above a replica's id than the replica itself proves that it
-//!   is a copy from before: it gives up its id and asks for a new one. A replica that may be such a copy is
+//!   is a copy from before: it loses its id, and its data go on under a new actor. A replica that may be such a copy is
 //!   [started](Life::start) with the peers to ask, and neither counts, gives nor takes before each has answered. That
-//!   finds every copy whose other life somebody knows of, once messages of that life have arrived or are lost.
+//!   finds every copy whose other life somebody knows of, if messages of that life have arrived or are lost by then,
+//!   and no second replica is restored meanwhile.
 //! - **Data.** A stamp that is [learned](Input::Learned), or comes with an id, says that this replica has the data of
 //!   all events that the stamp knows. The driver passes a `Grant` or a `Give` on when it has merged what its stamp
 //!   knows. Stamps of other messages are compared and not learned.

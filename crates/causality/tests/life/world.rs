@@ -1,7 +1,7 @@
 //! [`World`]: replicas, a link between them, and what goes wrong, all from one seed.
 //!
-//! A restored backup stands for days: what was in flight before has arrived or is lost, and the backups of the life
-//! that it ends are thrown away.
+//! A restored backup stands for days: what was in flight before has arrived or is lost, the backups of the life that
+//! it ends are thrown away, and no other replica is restored before this one is confirmed or quarantined.
 
 use std::cmp::Ordering;
 
@@ -263,6 +263,10 @@ impl World {
     }
 
     fn restore(&mut self, at: usize) {
+        // One at a time: what another has not answered yet it may not forget.
+        if self.replicas.iter().any(|peer| peer.suspect && peer.actor != self.replicas[at].actor) {
+            return;
+        }
         let replica = &mut self.replicas[at];
         if replica.dead {
             return;
