@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use deltaic_quota::{
-    Account, Batch, Epoch, Key, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Silent, Time, Units,
+    Account, Batch, Epoch, Key, Keys, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Silent,
+    Stored, Time, Units,
 };
 
 use crate::columns::Columns;
@@ -143,6 +144,12 @@ impl Ledger for PostgresLedger {
         let wanted = account.clone();
         let rows = self.call(move |session| read::account(session, &wanted), outcome::of_call)?;
         Ok(rows.load(account))
+    }
+
+    fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError> {
+        let wanted = keys.clone();
+        let (named, rows) = self.call(move |session| read::keys(session, &wanted), outcome::of_call)?;
+        Ok(named.iter().filter_map(|key| rows.stored(key)).collect())
     }
 
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {

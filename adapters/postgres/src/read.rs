@@ -3,7 +3,7 @@
 //! Invariant: what is read in one call is of one snapshot. Nothing is computed here: [`Rows`] answers from what was read.
 
 use deltaic_quota::{
-    Account, AccountRow, Epoch, Key, KeyRow, Lease, NodeId, NodeRow, Rows, Seq, Time, Units, WindowId,
+    Account, AccountRow, Epoch, Key, KeyRow, Keys, Lease, NodeId, NodeRow, Rows, Seq, Time, Units, WindowId,
 };
 use postgres::{Error, IsolationLevel, Row};
 
@@ -35,6 +35,36 @@ pub(crate) fn account(session: &mut Session, account: &Account) -> Result<Rows, 
         }
     }
     Ok(rows)
+}
+
+/// Keys with their accounts, and the keys in the order of the table.
+pub(crate) fn keys(session: &mut Session, wanted: &Keys) -> Result<(Vec<Key>, Rows), Error> {
+    let schema = &session.schema;
+    let text = format!(
+        "SELECT k.key, a.\"window\", {ACCOUNT}, k.target, k.newest
+         FROM (SELECT * FROM {schema}.keys
+               WHERE ($1::bytea IS NULL OR key = $1) AND ($2::bytea IS NULL OR key > $2)
+               ORDER BY key LIMIT $3) k
+         LEFT JOIN {schema}.accounts a ON a.key = k.key
+         ORDER BY k.key"
+    );
+    let (only, behind, most) = match wanted {
+        Keys::Only(key) => (Some(key.as_bytes()), None, 1),
+        Keys::Behind(key, most) => {
+            (None, key.as_ref().map(Key::as_bytes), i64::try_from(*most).unwrap_or(i64::MAX))
+        }
+    };
+    let (mut named, mut rows) = (Vec::new(), Rows::default());
+    for row in session.client.query(&text, &[&only, &behind, &most])? {
+        let key = key(&row, 0)?;
+        if rows.keys.insert(key.clone(), key_row(&row, 9)?).is_none() {
+            named.push(key);
+        }
+        if row.try_get::<_, Option<Word>>(1)?.is_some() {
+            rows.accounts.insert(place(&row)?, account_row(&row, 2)?);
+        }
+    }
+    Ok((named, rows))
 }
 
 /// All there is.

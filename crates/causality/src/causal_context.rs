@@ -135,6 +135,14 @@ impl CausalContext {
         other.runs.iter().all(|&run| self.contains_run(run))
     }
 
+    /// Whether no write was seen by both. O(m log n) where m is the other's intervals.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        other.runs.iter().all(|run| {
+            let behind = self.runs.partition_point(|held| (held.actor, held.last) < (run.actor, run.first));
+            self.runs.get(behind).is_none_or(|held| held.actor != run.actor || held.first > run.last)
+        })
+    }
+
     /// Whether all that the cut holds was seen. O(actors log n).
     pub fn covers(&self, cut: &VersionVector) -> bool {
         cut.iter().all(|(actor, last)| self.contains_run(Run { actor, first: 1, last }))
@@ -154,6 +162,11 @@ impl CausalContext {
     /// The intervals, ascending by actor and number.
     pub fn runs(&self) -> impl Iterator<Item = (ActorId, RangeInclusive<u64>)> + '_ {
         self.runs.iter().map(|run| (run.actor, run.first..=run.last))
+    }
+
+    /// Each interval as a context of its own.
+    pub fn parts(&self) -> impl Iterator<Item = Self> + '_ {
+        self.runs.iter().map(|&run| Self { runs: vec![run] })
     }
 
     /// The writes one by one, ascending. As many as were ever made: a context from outside may claim 2^64 of each actor.
@@ -221,7 +234,7 @@ impl CausalContext {
         };
         let (first, last) = (new.first.min(self.runs[start].first), new.last.max(self.runs[end].last));
         let joined = Run { actor: new.actor, first, last };
-        let more = count > 1 || self.runs[start] != joined;
+        let more = self.runs[start] != joined;
         self.runs[start] = joined;
         self.runs.drain(start + 1..=end);
         more
@@ -229,18 +242,15 @@ impl CausalContext {
 }
 
 impl FromIterator<Dot> for CausalContext {
+    /// Sorts the dots first: O(n log n) in whatever order they come.
     fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Self {
+        let mut dots: Vec<Dot> = dots.into_iter().collect();
+        dots.sort_unstable();
         let mut context = Self::default();
-        context.extend(dots);
-        context
-    }
-}
-
-impl Extend<Dot> for CausalContext {
-    fn extend<I: IntoIterator<Item = Dot>>(&mut self, dots: I) {
         for dot in dots {
-            self.insert(dot);
+            context.insert(dot);
         }
+        context
     }
 }
 
@@ -344,7 +354,11 @@ mod tests {
             prop_assert!(is_canonical(&novel));
             prop_assert!(novel.iter().eq(one.difference(&two).copied()));
             prop_assert_eq!(left.includes(&right), two.is_subset(&one));
+            prop_assert_eq!(left.is_disjoint(&right), two.is_disjoint(&one));
             prop_assert_eq!(left == right, one == two);
+            let mut whole = CausalContext::default();
+            left.parts().for_each(|part| whole.join(&part));
+            prop_assert_eq!((&whole, left.parts().count()), (&left, left.intervals()));
             prop_assert_eq!(encoded(&left) == encoded(&right), one == two);
             let cut: VersionVector = b.iter().copied().collect();
             let whole: CausalContext = (&cut).into();

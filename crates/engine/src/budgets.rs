@@ -11,6 +11,7 @@ mod gauge;
 mod grant;
 mod key;
 mod limit;
+mod listing;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,8 +19,8 @@ use std::{
 };
 
 use deltaic_quota::{
-    Account, Batch, Chunk, Effects as NodeEffects, Guarantee, Input as NodeInput, LedgerError, Limit, Loaded,
-    Lost, Metrics, NodeId, Opened, Policy, PolicyId, Reply as LedgerReply, Silent, Time, Units, WhenAway,
+    Batch, Chunk, Effects as NodeEffects, Guarantee, Input as NodeInput, Keys, LedgerError, Limit, Lost,
+    Metrics, NodeId, Opened, Policy, PolicyId, Reply as LedgerReply, Silent, Stored, Time, Units, WhenAway,
     Window,
 };
 use deltaic_types::{Budget, BudgetAmount, BudgetGuarantee, BudgetId, Catalog, OnLedgerFailure, Per};
@@ -34,6 +35,7 @@ use key::Naming;
 pub use key::{parse as parse_key, to_text as key_text};
 use limit::Limits;
 pub(crate) use limit::SELF;
+use listing::{Listed, Listing};
 
 use crate::input::{Now, Request, RequestId};
 
@@ -54,8 +56,8 @@ pub enum LedgerCall {
     Silent(Time),
     /// [`deltaic_quota::Ledger::open`] for a node that has died; nobody waits for the answer.
     Bury(NodeId),
-    /// [`deltaic_quota::Ledger::load`], under a number to be named in the answer.
-    Load(u64, Account),
+    /// [`deltaic_quota::Ledger::stored`], under a number to be named in the answer.
+    Stored(u64, Keys),
 }
 
 /// What the ledger answered.
@@ -67,8 +69,8 @@ pub enum LedgerAnswer {
     Applied(Result<LedgerReply, LedgerError>),
     /// To [`LedgerCall::Silent`].
     Silent(Result<Vec<Silent>, LedgerError>),
-    /// To [`LedgerCall::Load`].
-    Loaded(u64, Result<Option<Loaded>, LedgerError>),
+    /// To [`LedgerCall::Stored`].
+    Stored(u64, Result<Vec<Stored>, LedgerError>),
 }
 
 /// What is wrong with the ledger, for people to read.
@@ -128,6 +130,8 @@ pub(crate) struct Budgets {
     next: u64,
     pub(crate) grants: Grants,
     pub(crate) gauges: Gauges,
+    listing: Listing,
+    listed: Listed,
     /// Asks that can go on.
     going: VecDeque<u64>,
     /// What the nodes before this one did.
@@ -154,6 +158,8 @@ impl Budgets {
             next: 0,
             grants: Grants::default(),
             gauges: Gauges::default(),
+            listing: Listing::Done,
+            listed: Listed::new(),
             going: VecDeque::new(),
             done: Metrics::default(),
             out: Out::default(),
@@ -167,10 +173,16 @@ impl Budgets {
         for id in gone {
             self.retire(now, id);
         }
+        let mut is_new = false;
         for budget in catalog.budgets() {
             if !self.declared.contains_key(&budget.id) {
                 self.put(budget);
+                is_new = true;
             }
+        }
+        // In a ledger of its own nothing is of a budget that is new.
+        if is_new && (!self.is_begun || self.naming == Naming::Name) {
+            self.listing = Listing::Due(now);
         }
         if !self.declared.is_empty() && !self.is_begun {
             self.is_begun = true;
@@ -198,6 +210,7 @@ impl Budgets {
         let Some(declared) = self.declared.remove(&id) else { return };
         self.out.unwatch.extend(self.limits.retire(id));
         self.gauges.retire(&declared.budget.name);
+        self.unlist(&declared.budget.name);
         let asks: Vec<u64> =
             self.asks.iter().filter(|(_, ask)| ask.budget.id == id).map(|(number, _)| *number).collect();
         for number in asks {
@@ -213,7 +226,10 @@ impl Budgets {
     /// An answer of the ledger.
     pub(crate) fn answered(&mut self, now: Now, answer: LedgerAnswer) {
         match answer {
-            LedgerAnswer::Opened(Ok(opened)) => self.step(now, NodeInput::Opened(opened)),
+            LedgerAnswer::Opened(Ok(opened)) => {
+                self.step(now, NodeInput::Opened(opened));
+                self.list(now);
+            }
             LedgerAnswer::Opened(Err(error)) => {
                 self.out.trouble = Some(LedgerTrouble::Away(error));
                 self.is_begun = false;
@@ -228,7 +244,10 @@ impl Budgets {
             LedgerAnswer::Silent(Ok(silent)) => self.step(now, NodeInput::Silent(silent)),
             // It is asked again.
             LedgerAnswer::Silent(Err(_)) => {}
-            LedgerAnswer::Loaded(number, outcome) => self.loaded(now, number, outcome),
+            LedgerAnswer::Stored(number, outcome) if self.listing.is_asked(number) => {
+                self.listed(now, outcome);
+            }
+            LedgerAnswer::Stored(number, outcome) => self.loaded(now, number, outcome),
         }
     }
 
@@ -240,6 +259,7 @@ impl Budgets {
         }
         if self.is_begun {
             self.step(now, NodeInput::Tick);
+            self.list(now);
         }
     }
 

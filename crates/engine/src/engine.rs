@@ -199,7 +199,7 @@ impl Engine {
             Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(now, *hydrated, store),
             Input::Worked(Worked::Followed(followed)) => self.followed(now, *followed, store),
             Input::Consume(consume) => {
-                self.budgets.consume(now, consume, self.tables.catalog());
+                self.budgets.consume(consume, self.tables.catalog());
                 Effects::default()
             }
             Input::Ledger(answer) => {

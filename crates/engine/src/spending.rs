@@ -115,7 +115,7 @@ impl Engine {
         if self.budgets.gauges.rests(now) {
             return;
         }
-        self.budgets.note_changes();
+        self.budgets.note_changes(now);
         if !self.budgets.gauges.is_due() {
             return;
         }

@@ -13,8 +13,8 @@ mod aggregates;
 pub use aggregates::{check_aggregates, check_aggregates_in_any_order};
 
 use crate::{
-    Account, Baseline, Batch, Claim, Entry, Epoch, Key, Lease, Ledger, LedgerError, LimitWord, NodeId, Reply,
-    Seq, Silent, Then, Time, Units, WindowId,
+    Account, Baseline, Batch, Claim, Entry, Epoch, Key, Keys, Lease, Ledger, LedgerError, LimitWord, NodeId,
+    Place, Reply, Seq, Silent, Stored, Then, Time, Units, WindowId,
 };
 
 const A: NodeId = NodeId(1);
@@ -43,6 +43,7 @@ pub fn check_all<L: Ledger>(mut make: impl FnMut() -> L) {
     a_want_ends_when_nothing_can_come(&mut make());
     what_a_reply_has_no_room_for_is_recalled_by_the_next(&mut make());
     a_bucket_a_share_and_an_old_window_want_nothing(&mut make());
+    keys_are_told_in_parts_each_once(&mut make());
 }
 
 /// An entry that says nothing and asks for nothing, to be filled in.
@@ -507,4 +508,52 @@ fn a_bucket_a_share_and_an_old_window_want_nothing<L: Ledger>(ledger: &mut L) {
     let high = Entry { claim: Claim::High(7), ..entry(&at(WindowId(5)), Units(10)) };
     apply(ledger, &batch(B, 1, 2, vec![high]));
     assert_eq!(apply(ledger, &batch(A, 1, 5, vec![])).recalled, []);
+}
+
+/// Keys that differ in length and in their last bytes: whatever order a store has, none is told twice or left out.
+fn keys_are_told_in_parts_each_once<L: Ledger>(ledger: &mut L) {
+    open(ledger, A, 1);
+    let names = ["a", "b", "ab", "ba", "a\u{0}", "\u{10ffff}"];
+    let mut seq = 0;
+    for (place, name) in names.iter().enumerate() {
+        for window in [WindowId(4), WindowId(5), WindowId::EVERY] {
+            let account = Account { window, ..stock(name) };
+            let units = 10 + place as u64;
+            // The second window is granted beside the first one's settled units, as a sliding limit has it.
+            let spent = Entry { span: 2, ..settle(&account, units, 0, 0) };
+            for entry in [Entry { span: 2, ..want(&account, 100, units) }, spent] {
+                seq += 1;
+                apply(ledger, &batch(A, 1, seq, vec![entry]));
+            }
+        }
+    }
+    let mut told: Vec<Stored> = Vec::new();
+    loop {
+        let behind = told.last().map(|stored| stored.key.clone());
+        let part = ledger.stored(&Keys::Behind(behind, 4)).expect("keys are told");
+        assert!(part.len() <= 4, "no more than were asked for");
+        if part.is_empty() {
+            break;
+        }
+        told.extend(part);
+    }
+    assert_eq!(told.len(), names.len(), "each once");
+    for (place, name) in names.iter().enumerate() {
+        let key = stock(name).key;
+        let stored = told.iter().find(|stored| stored.key == key).expect("each key is told");
+        assert_eq!(ledger.stored(&Keys::Only(key.clone())), Ok(vec![stored.clone()]));
+        assert_eq!(stored.target, Units(100));
+        let windows: Vec<WindowId> = stored.windows.iter().map(|(window, _)| *window).collect();
+        assert_eq!(windows, [WindowId(4), WindowId(5), WindowId::EVERY]);
+        for (window, stored) in &stored.windows {
+            assert_eq!(*stored, baseline(ledger, &Account { key: key.clone(), window: *window }));
+        }
+        let units = Units(10 + place as u64);
+        let at = |id: u64| stored.at(&Place { id: WindowId(id), span: 1, begins: Time(0), ends: Time(1) });
+        let sums = |id: u64| (at(id).used, at(id).before, at(id).limit);
+        assert_eq!(sums(5), (units, units, Units(100)), "what went in the window before counts");
+        assert_eq!(sums(6), (Units::ZERO, units, Units(100)), "so it does for one that has no row");
+        assert_eq!(sums(7), (Units::ZERO, Units::ZERO, Units(100)));
+    }
+    assert_eq!(ledger.stored(&Keys::Only(stock("never").key)), Ok(vec![]));
 }

@@ -37,7 +37,7 @@ pub use fault::{Fault, FaultyLedger};
 pub use memory::MemoryLedger;
 pub use rows::{AccountRow, KeyRow, NodeRow, Rows};
 
-use crate::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
+use crate::{Account, Epoch, Key, NodeId, Place, Seq, Time, Units, WindowId};
 
 /// What a ledger has of an account. Load it to know where a budget stands; a reply carries it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,6 +107,38 @@ pub struct Loaded {
     pub baseline: Baseline,
     /// The rows of its leases.
     pub leases: Vec<(NodeId, Lease)>,
+}
+
+/// A key as it is stored, with all its windows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The key.
+    pub key: Key,
+    /// What its limit is to be.
+    pub target: Units,
+    /// Its accounts, in the order of windows; what counts in one of those before it is not in it.
+    pub windows: Vec<(WindowId, Baseline)>,
+}
+
+impl Stored {
+    /// Where a window of the key stands, with what those before it use up of its limit.
+    pub fn at(&self, place: &Place) -> Baseline {
+        let first = WindowId(place.id.0.saturating_sub(place.span));
+        let found = self.windows.iter().find(|(window, _)| *window == place.id);
+        let untouched = Baseline { target: self.target, limit: self.target, ..Baseline::default() };
+        let earlier = self.windows.iter().filter(|(window, _)| (first..place.id).contains(window));
+        let before = earlier.fold(Units::ZERO, |sum, (_, row)| sum.plus(row.used).plus(row.reserved));
+        Baseline { before, ..found.map_or(untouched, |(_, baseline)| *baseline) }
+    }
+}
+
+/// Which keys are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// One.
+    Only(Key),
+    /// So many behind one, or from the first on, in an order of the ledger's own.
+    Behind(Option<Key>, usize),
 }
 
 /// What opening a node's next epoch gave.
@@ -262,6 +294,10 @@ pub trait Ledger {
 
     /// An account as it is stored; none if nothing was ever written for it.
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError>;
+
+    /// Keys as they are stored, with their windows, those of standing shares too. A key that was never written is not there.
+    /// Work: the keys, their windows and leases.
+    fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError>;
 
     /// Everything that is stored, in one canonical order: two ledgers with equal images answer equally for ever.
     fn image(&mut self) -> Result<Vec<u8>, LedgerError>;

@@ -33,8 +33,8 @@ pub use handle::{Handle, consume_all};
 pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 pub use ledger::{
     AccountRow, AggregateLedger, AggregateRows, Baseline, Batch, Claim, Combine, Contradiction, Entry, Fault,
-    FaultyLedger, KeyRow, Lease, Ledger, LedgerError, LimitWord, Loaded, MemoryLedger, NodeRow, Opened,
-    Reply, Row, Rows, Silent, Then, combine_bytes,
+    FaultyLedger, KeyRow, Keys, Lease, Ledger, LedgerError, LimitWord, Loaded, MemoryLedger, NodeRow, Opened,
+    Reply, Row, Rows, Silent, Stored, Then, combine_bytes,
 };
 pub use metrics::Metrics;
 pub use monoid::{Element, Max, Monoid, Sum, Union};

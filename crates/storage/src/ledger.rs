@@ -18,11 +18,13 @@ mod check;
 mod row;
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::path::Path;
 
 pub use check::{LedgerFault, LedgerReport};
 use deltaic_quota::{
-    Account, Batch, Key, Lease, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows, Silent, Time,
+    Account, Batch, Key, Keys, Lease, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Rows, Silent,
+    Stored, Time,
 };
 use redb::{ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
 
@@ -148,6 +150,19 @@ impl Ledger for RedbLedger {
         self.change(|tables, rows| tables.take_key(&account.key, rows), |rows| Ok(rows.load(account)))
     }
 
+    fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError> {
+        let mut named = Vec::new();
+        let take = |tables: &Tables<'_>, rows: &mut Rows| {
+            named = match keys {
+                Keys::Only(key) => vec![key.clone()],
+                Keys::Behind(key, most) => tables.keys_behind(key.as_ref(), *most)?,
+            };
+            named.iter().try_for_each(|key| tables.take_key(key, rows))
+        };
+        let rows = self.change(take, |rows| Ok(rows.clone()))?;
+        Ok(named.iter().filter_map(|key| rows.stored(key)).collect())
+    }
+
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {
         let all = |tables: &Tables<'_>, rows: &mut Rows| {
             tables.take_all(rows)?;
@@ -203,6 +218,17 @@ impl<'t> Tables<'t> {
             rows.nodes.insert(node, row::read_node(found.value(), node).map_err(Stop::damage("nodes"))?);
         }
         Ok(())
+    }
+
+    /// So many keys behind one, in the order of their places.
+    fn keys_behind(&self, key: Option<&Key>, most: usize) -> Result<Vec<Key>, Stop> {
+        let behind = key.map(key_place);
+        let first = behind.as_ref().map_or(Bound::Unbounded, |place| Bound::Excluded(&place[..]));
+        let mut keys = Vec::new();
+        for entry in self.keys.range::<&[u8]>((first, Bound::Unbounded))?.take(most) {
+            keys.push(row::key_of(entry?.0.value()).map_err(Stop::damage("keys"))?);
+        }
+        Ok(keys)
     }
 
     /// A key with its accounts, their leases, and the nodes that hold them.

@@ -122,3 +122,6 @@ pub const ACTORS: usize = 65_536;
 
 /// The intervals of a context that comes from outside: one an actor where nothing is missing.
 pub const INTERVALS: usize = 1 << 20;
+
+/// The bytes of a delta between two replicas.
+pub const DELTA_BYTES: usize = 256 << 20;

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use deltaic_quota::{
-    Denied, Handle, Input as NodeInput, KeyState, Loaded, Permit, Reason, RequestId as NodeRequest, Units,
+    Denied, Handle, Input as NodeInput, KeyState, Keys, LedgerError, Permit, Reason,
+    RequestId as NodeRequest, Stored, Units,
 };
 use deltaic_types::{Budget, BudgetAmount, Catalog, EvalError, Row};
 use serde_json::Value as Json;
@@ -232,7 +233,7 @@ pub(super) struct Look {
 
 impl Budgets {
     /// A question from outside.
-    pub(crate) fn consume(&mut self, now: Now, consume: Consume, catalog: &Catalog) {
+    pub(crate) fn consume(&mut self, consume: Consume, catalog: &Catalog) {
         let Consume { id, budget, key: given, units } = consume;
         let found = self.find(&budget, catalog).and_then(|budget| {
             let key = key::parse(&budget, &given)?;
@@ -240,7 +241,7 @@ impl Budgets {
         });
         let Some(units) = units else {
             match found {
-                Ok((budget, key)) => self.look(now, Look { id, budget, key, states: Vec::new() }),
+                Ok((budget, key)) => self.look(Look { id, budget, key, states: Vec::new() }),
                 Err(error) => self.out.looked.push(Looked { id, result: Err(error) }),
             }
             return;
@@ -310,7 +311,7 @@ impl Budgets {
         self.going.push_back(number);
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -320,7 +321,7 @@ impl Budgets {
         let Some(ask) = self.asks.get(&number) else {
             // Somebody who looks, and waited for a limit.
             if self.looks.contains_key(&number) {
-                self.loaded(now, number, Ok(None));
+                self.loaded(now, number, Ok(Vec::new()));
             }
             return;
         };
@@ -446,20 +447,17 @@ impl Budgets {
     }
 
     /// Tells where a key stands, limit by limit: of what the node does not know the ledger is asked.
-    fn look(&mut self, now: Now, mut look: Look) {
+    fn look(&mut self, mut look: Look) {
         while let Some(limit) = look.budget.limits.get(look.states.len()) {
             let place = look.states.len();
             let Some(account) = self.naming.account(&look.budget, place, &look.key) else {
                 let result = Err(ConsumeError::KeyTooLong);
                 return self.out.looked.push(Looked { id: look.id, result });
             };
-            let window = deltaic_quota::WindowId(self.node.window(time(now), self.policy(&look, place)).id.0);
             let Some(state) = self.node.state(&account).filter(|_| self.node.is_known(&account)) else {
                 let number = self.number();
                 self.looks.insert(number, look);
-                self.out
-                    .ledger
-                    .push(LedgerCall::Load(number, deltaic_quota::Account { key: account, window }));
+                self.out.ledger.push(LedgerCall::Stored(number, Keys::Only(account)));
                 return;
             };
             look.states.push(LimitState { per: limit.per.to_string(), state });
@@ -467,17 +465,8 @@ impl Budgets {
         self.out.looked.push(Looked { id: look.id, result: Ok(look.states) });
     }
 
-    fn policy(&self, look: &Look, place: usize) -> deltaic_quota::PolicyId {
-        self.declared[&look.budget.id].policies[place]
-    }
-
     /// The ledger's answer to somebody who looks.
-    pub(super) fn loaded(
-        &mut self,
-        now: Now,
-        number: u64,
-        outcome: Result<Option<Loaded>, deltaic_quota::LedgerError>,
-    ) {
+    pub(super) fn loaded(&mut self, now: Now, number: u64, outcome: Result<Vec<Stored>, LedgerError>) {
         let Some(mut look) = self.looks.remove(&number) else { return };
         let place = look.states.len();
         let Some(declared) = self.declared.get(&look.budget.id) else {
@@ -486,9 +475,10 @@ impl Budgets {
         };
         let policy = declared.policies[place];
         let limit = look.budget.limits[place].clone();
-        let state = match (outcome, limit.amount) {
+        let stored = outcome.map(|mut stored| stored.pop());
+        let state = match (stored, limit.amount) {
             (Err(_), _) => Err(ConsumeError::LedgerAway),
-            (Ok(Some(loaded)), _) => Ok(self.node.state_by(time(now), policy, Some(&loaded), Units::ZERO)),
+            (Ok(Some(stored)), _) => Ok(self.node.state_by(time(now), policy, Some(&stored), Units::ZERO)),
             (Ok(None), BudgetAmount::Units(units)) => {
                 let limit = Units(u64::try_from(units).unwrap_or(0));
                 Ok(self.node.state_by(time(now), policy, None, limit))
@@ -507,7 +497,7 @@ impl Budgets {
         match state {
             Ok(state) => {
                 look.states.push(LimitState { per: limit.per.to_string(), state });
-                self.look(now, look);
+                self.look(look);
             }
             Err(error) => self.out.looked.push(Looked { id: look.id, result: Err(error) }),
         }

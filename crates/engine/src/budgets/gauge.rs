@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_quota::{Time, Units};
+use deltaic_quota::{KeyState, Time, Units};
 use deltaic_types::{BUDGETS, Row, TableId, Value};
 
 use super::{Budgets, key};
@@ -27,7 +27,35 @@ fn units(units: Units) -> Value {
     Value::Integer(i64::try_from(units.0).unwrap_or(i64::MAX))
 }
 
+/// What a row is found by.
+pub(super) fn row_key(budget: &str, values: &Row, per: &str) -> Row {
+    [budget, &key::to_text(values), per].into_iter().map(Value::from).collect()
+}
+
 impl Gauges {
+    /// What a row is to say.
+    pub(super) fn put(&mut self, key: Row, state: &KeyState) {
+        let ends = (state.ends != Time::NEVER)
+            .then(|| Value::Timestamp(i64::try_from(state.ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX)));
+        let numbers = [
+            units(state.limit),
+            units(state.used),
+            units(state.reserved),
+            units(state.available),
+            units(state.bound.under),
+            units(state.bound.over),
+            units(Units(state.denied)),
+            ends.unwrap_or(Value::Null),
+        ];
+        let row = key.iter().cloned().chain(numbers).collect();
+        self.changes.insert(key, Some(row));
+    }
+
+    /// The row is to go.
+    pub(super) fn remove(&mut self, key: Row) {
+        self.changes.insert(key, None);
+    }
+
     pub(super) fn retire(&mut self, budget: &str) {
         self.changes.retain(|key, _| key[0].as_str() != Some(budget));
         self.dropped.insert(budget.to_owned());
@@ -78,43 +106,24 @@ impl Gauges {
 
 impl Budgets {
     /// Takes in which keys have changed, and lets go of what the node has forgotten.
-    pub(crate) fn note_changes(&mut self) {
+    pub(crate) fn note_changes(&mut self, now: Now) {
         for changed in self.node.changed() {
             let Some(&(id, place)) = self.by_policy.get(&changed.policy) else { continue };
             let Some(declared) = self.declared.get(&id) else { continue };
             // A share is all keys'.
             let Some(values) = key::values_of(&changed.key) else { continue };
             let (name, per) = (declared.budget.name.clone(), declared.budget.limits[place].per.to_string());
-            let key: Row = [
-                Value::from(name.as_str()),
-                Value::from(key::to_text(&values).as_str()),
-                Value::from(per.as_str()),
-            ]
-            .into_iter()
-            .collect();
+            let key = row_key(&name, &values, &per);
             let Some(state) = changed.state else {
                 // Its next window may be there already.
                 if self.node.state(&changed.key).is_none() {
-                    self.gauges.changes.insert(key, None);
+                    self.gauges.remove(key);
                     self.forget_limit(id, place, &values);
                 }
                 continue;
             };
-            let ends = (state.ends != Time::NEVER).then(|| {
-                Value::Timestamp(i64::try_from(state.ends.0.saturating_mul(1_000)).unwrap_or(i64::MAX))
-            });
-            let numbers = [
-                units(state.limit),
-                units(state.used),
-                units(state.reserved),
-                units(state.available),
-                units(state.bound.under),
-                units(state.bound.over),
-                units(Units(state.denied)),
-                ends.unwrap_or(Value::Null),
-            ];
-            let row = key.iter().cloned().chain(numbers).collect();
-            self.gauges.changes.insert(key, Some(row));
+            self.gauges.put(key, &state);
         }
+        self.forget_listed(now);
     }
 }

@@ -42,6 +42,11 @@ impl Naming {
         Key::new(&bytes)
     }
 
+    /// Whether a key of the ledger is one of this limit of the budget.
+    pub(super) fn is_of(self, key: &Key, budget: &Budget, limit: usize) -> bool {
+        split(key).is_some_and(|(prefix, _)| prefix == self.prefix(budget, limit))
+    }
+
     /// The name of the row of a standing share, which is nobody's key.
     pub(super) fn share(self, budget: &Budget, limit: usize) -> Key {
         let mut bytes = self.prefix(budget, limit);
@@ -50,14 +55,19 @@ impl Naming {
     }
 }
 
+/// The budget and the limit that a key is of, as its first bytes, and the rest.
+fn split(key: &Key) -> Option<(&[u8], &[u8])> {
+    let bytes = key.as_bytes();
+    let length = match bytes.strip_prefix(&NAMED) {
+        Some(named) => NAMED.len() + usize::from(*named.first()?) + 2,
+        None => 5,
+    };
+    bytes.split_at_checked(length)
+}
+
 /// The values in a key of the node; none in the name of a share.
 pub(super) fn values_of(key: &Key) -> Option<Row> {
-    let bytes = key.as_bytes();
-    let values = match bytes.strip_prefix(&NAMED) {
-        Some(named) => named.get(usize::from(*named.first()?) + 2..)?,
-        None => bytes.get(5..)?,
-    };
-    key::decode(values).ok()
+    key::decode(split(key)?.1).ok()
 }
 
 /// A key as it came from outside: a text or a JSON value for each column.
@@ -136,6 +146,7 @@ mod tests {
             for (budget, limit) in [(budget(3, "a"), 0), (budget(3, "a"), 1), (budget(4, "ab"), 0)] {
                 let key = naming.account(&budget, limit, &values).unwrap();
                 assert_eq!(values_of(&key), Some(values.clone()));
+                assert!(naming.is_of(&key, &budget, limit) && !naming.is_of(&key, &budget, limit + 1));
                 assert_eq!(values_of(&naming.share(&budget, limit)), None);
                 assert!(all.insert(key) && all.insert(naming.share(&budget, limit)));
                 assert_eq!(naming.account(&budget, limit, &long), None);

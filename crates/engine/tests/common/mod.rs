@@ -128,7 +128,7 @@ impl Db {
         let answer = match call {
             LedgerCall::Open(node) => LedgerAnswer::Opened(self.ledger.open(node)),
             LedgerCall::Apply(batch) => LedgerAnswer::Applied(self.ledger.apply(&batch)),
-            LedgerCall::Load(number, account) => LedgerAnswer::Loaded(number, self.ledger.load(&account)),
+            LedgerCall::Stored(number, keys) => LedgerAnswer::Stored(number, self.ledger.stored(&keys)),
             LedgerCall::Silent(before) => LedgerAnswer::Silent(self.ledger.silent(before)),
             LedgerCall::Bury(node) => {
                 self.ledger.open(node).unwrap();
@@ -144,7 +144,7 @@ impl Db {
         let answer = match self.calls.pop_front().expect("a call waits") {
             LedgerCall::Open(_) => LedgerAnswer::Opened(Err(LedgerError::Away)),
             LedgerCall::Apply(_) => LedgerAnswer::Applied(Err(LedgerError::Away)),
-            LedgerCall::Load(number, _) => LedgerAnswer::Loaded(number, Err(LedgerError::Away)),
+            LedgerCall::Stored(number, _) => LedgerAnswer::Stored(number, Err(LedgerError::Away)),
             LedgerCall::Silent(_) => LedgerAnswer::Silent(Err(LedgerError::Away)),
             LedgerCall::Bury(_) => return,
         };

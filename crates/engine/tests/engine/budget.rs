@@ -314,6 +314,97 @@ fn looking_spends_nothing_and_knows_what_the_ledger_knows() {
     assert_eq!(look(&mut db), (6, 4));
 }
 
+/// What the windows before this one hold of a sliding limit counts for a key that is not in memory, too.
+#[test]
+fn looking_counts_the_windows_before_in_a_sliding_limit() {
+    let mut db = Db::with("CREATE BUDGET calls (KEY who text, LIMIT 10 PER '16 minutes' SLIDING)");
+    consume(&mut db, "calls", "ann", 4).unwrap();
+    db.pass(120);
+    consume(&mut db, "calls", "ann", 3).unwrap();
+    db.step(Input::Settle);
+    let mut db = db.restart();
+    let look = |db: &mut Db| {
+        db.look("calls", &[json!("ann")]);
+        let states = db.looked.remove(0).result.unwrap();
+        (states[0].state.available.0, states[0].state.used.0)
+    };
+    assert_eq!(look(&mut db), (3, 3));
+    assert_eq!(db.rows("SELECT key, used, available FROM deltaic.budgets"), ["ann|3|3"]);
+    db.pass(15 * 60);
+    assert_eq!(look(&mut db), (7, 0));
+    assert_eq!(db.rows("SELECT key FROM deltaic.budgets"), [""; 0]);
+    assert_eq!(consume(&mut db, "calls", "ann", 7), Ok(0));
+}
+
+/// Right after a start the table has what the ledger has, in parts; what the node knows itself is shown as it knows it, and a row
+/// goes with its window.
+#[test]
+fn the_ledger_s_keys_are_shown_after_a_start() {
+    let mut db = Db::with(
+        "CREATE BUDGET tokens (KEY tenant text, LIMIT 10);
+         CREATE BUDGET calls (KEY who text, KEY n int, LIMIT 3 PER '1 hour', LIMIT 9);
+         CREATE BUDGET drip (KEY who text, LIMIT 5 PER '1 hour' BUCKET 5);
+         CREATE BUDGET gone (KEY who text, LIMIT 5)",
+    );
+    for tenant in 0..1_200 {
+        consume(&mut db, "tokens", &format!("t{tenant:04}"), 1 + tenant % 9).unwrap();
+    }
+    db.consume("calls", &[json!("ann"), json!(7)], 2);
+    asked(&mut db).unwrap();
+    consume(&mut db, "drip", "ann", 2).unwrap();
+    consume(&mut db, "gone", "ann", 2).unwrap();
+    db.ok("DROP BUDGET gone");
+    db.step(Input::Settle);
+    assert!(db.engine.has_settled());
+    let tokens = "SELECT count(*), sum(used), sum(available) FROM deltaic.budgets WHERE budget = 'tokens'";
+    let calls = "SELECT budget, key, per, used, reserved, available FROM deltaic.budgets WHERE budget <> 'tokens' \
+                 ORDER BY per";
+    let sum: i64 = (0..1_200).map(|tenant| 1 + tenant % 9).sum();
+
+    let mut db = db.restart();
+    db.hold_calls = true;
+    db.pass(1);
+    assert_eq!(db.rows(tokens), ["0|NULL|NULL"], "nothing is known yet");
+    db.call();
+    // One is used before the list says what the ledger had of it.
+    db.consume("tokens", &[json!("t0000")], 5);
+    db.hold_calls = false;
+    db.pass(1);
+    asked(&mut db).unwrap();
+    db.pass(1);
+    db.pass(1);
+    assert_eq!(db.rows(tokens), [format!("1200|{}|{}", sum + 5, 12_000 - sum - 5)]);
+    let text = r#"["ann","7"]"#;
+    assert_eq!(db.rows(calls), [format!("calls|{text}|1 hour|2|0|1"), format!("calls|{text}|ever|2|0|7")]);
+    db.pass(3_600);
+    db.pass(1);
+    db.pass(1);
+    assert_eq!(db.rows(calls), [format!("calls|{text}|ever|2|0|7")], "a window has ended");
+    assert_eq!(spend_all(&mut db, "calls", &[json!("ann"), json!(7)]), 3);
+}
+
+/// A ledger that does not answer when its keys are asked for is asked again.
+#[test]
+fn a_list_that_failed_is_asked_for_again() {
+    let mut db = Db::with(TOKENS);
+    consume(&mut db, "tokens", "acme", 4).unwrap();
+    db.step(Input::Settle);
+    let mut db = db.restart();
+    db.hold_calls = true;
+    db.pass(1);
+    db.call();
+    while !db.calls.is_empty() {
+        db.call_lost();
+    }
+    db.hold_calls = false;
+    db.pass(1);
+    let sql = "SELECT key, used FROM deltaic.budgets";
+    assert_eq!(db.rows(sql), [""; 0]);
+    db.pass(5);
+    db.pass(1);
+    assert_eq!(db.rows(sql), ["acme|4"]);
+}
+
 #[test]
 fn a_ledger_that_is_away_is_met_as_the_budget_says() {
     let mut db = Db::with(TOKENS);
@@ -409,6 +500,9 @@ fn a_standing_share_costs_one_row() {
     db.pass(60);
     assert_eq!(spend_all(&mut db, "calls", &[json!(7)]), 3);
     assert_eq!(db.ledger.inner.rows(), rows, "no key has a row");
+    db.pass(1);
+    let shown = "SELECT \"limit\", used, available FROM deltaic.budgets WHERE key = '7'";
+    assert_eq!(db.rows(shown), ["3|3|0"], "what this server has spent of its share");
     // Who crashes waits for the next window.
     let mut db = db.restart();
     db.consume("calls", &[json!(7)], 1);

@@ -325,6 +325,11 @@ impl Accumulator {
         self.stands_from.store(0, Ordering::SeqCst);
     }
 
+    /// What was spent of the share behind it.
+    pub(crate) fn spent_of_share(&self) -> Units {
+        lock(&self.book).volatile.minus(self.held())
+    }
+
     /// A share will stand behind it from this moment on, or when the ledger has answered.
     pub(crate) fn stand_by(&self, from: Option<Time>) {
         self.durable.store(0, Ordering::Relaxed);

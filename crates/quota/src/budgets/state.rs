@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 
 use super::{Budgets, PolicyId, Slot, Stage};
 use crate::bucket::Bucket;
-use crate::{Baseline, Bound, Guarantee, Input, Key, Loaded, Place, Time, Units, WindowId};
+use crate::{Baseline, Bound, Guarantee, Input, Key, Place, Stored, Time, Units, WindowId};
 
 /// Where a key stands in its window, as this node knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyState {
     /// What the limit is to be; of a bucket, what it holds.
     pub limit: Units,
-    /// Spent for good, as the ledger knows it, and what went over the limit without cover.
+    /// Spent for good, as the ledger knows it, and what went over the limit without cover. Of a standing share: what this
+    /// node has spent of it.
     pub used: Units,
     /// Held by leases, of this node and others, spent or not.
     pub reserved: Units,
@@ -69,10 +70,12 @@ impl Slot {
         let accumulator = &self.accumulator;
         let baseline = accumulator.baseline().unwrap_or_default();
         let available = accumulator.available_at(clock);
+        let settled = baseline.used.plus(baseline.overrun);
         let is_leased = accumulator.guarantee() != Guarantee::Volatile;
         KeyState {
             limit: accumulator.bucket().map_or_else(|| accumulator.limit(), Bucket::burst),
-            used: baseline.used.plus(baseline.overrun),
+            // A share is not settled, and what other nodes do with theirs is not known here.
+            used: if self.stands() { accumulator.spent_of_share() } else { settled },
             reserved: baseline.reserved,
             available: if is_leased { available.local.plus(available.durable) } else { available.local },
             bound: available.bound,
@@ -164,12 +167,12 @@ impl Budgets {
 
     /// Where a key stands that the node does not have in memory, by what the ledger has of it. One that the ledger does not
     /// know either has the limit that is given.
-    pub fn state_by(&self, now: Time, policy: PolicyId, loaded: Option<&Loaded>, limit: Units) -> KeyState {
+    pub fn state_by(&self, now: Time, policy: PolicyId, stored: Option<&Stored>, limit: Units) -> KeyState {
         let window = self.policies[policy.0].window;
         let now = self.clock.max(now);
-        let ends = window.at(now).ends;
-        let baseline =
-            loaded.map_or(Baseline { target: limit, ..Baseline::default() }, |loaded| loaded.baseline);
+        let place = window.at(now);
+        let untouched = Baseline { target: limit, ..Baseline::default() };
+        let baseline = stored.map_or(untouched, |stored| stored.at(&place));
         let state = KeyState {
             limit: baseline.target,
             used: baseline.used.plus(baseline.overrun),
@@ -177,7 +180,7 @@ impl Budgets {
             available: baseline.left(),
             bound: Bound::default(),
             denied: 0,
-            ends,
+            ends: place.ends,
         };
         let Some(rate) = window.rate() else { return state };
         let bucket = Bucket::new(rate, baseline.target);

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Batch, Ledger, LedgerError, Loaded, MemoryLedger, Opened, Reply, Silent};
+use super::{Batch, Keys, Ledger, LedgerError, Loaded, MemoryLedger, Opened, Reply, Silent, Stored};
 use crate::{Account, NodeId, Time};
 
 /// What goes wrong with one call of [`Ledger::apply`].
@@ -95,6 +95,10 @@ impl Ledger for FaultyLedger {
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
         self.inner.load(account)
+    }
+
+    fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError> {
+        self.inner.stored(keys)
     }
 
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {

@@ -2,8 +2,11 @@
 //!
 //! Invariant: that of its [`Rows`].
 
+use std::ops::Bound;
+
 use super::{
-    AggregateLedger, AggregateRows, Batch, Combine, Ledger, LedgerError, Loaded, Opened, Reply, Rows, Silent,
+    AggregateLedger, AggregateRows, Batch, Combine, Keys, Ledger, LedgerError, Loaded, Opened, Reply, Rows,
+    Silent, Stored,
 };
 use crate::{Account, Changes, Epoch, Key, NodeId, Time, Units};
 
@@ -47,6 +50,16 @@ impl Ledger for MemoryLedger {
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
         Ok(self.rows.load(account))
+    }
+
+    fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError> {
+        let (first, most) = match keys {
+            Keys::Only(key) => return Ok(self.rows.stored(key).into_iter().collect()),
+            Keys::Behind(None, most) => (Bound::Unbounded, *most),
+            Keys::Behind(Some(key), most) => (Bound::Excluded(key), *most),
+        };
+        let keys = self.rows.keys.range::<Key, _>((first, Bound::Unbounded)).take(most);
+        Ok(keys.filter_map(|(key, _)| self.rows.stored(key)).collect())
     }
 
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {

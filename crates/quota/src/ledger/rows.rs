@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use deltaic_types::codec::{write_bytes, write_u64};
 
 use super::{
-    Baseline, Batch, Claim, Entry, Lease, LedgerError, LimitWord, Loaded, Opened, Reply, Row, Silent, Then,
+    Baseline, Batch, Claim, Entry, Lease, LedgerError, LimitWord, Loaded, Opened, Reply, Row, Silent, Stored,
+    Then,
 };
 use crate::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 
@@ -413,6 +414,15 @@ impl Rows {
         }
         let leases = self.leases_of(account).collect();
         Some(Loaded { baseline: self.baseline(account, 0), leases })
+    }
+
+    /// A key with its windows. Concerned: the key and its accounts.
+    pub fn stored(&self, key: &Key) -> Option<Stored> {
+        let row = self.keys.get(key)?;
+        let [first, last] = [WindowId(0), WindowId::EVERY].map(|window| Account { key: key.clone(), window });
+        let accounts = self.accounts.range(first..=last);
+        let windows = accounts.map(|(account, _)| (account.window, self.baseline(account, 0))).collect();
+        Some(Stored { key: key.clone(), target: row.target, windows })
     }
 
     /// All rows as bytes, in one order.

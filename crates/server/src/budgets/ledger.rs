@@ -76,8 +76,8 @@ pub(crate) fn start(opener: LedgerOpener, back: Sender<Command>) -> std::io::Res
                 LedgerCall::Silent(before) => {
                     LedgerAnswer::Silent(ledger.call(|ledger| ledger.silent(before)))
                 }
-                LedgerCall::Load(number, account) => {
-                    LedgerAnswer::Loaded(number, ledger.call(|ledger| ledger.load(&account)))
+                LedgerCall::Stored(number, keys) => {
+                    LedgerAnswer::Stored(number, ledger.call(|ledger| ledger.stored(&keys)))
                 }
                 LedgerCall::Bury(node) => {
                     // It is found silent once more where this failed.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use deltaic_quota::{
-    Account, Batch, Event, EventKind, Ledger, LedgerError, Loaded, MemoryLedger, NodeId, Opened, Reply,
-    Silent, Time, Units, replay,
+    Account, Batch, Event, EventKind, Keys, Ledger, LedgerError, Loaded, MemoryLedger, NodeId, Opened, Reply,
+    Silent, Stored, Time, Units, replay,
 };
 use deltaic_server::{Config, SharedLedger};
 use serde_json::{Value as Json, json};
@@ -305,6 +305,10 @@ impl Ledger for Shared {
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
         self.0.lock().unwrap().load(account)
+    }
+
+    fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError> {
+        self.0.lock().unwrap().stored(keys)
     }
 
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {

@@ -181,7 +181,7 @@ fn compare_lists(transaction: &ReadTransaction, rows: &Rows, report: &mut Ledger
         let place = lease_place(account, *node);
         let is_listed = [
             ("held", held.remove(&held_place(*node, &place))),
-            ("wanting", wanting.remove(&place) == !lease.wanted.is_zero()),
+            ("wanting", wanting.remove(&place) != lease.wanted.is_zero()),
         ];
         for (part, _) in is_listed.into_iter().filter(|(_, is_listed)| !is_listed) {
             report.add(LedgerFault::Listed { part, account: account.clone(), node: *node });

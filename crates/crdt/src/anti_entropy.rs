@@ -1,0 +1,457 @@
+//! [`AntiEntropy`]: how replicas come to hold the same writes, whatever is lost, repeated or late between them.
+//!
+//! Each replica asks each of its peers for a *stream*: it says what it holds, and the peer sends what is missing, delta by
+//! delta, each derived from the state at that moment. A delta names the one before it, and is merged only when that one was;
+//! so a replica holds a *cut* of all writes at any time, never a write without those before it (the causal delta-merging
+//! condition of Almeida, Shoker and Baquero, "Delta State Replicated Data Types", 2018). Acknowledgements say what a peer
+//! holds: only what it lacks travels, and nothing goes back to where it came from (Enes, Almeida, Baquero and Leitão,
+//! "Efficient Synchronization of State-based CRDTs", 2019).
+//!
+//! Nothing here reads a clock or sends: time and messages come in, effects go out. The state is somebody else's, and merging
+//! takes its time: a delta is acknowledged when [`Input::Merged`] says that it will not be forgotten.
+//!
+//! Invariants: what a peer is thought to hold it holds durably; the stable cut never passes what a member holds; a replica
+//! that finds out that it was restored from a copy says nothing more until it has come back under another name. What cannot be
+//! found out is a copy whose lost writes nobody remembers; one that differs all the same is told by the sums of states,
+//! which are compared at equal cuts.
+//!
+//! ```
+//! use deltaic_causality::ActorId;
+//! use deltaic_crdt::anti_entropy::{Effect, Input, Micros, Settings};
+//! use deltaic_crdt::{AntiEntropy, GCounter, Plain, Replica};
+//!
+//! // Two replicas in one process: each message arrives at once, each merge is done at once.
+//! let mut replicas: Vec<_> = [ActorId(1), ActorId(2)]
+//!     .map(|actor| Replica::<u64, Plain<GCounter>>::new(actor))
+//!     .map(|replica| (AntiEntropy::new(replica.actor(), 1, &replica, Settings::default()), replica))
+//!     .into();
+//! replicas[0].1.write(&7, |views, dot| views.increment(dot, 1_000))?;
+//!
+//! let mut inputs = vec![(0, Input::Join(ActorId(2))), (1, Input::Join(ActorId(1)))];
+//! while let Some((place, input)) = inputs.pop() {
+//!     let (sync, replica) = &mut replicas[place];
+//!     let from = replica.actor();
+//!     for effect in sync.step(Micros(0), input, replica) {
+//!         match effect {
+//!             Effect::Send { bytes, .. } => inputs.insert(0, (1 - place, Input::Received(from, bytes))),
+//!             Effect::Merge { id, to, body, .. } => {
+//!                 replica.merge(&body, &to)?;
+//!                 inputs.push((place, Input::Merged(id)));
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! assert_eq!(replicas[1].1.get(&7).map(|views| views.value()), Some(1_000));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod link;
+mod message;
+mod metrics;
+
+use std::collections::BTreeMap;
+
+use deltaic_causality::{ActorId, VersionVector};
+
+use link::{Arrived, Link};
+use message::covers;
+pub use message::{Message, StreamId};
+use metrics::Outstanding;
+pub use metrics::SyncMetrics;
+
+/// A moment, in microseconds of a clock that need not be that of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    fn after(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// How a replica speaks with its peers. Times are in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The least time between two deltas to a peer, and between two questions where there is news.
+    pub least_interval: u64,
+    /// The most time between two questions where there is none: the interval doubles up to this.
+    pub most_interval: u64,
+    /// How long an acknowledgement is waited for at first. It doubles as long as none comes.
+    pub patience: u64,
+    /// How many deltas are under way to a peer at once.
+    pub window: usize,
+    /// After how long without a word a member is not waited for any more, and what is kept for it may be trimmed.
+    pub retention: u64,
+}
+
+impl Default for Settings {
+    /// 10 ms, 10 s, half a second, 4, a week.
+    fn default() -> Self {
+        Self {
+            least_interval: 10_000,
+            most_interval: 10_000_000,
+            patience: 500_000,
+            window: 4,
+            retention: 7 * 86_400 * 1_000_000,
+        }
+    }
+}
+
+/// The state that is to be the same everywhere.
+pub trait State {
+    /// What is held, and will not be forgotten. All writes of the replica itself are in it.
+    fn cut(&self) -> &VersionVector;
+
+    /// What a holder of `since` lacks, as bytes that [`Effect::Merge`] brings to it; none where that cannot be told any
+    /// more, because what was trimmed lies behind `since`.
+    fn delta(&self, since: &VersionVector) -> Option<Vec<u8>>;
+
+    /// All of it, as bytes of the same kind.
+    fn whole(&self) -> Vec<u8>;
+
+    /// About how many bytes [`State::whole`] takes. It is made only where a delta takes more.
+    fn whole_size(&self) -> usize;
+
+    /// A sum of all that was merged, equal where states are equal.
+    fn digest(&self) -> u64;
+}
+
+/// What happens to a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// The replica has written, up to this number, and will not forget it.
+    Wrote(u64),
+    /// There is another member.
+    Join(ActorId),
+    /// A member has left for good: nobody waits for it.
+    Leave(ActorId),
+    /// A message came from a peer.
+    Received(ActorId, Vec<u8>),
+    /// What [`Effect::Merge`] brought is merged and will not be forgotten.
+    Merged(MergeId),
+    /// It cannot be merged: it is not what it should be, or of a kind that is not known here. The peer is asked again when it
+    /// has something else to say.
+    Refused(MergeId),
+}
+
+/// Names a delta that is to be merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MergeId {
+    peer: ActorId,
+    stream: StreamId,
+    number: u64,
+}
+
+impl MergeId {
+    /// Who sent it.
+    pub fn peer(self) -> ActorId {
+        self.peer
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// A message is to be sent. It may be lost.
+    Send {
+        /// To whom.
+        peer: ActorId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// A delta is to be merged. Its answer is [`Input::Merged`] or [`Input::Refused`]; until then no other of this peer comes.
+    Merge {
+        /// To be named in the answer.
+        id: MergeId,
+        /// What is held when it is merged, beyond what was held before: each actor's writes up to these. Of a whole state all
+        /// that the peer holds.
+        to: VersionVector,
+        /// Whether it is all of the peer's state.
+        is_whole: bool,
+        /// The delta, from [`State::delta`] or [`State::whole`].
+        body: Vec<u8>,
+    },
+    /// Every member holds this cut: what is kept for those that lack it can be trimmed.
+    Stable(VersionVector),
+    /// This replica was restored from a copy, as somebody has seen writes of its that it has not: it must come back as
+    /// another actor. Nothing is sent from now on.
+    Restored {
+        /// Who has seen them.
+        by: ActorId,
+    },
+    /// A peer was restored from a copy: it holds less than it once said. Nothing more is said to it.
+    PeerRestored(ActorId),
+    /// A peer has the same cut and another state: there is a fault, here or there.
+    Diverged(ActorId),
+}
+
+/// Brings a replica and its peers to the same state.
+#[derive(Debug)]
+pub struct AntiEntropy {
+    actor: ActorId,
+    /// The life of this replica, and how many streams it has asked for.
+    life: u64,
+    /// How many writes it had made when this life began.
+    began: u64,
+    streams: u64,
+    settings: Settings,
+    links: BTreeMap<ActorId, Link>,
+    stable: VersionVector,
+    is_restored: bool,
+    outstanding: Outstanding,
+    metrics: SyncMetrics,
+}
+
+impl AntiEntropy {
+    /// A replica that has just started, with what it has. `life` must be above that of each start before: a counter that is
+    /// stored, or the time.
+    pub fn new(actor: ActorId, life: u64, state: &impl State, settings: Settings) -> Self {
+        Self {
+            actor,
+            life,
+            began: state.cut().last(actor),
+            streams: 0,
+            settings,
+            links: BTreeMap::new(),
+            stable: VersionVector::default(),
+            is_restored: false,
+            outstanding: Outstanding::default(),
+            metrics: SyncMetrics::default(),
+        }
+    }
+
+    /// What was done since the start.
+    pub fn metrics(&self) -> SyncMetrics {
+        self.metrics
+    }
+
+    /// What every member holds, as far as is known. Trimmed members do not count.
+    pub fn stable(&self) -> &VersionVector {
+        &self.stable
+    }
+
+    /// What a peer holds, as far as it has said so.
+    pub fn holds(&self, peer: ActorId) -> Option<&VersionVector> {
+        self.links.get(&peer).map(|link| &link.holds)
+    }
+
+    /// The members besides this one.
+    pub fn peers(&self) -> impl Iterator<Item = ActorId> + '_ {
+        self.links.keys().copied()
+    }
+
+    /// For how long some member has lacked a write of this replica, in microseconds.
+    pub fn lag(&self, now: Micros) -> u64 {
+        self.outstanding.oldest().map_or(0, |since| now.0.saturating_sub(since.0))
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn wake_at(&self, state: &impl State) -> Option<Micros> {
+        if self.is_restored {
+            return None;
+        }
+        let talking = self.links.values().filter(|link| !link.is_restored);
+        talking.map(|link| link.wake_at(link.has_news(state.cut()), self.settings.window)).min()
+    }
+
+    /// Takes in what happened. Cost: the peers, and what is sent.
+    pub fn step(&mut self, now: Micros, input: Input, state: &impl State) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.is_restored {
+            return effects;
+        }
+        match input {
+            Input::Tick => {}
+            Input::Wrote(seq) => {
+                self.outstanding.wrote(seq, now);
+                self.links.values_mut().for_each(|link| link.hurry(now, &self.settings));
+            }
+            Input::Join(peer) if peer == self.actor => {}
+            Input::Join(peer) => {
+                self.links.entry(peer).or_insert_with(|| Link::new(peer, now, &self.settings));
+            }
+            Input::Leave(peer) => {
+                self.links.remove(&peer);
+            }
+            Input::Received(peer, bytes) => self.received(now, peer, &bytes, state, &mut effects),
+            Input::Merged(id) => self.merged(now, id, &mut effects),
+            Input::Refused(id) => {
+                if let Some(link) =
+                    self.links.get_mut(&id.peer).filter(|link| link.incoming.stream == id.stream)
+                {
+                    // Asked at its own pace: what was refused would come again at once.
+                    link.incoming = link::Incoming::default();
+                }
+            }
+        }
+        if !self.is_restored {
+            self.speak(now, state, &mut effects);
+            self.settle(now, state, &mut effects);
+        }
+        effects
+    }
+
+    fn received(
+        &mut self,
+        now: Micros,
+        peer: ActorId,
+        bytes: &[u8],
+        state: &impl State,
+        effects: &mut Vec<Effect>,
+    ) {
+        // From nobody that is a member: it has left, or is not known yet.
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Ok(message) = Message::decode(bytes) else {
+            self.metrics.unreadable += 1;
+            return;
+        };
+        if link.is_restored {
+            if let Message::Ask { stream, .. } = message {
+                effects.push(send(peer, &Message::Restored { life: stream.life }, &mut self.metrics));
+            }
+            return;
+        }
+        link.heard_at = now;
+        match message {
+            Message::Ask { stream, began, to, cut, digest } => {
+                let life = stream.life;
+                if to > self.life || cut.last(self.actor) > state.cut().last(self.actor) {
+                    self.is_restored = true;
+                    return effects.push(Effect::Restored { by: peer });
+                }
+                if life < link.life {
+                    // An old message, or an old copy of the peer, which finds that out by the answer.
+                    return link.ask_now(now);
+                }
+                if life > link.life {
+                    // What it had written when it began is no less than what it told before.
+                    if !covers(&cut, &link.holds) || began < link.holds.last(peer) {
+                        link.is_restored = true;
+                        effects.push(Effect::PeerRestored(peer));
+                        return effects.push(send(peer, &Message::Restored { life }, &mut self.metrics));
+                    }
+                    link.met(life, &self.settings);
+                    link.ask_now(now);
+                }
+                if to != self.life {
+                    // It was meant for the life before this one.
+                    link.holds.join(&cut);
+                    return link.ask_now(now);
+                }
+                link.asked(stream, &cut, &self.settings);
+                if cut == *state.cut() && digest != state.digest() {
+                    self.metrics.diverged += 1;
+                    effects.push(Effect::Diverged(peer));
+                } else if !covers(state.cut(), &cut) && link.incoming.merging.is_none() {
+                    link.hurry(now, &self.settings);
+                }
+            }
+            Message::Delta { stream, number, after, to, is_whole, body } => {
+                if to.last(self.actor) > state.cut().last(self.actor) {
+                    self.is_restored = true;
+                    return effects.push(Effect::Restored { by: peer });
+                }
+                if stream == link.incoming.stream {
+                    link.wait(Arrived { number, after, to, is_whole, body });
+                    self.take(now, peer, effects);
+                }
+            }
+            Message::Restored { life } if life == self.life => {
+                self.is_restored = true;
+                effects.push(Effect::Restored { by: peer });
+            }
+            Message::Restored { .. } => {}
+            Message::Ack { stream, number } => link.acked(now, stream, number, &self.settings),
+            Message::Missing { stream, number } => {
+                link.acked(now, stream, number, &self.settings);
+                if stream == link.outgoing.stream {
+                    link.give_up(now, &mut self.metrics);
+                }
+            }
+        }
+    }
+
+    /// Takes the next of the deltas that have come from a peer, unless one is being merged.
+    fn take(&mut self, now: Micros, peer: ActorId, effects: &mut Vec<Effect>) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        let incoming = &mut link.incoming;
+        let stream = incoming.stream;
+        while incoming.merging.is_none() {
+            let Some(Arrived { number, after, to, is_whole, body }) = incoming.waiting.pop_front() else {
+                return;
+            };
+            let answer = if number <= incoming.merged {
+                self.metrics.redundant += 1;
+                Message::Ack { stream, number: incoming.merged }
+            } else if after > incoming.merged {
+                Message::Missing { stream, number: incoming.merged }
+            } else {
+                incoming.merging = Some(number);
+                let id = MergeId { peer, stream, number };
+                link.holds.join(&to);
+                effects.push(Effect::Merge { id, to, is_whole, body });
+                link.hurry(now, &self.settings);
+                return;
+            };
+            effects.push(send(peer, &answer, &mut self.metrics));
+        }
+    }
+
+    fn merged(&mut self, now: Micros, id: MergeId, effects: &mut Vec<Effect>) {
+        let MergeId { peer, stream, number } = id;
+        self.metrics.merged += 1;
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if link.incoming.stream != stream || link.incoming.merging != Some(number) {
+            return;
+        }
+        link.incoming.merging = None;
+        link.incoming.merged = number;
+        effects.push(send(peer, &Message::Ack { stream, number }, &mut self.metrics));
+        // What came from one peer is news for the others.
+        self.links.values_mut().for_each(|link| link.hurry(now, &self.settings));
+        self.take(now, peer, effects);
+    }
+
+    /// Says to each peer what is due.
+    fn speak(&mut self, now: Micros, state: &impl State, effects: &mut Vec<Effect>) {
+        for link in self.links.values_mut().filter(|link| !link.is_restored) {
+            link.give_up_if_late(now, &self.settings, &mut self.metrics);
+            let question = link.ask(now, state, &self.settings, (self.life, self.began, &mut self.streams));
+            effects.extend(question.map(|message| send(link.peer, &message, &mut self.metrics)));
+            while let Some(delta) = link.delta(now, state, &self.settings, &mut self.metrics) {
+                effects.push(send(link.peer, &delta, &mut self.metrics));
+            }
+        }
+    }
+
+    /// Finds out what every member holds.
+    fn settle(&mut self, now: Micros, state: &impl State, effects: &mut Vec<Effect>) {
+        let mut stable = state.cut().clone();
+        let retention = self.settings.retention;
+        let waited_for =
+            |link: &&Link| !link.is_restored && now.0.saturating_sub(link.heard_at.0) < retention;
+        for link in self.links.values().filter(waited_for) {
+            stable.meet(&link.holds);
+        }
+        self.outstanding.reached(stable.last(self.actor), now, &mut self.metrics);
+        // A member that joins holds less; what was stable was trimmed, and it gets the whole state.
+        if !covers(&self.stable, &stable) {
+            self.stable.join(&stable);
+            effects.push(Effect::Stable(self.stable.clone()));
+        }
+    }
+}
+
+fn send(peer: ActorId, message: &Message, metrics: &mut SyncMetrics) -> Effect {
+    let bytes = message.encode();
+    let length = bytes.len() as u64;
+    match message {
+        Message::Delta { is_whole: true, .. } => metrics.whole_bytes += length,
+        Message::Delta { .. } => metrics.delta_bytes += length,
+        _ => metrics.other_bytes += length,
+    }
+    Effect::Send { peer, bytes }
+}

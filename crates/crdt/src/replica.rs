@@ -1,0 +1,464 @@
+//! [`Replica`]: values that merge, by key, under one context.
+//!
+//! Invariant: what is held is a cut. Of each key and actor the index has the last write, and of each removal a note says what
+//! went, so that what a peer lacks is found by the writes that it lacks and not by looking at every value. Notes are kept
+//! until every member holds the removal; a peer that lacks one by then gets the whole state.
+//!
+//! ```
+//! use deltaic_causality::ActorId;
+//! use deltaic_crdt::{AddWinsSet, GCounter, Plain, Replica, State};
+//!
+//! let mut berlin = Replica::<String, Plain<GCounter>>::new(ActorId(1));
+//! let mut tokyo = Replica::<String, Plain<GCounter>>::new(ActorId(2));
+//! berlin.write(&"views".into(), |views, dot| views.increment(dot, 1_000))?;
+//! tokyo.write(&"views".into(), |views, dot| views.increment(dot, 2_300))?;
+//!
+//! let delta = berlin.delta(tokyo.cut()).expect("nothing was trimmed");
+//! tokyo.merge(&delta, berlin.cut())?;
+//! assert_eq!(tokyo.get("views").map(|views| views.value()), Some(3_300));
+//!
+//! let mut carts = Replica::<String, AddWinsSet<u64>>::new(ActorId(1));
+//! carts.update(&"ann".into(), |cart, seen, dot| cart.add(seen, dot, 7))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::ops::Deref;
+
+use deltaic_causality::{ActorId, CausalContext, Dot, VersionVector};
+use deltaic_types::codec::{DecodeError, Reader, write_u64};
+use deltaic_types::limits;
+use siphasher::sip::SipHasher24;
+use thiserror::Error;
+
+use crate::{Causal, Crdt, DotStore, Element, State, WriteError};
+
+/// Why a write to a replica was not made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// The value refused it.
+    #[error(transparent)]
+    Refused(#[from] WriteError),
+    /// The actor has made 2^64 - 1 writes.
+    #[error("actor {actor} has no number left for a write: go on as another actor")]
+    Exhausted {
+        /// The actor.
+        actor: ActorId,
+    },
+}
+
+/// What a replica keeps by key: any [`DotStore`], and any other [`Crdt`] as [`Plain`].
+pub trait Merge: Clone + Default {
+    /// Takes in what another replica has of the key, where the two know these contexts.
+    fn merge(&mut self, own: &CausalContext, other: &Self, theirs: &CausalContext);
+    /// The part that a holder of `seen` may lack.
+    #[must_use]
+    fn unseen(&self, seen: &CausalContext) -> Self;
+    /// Appends the value; equal values append equal bytes.
+    fn put(&self, bytes: &mut Vec<u8>);
+    /// Reads what [`Merge::put`] wrote, and no other bytes.
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+    /// The writes whose effect stands, where they can be removed.
+    fn removable(&self) -> CausalContext;
+    /// Whether nothing is left of it.
+    fn is_gone(&self) -> bool;
+}
+
+impl<S: DotStore> Merge for S {
+    fn merge(&mut self, own: &CausalContext, other: &Self, theirs: &CausalContext) {
+        self.join(own, other, theirs);
+    }
+
+    fn unseen(&self, seen: &CausalContext) -> Self {
+        self.novel(seen)
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        self.write(bytes);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        S::read(reader)
+    }
+
+    fn removable(&self) -> CausalContext {
+        self.dots()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// A value that knows its writes without a context: a counter, a register, a set that only grows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plain<C>(C);
+
+impl<C> Deref for Plain<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.0
+    }
+}
+
+impl<C: Crdt> Merge for Plain<C> {
+    fn merge(&mut self, _: &CausalContext, other: &Self, _: &CausalContext) {
+        self.0.join(&other.0);
+    }
+
+    fn unseen(&self, seen: &CausalContext) -> Self {
+        Self(self.0.novel(seen))
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        self.0.write(bytes);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        C::read(reader).map(Self)
+    }
+
+    fn removable(&self) -> CausalContext {
+        CausalContext::default()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.is_bottom()
+    }
+}
+
+/// A value with the last write of each actor to it.
+#[derive(Debug, Clone, Default)]
+struct Kept<V> {
+    value: V,
+    writes: Vec<(ActorId, u64)>,
+    /// Of its key and its bytes, as they are in the digest; 0 where nothing is left of it.
+    hash: u64,
+    bytes: usize,
+}
+
+/// One replica of a set of values by key.
+#[derive(Debug, Clone)]
+pub struct Replica<K, V> {
+    actor: ActorId,
+    values: BTreeMap<K, Kept<V>>,
+    /// The key of each write that is the last of its actor there.
+    index: BTreeMap<Dot, K>,
+    /// By the write that did it: what went.
+    removed: BTreeMap<Dot, (K, CausalContext)>,
+    /// Removals in this cut are noted no more.
+    trimmed: VersionVector,
+    cut: VersionVector,
+    context: CausalContext,
+    digest: u64,
+    /// The bytes of all keys and values.
+    size: usize,
+}
+
+/// What a delta has of a key.
+struct Part<K, V> {
+    key: K,
+    /// The writes that are the last of their actors, beyond what was seen.
+    writes: Vec<Dot>,
+    /// Removals, each with what went.
+    removed: Vec<(Dot, CausalContext)>,
+    value: V,
+}
+
+impl<K: Element, S: DotStore> Replica<K, S> {
+    /// Writes to a key by one of its store's mutators, which gets the store, what was seen and the name of the write. The
+    /// delta is given back. Cost: the change, O(log n) for n keys, and the value's bytes.
+    pub fn update(
+        &mut self,
+        key: &K,
+        change: impl FnOnce(&mut S, &CausalContext, Dot) -> Result<Causal<S>, WriteError>,
+    ) -> Result<Causal<S>, ReplicaError> {
+        let mut delta = Causal::default();
+        self.change(key, |store, seen, dot| {
+            delta = change(store, seen, dot)?;
+            let own = [dot].into_iter().collect();
+            Ok(delta.context().minus(&delta.store().dots()).minus(&own))
+        })?;
+        Ok(delta)
+    }
+}
+
+impl<K: Element, C: Crdt> Replica<K, Plain<C>> {
+    /// Writes to a key by one of its value's mutators, which gets the value and the name of the write. The delta is given
+    /// back. Cost: the change, O(log n) for n keys, and the value's bytes.
+    pub fn write(
+        &mut self,
+        key: &K,
+        change: impl FnOnce(&mut C, Dot) -> Result<C, WriteError>,
+    ) -> Result<C, ReplicaError> {
+        let mut delta = C::default();
+        self.change(key, |value, _, dot| {
+            delta = change(&mut value.0, dot)?;
+            Ok(CausalContext::default())
+        })?;
+        Ok(delta)
+    }
+}
+
+impl<K: Element, V: Merge> Replica<K, V> {
+    /// An empty one. The actor is this replica's alone, for ever.
+    pub fn new(actor: ActorId) -> Self {
+        Self {
+            actor,
+            values: BTreeMap::new(),
+            index: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            trimmed: VersionVector::default(),
+            cut: VersionVector::default(),
+            context: CausalContext::default(),
+            digest: 0,
+            size: 0,
+        }
+    }
+
+    /// Who writes here.
+    pub fn actor(&self) -> ActorId {
+        self.actor
+    }
+
+    /// The value of a key; none if nothing was written there.
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.values.get(key).map(|kept| &kept.value)
+    }
+
+    /// All keys with their values, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.values.iter().map(|(key, kept)| (key, &kept.value))
+    }
+
+    /// How many removals are noted for those that lack them.
+    pub fn notes(&self) -> usize {
+        self.removed.len()
+    }
+
+    /// Forgets the notes of removals that every member holds, and keys of which nothing is left. Cost: the notes and the keys.
+    pub fn trim(&mut self, stable: &VersionVector) {
+        self.removed.retain(|dot, _| !stable.contains(*dot));
+        self.trimmed.join(stable);
+        let dots = |kept: &Kept<V>| kept.writes.clone().into_iter().map(|(actor, seq)| Dot { actor, seq });
+        self.values.retain(|_, kept| {
+            let stays = !kept.value.is_gone() || dots(kept).any(|dot| !stable.contains(dot));
+            if !stays {
+                dots(kept).for_each(|dot| drop(self.index.remove(&dot)));
+            }
+            stays
+        });
+    }
+
+    /// Makes a write; `change` says what it removed.
+    fn change(
+        &mut self,
+        key: &K,
+        change: impl FnOnce(&mut V, &CausalContext, Dot) -> Result<CausalContext, WriteError>,
+    ) -> Result<(), ReplicaError> {
+        let actor = self.actor;
+        let dot = self.cut.next(actor).ok_or(ReplicaError::Exhausted { actor })?;
+        let gone = match self.values.get_mut(key) {
+            Some(kept) => change(&mut kept.value, &self.context, dot)?,
+            None => {
+                let mut kept = Kept::default();
+                let gone = change(&mut kept.value, &self.context, dot)?;
+                self.values.insert(key.clone(), kept);
+                gone
+            }
+        };
+        self.cut.raise(dot);
+        self.context.insert(dot);
+        let removed = if gone.is_empty() { Vec::new() } else { vec![(dot, gone)] };
+        self.note(key, &[dot], removed);
+        Ok(())
+    }
+
+    /// Merges what [`State::delta`] or [`State::whole`] of another replica gave; `to` is what is held then, beyond what was
+    /// held before. Foreign bytes are an error, and nothing is merged. Cost: what is in it; of a whole state, what is here
+    /// too.
+    pub fn merge(&mut self, body: &[u8], to: &VersionVector) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(body);
+        let [is_whole] = reader.take()?;
+        if is_whole > 1 {
+            return Err(DecodeError::UnknownTag(is_whole));
+        }
+        // Who trimmed more has no notes of it, and what goes on from here has none either.
+        let trimmed =
+            if is_whole == 1 { VersionVector::read(&mut reader)? } else { VersionVector::default() };
+        let count = reader.length(usize::MAX)?;
+        let parts =
+            (0..count).map(|_| Part::read(&mut reader)).collect::<Result<Vec<Part<K, V>>, DecodeError>>()?;
+        reader.finish()?;
+        let is_told = |dot: &Dot| dot.seq != 0 && (to.contains(*dot) || self.cut.contains(*dot));
+        let dots = |part: &Part<K, V>| {
+            let removals = part.removed.iter().map(|(dot, _)| *dot);
+            part.writes.iter().copied().chain(removals).collect::<Vec<Dot>>()
+        };
+        if !parts.iter().flat_map(dots).all(|dot| is_told(&dot)) {
+            return Err(DecodeError::Invalid("delta: a write beyond its cut"));
+        }
+        self.trimmed.join(&trimmed);
+        if is_whole == 1 {
+            // What the other has seen and not any more is gone.
+            let theirs = CausalContext::from(to);
+            let there: std::collections::BTreeSet<&K> = parts.iter().map(|part| &part.key).collect();
+            let absent: Vec<K> = self.values.keys().filter(|key| !there.contains(key)).cloned().collect();
+            for key in absent {
+                self.absorb(&key, &V::default(), &theirs);
+            }
+            for part in parts {
+                self.absorb(&part.key, &part.value, &theirs);
+                self.note(&part.key, &part.writes, part.removed);
+            }
+        } else {
+            for part in parts {
+                let mut theirs: CausalContext = part.writes.iter().copied().collect();
+                theirs.join(&part.value.removable());
+                for (dot, gone) in &part.removed {
+                    theirs.insert(*dot);
+                    theirs.join(gone);
+                }
+                self.absorb(&part.key, &part.value, &theirs);
+                self.note(&part.key, &part.writes, part.removed);
+            }
+        }
+        self.cut.join(to);
+        self.context.join(&to.into());
+        Ok(())
+    }
+
+    fn absorb(&mut self, key: &K, value: &V, theirs: &CausalContext) {
+        let kept = self.values.entry(key.clone()).or_default();
+        kept.value.merge(&self.context, value, theirs);
+        self.note(key, &[], Vec::new());
+    }
+
+    /// The value of a key has changed by these writes.
+    fn note(&mut self, key: &K, writes: &[Dot], removed: Vec<(Dot, CausalContext)>) {
+        for (dot, gone) in removed {
+            if !self.trimmed.contains(dot) {
+                self.removed.insert(dot, (key.clone(), gone));
+            }
+        }
+        let kept = self.values.get_mut(key).expect("invariant: it was just written");
+        for &Dot { actor, seq } in writes {
+            match kept.writes.binary_search_by_key(&actor, |(held, _)| *held) {
+                Ok(place) if kept.writes[place].1 >= seq => continue,
+                Ok(place) => {
+                    let old = std::mem::replace(&mut kept.writes[place].1, seq);
+                    self.index.remove(&Dot { actor, seq: old });
+                }
+                Err(place) => kept.writes.insert(place, (actor, seq)),
+            }
+            self.index.insert(Dot { actor, seq }, key.clone());
+        }
+        let (mut bytes, mut hasher) = (Vec::new(), SipHasher24::new());
+        key.write(&mut bytes);
+        kept.value.put(&mut bytes);
+        hasher.write(&bytes);
+        let new = if kept.value.is_gone() { 0 } else { hasher.finish() };
+        let hash = std::mem::replace(&mut kept.hash, new);
+        let length = std::mem::replace(&mut kept.bytes, bytes.len());
+        self.digest = self.digest.wrapping_sub(hash).wrapping_add(kept.hash);
+        self.size = self.size - length + bytes.len();
+    }
+
+    /// What of a key was not seen.
+    fn part(&self, key: &K, since: &CausalContext, removed: Vec<(Dot, CausalContext)>) -> Part<K, V> {
+        let kept = &self.values[key];
+        let writes = kept.writes.iter().map(|&(actor, seq)| Dot { actor, seq });
+        let writes = writes.filter(|dot| !since.contains(*dot)).collect();
+        Part { key: key.clone(), writes, removed, value: kept.value.unseen(since) }
+    }
+}
+
+impl<K: Element, V: Merge> Part<K, V> {
+    /// Appends the key; its writes; its removals, each with what went; the value.
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.key.write(bytes);
+        write_u64(bytes, self.writes.len() as u64);
+        self.writes.iter().for_each(|dot| dot.write(bytes));
+        write_u64(bytes, self.removed.len() as u64);
+        for (dot, gone) in &self.removed {
+            dot.write(bytes);
+            gone.write(bytes);
+        }
+        self.value.put(bytes);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let key = K::read(reader)?;
+        let writes = (0..reader.length(limits::ACTORS)?).map(|_| Dot::read(reader));
+        let writes = writes.collect::<Result<Vec<Dot>, DecodeError>>()?;
+        let mut removed = Vec::new();
+        for _ in 0..reader.length(limits::INTERVALS)? {
+            removed.push((Dot::read(reader)?, CausalContext::read(reader)?));
+        }
+        Ok(Self { key, writes, removed, value: V::take(reader)? })
+    }
+}
+
+impl<K: Element, V: Merge> State for Replica<K, V> {
+    fn cut(&self) -> &VersionVector {
+        &self.cut
+    }
+
+    fn delta(&self, since: &VersionVector) -> Option<Vec<u8>> {
+        // Notes of removals that were trimmed are missing in what is beyond `since`.
+        if self.trimmed.iter().any(|(actor, seq)| since.last(actor) < seq) {
+            return None;
+        }
+        let mut touched: BTreeMap<&K, Vec<(Dot, CausalContext)>> = BTreeMap::new();
+        for (actor, last) in self.cut.iter() {
+            let seen = since.last(actor);
+            if seen < last {
+                let unseen = Dot { actor, seq: seen + 1 }..=Dot { actor, seq: last };
+                for (_, key) in self.index.range(unseen.clone()) {
+                    touched.entry(key).or_default();
+                }
+                for (dot, (key, gone)) in self.removed.range(unseen) {
+                    touched.entry(key).or_default().push((*dot, gone.clone()));
+                }
+            }
+        }
+        let since = CausalContext::from(since);
+        let mut bytes = vec![0];
+        write_u64(&mut bytes, touched.len() as u64);
+        for (key, removed) in touched {
+            self.part(key, &since, removed).write(&mut bytes);
+        }
+        Some(bytes)
+    }
+
+    fn whole(&self) -> Vec<u8> {
+        let mut bytes = vec![1];
+        self.trimmed.write(&mut bytes);
+        write_u64(&mut bytes, self.values.len() as u64);
+        let since = CausalContext::default();
+        let mut removed: BTreeMap<&K, Vec<(Dot, CausalContext)>> = BTreeMap::new();
+        for (dot, (key, gone)) in &self.removed {
+            removed.entry(key).or_default().push((*dot, gone.clone()));
+        }
+        for key in self.values.keys() {
+            let removed = removed.remove(key).unwrap_or_default();
+            self.part(key, &since, removed).write(&mut bytes);
+        }
+        bytes
+    }
+
+    fn whole_size(&self) -> usize {
+        self.size
+    }
+
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+}
