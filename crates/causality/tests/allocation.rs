@@ -36,6 +36,11 @@ fn comparison_allocates_nothing_and_join_its_result() {
     let joined = allocation_counter::measure(|| assert!(a.join(&b) == all));
     assert_eq!(joined.count_total, 1);
 
+    // About a byte for each of the replicas that made events.
+    let mut bytes = Vec::new();
+    all.write(&mut bytes);
+    assert!((600..1_200).contains(&bytes.len()), "{} bytes", bytes.len());
+
     let mut owner = Owner::seed();
     owner.receive(&all);
     let known = allocation_counter::measure(|| owner.receive(&a));
