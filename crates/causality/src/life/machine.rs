@@ -42,7 +42,8 @@ pub enum Input {
     },
     /// Count an event.
     Event,
-    /// Data of a peer's event were merged, and this was their stamp.
+    /// Data of a peer's event were merged, and this was their stamp. Where the data are durable, [`State::write`] the
+    /// state with them: events of an older state would not say that their author had seen the data.
     Learned {
         /// The epoch of the stamp.
         epoch: Epoch,
@@ -73,7 +74,8 @@ pub struct Table {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Make the state durable: [`State::read`] reads the bytes. Nothing after it may happen before it has.
+    /// Make the state durable: [`State::read`] reads the bytes. Nothing after it may happen before it has; if it
+    /// fails, this life ends, and a new one starts from what is durable.
     Persist(Vec<u8>),
     /// Send a message.
     Send {
