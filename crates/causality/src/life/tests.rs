@@ -286,6 +286,20 @@ fn a_copy_is_found_out_by_who_knows_more() {
     }
 }
 
+/// It once had a part of what it gave away later: every part of what is given says so.
+#[test]
+fn a_copy_that_had_a_part_of_what_was_given_is_found_out() {
+    let mut giver = member(A, 1, 8);
+    giver.state.role = Role::Member(Id::balanced(1, 8).union(&Id::balanced(3, 4)));
+    giver.step(Input::Retire { nonce: Nonce(1), candidates: vec![B] }).unwrap();
+    let proof = giver.state().outgoing().next().unwrap().1.stamp().clone();
+    for place in [1, 6, 7] {
+        let mut copy = member(A, place, 8);
+        let known = Body::Known { nonce: Nonce(0), stamp: proof.clone() };
+        assert!(receive(&mut copy, B, known).contains(&Effect::Quarantined), "part {place}");
+    }
+}
+
 #[test]
 fn a_possible_copy_waits_for_answers_to_its_own_question_in_the_present_epoch() {
     let (mut copy, hellos) = Life::start(State::founder(A), vec![B, C], Nonce(7));
