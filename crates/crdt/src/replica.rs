@@ -312,11 +312,11 @@ impl<K: Element, V: Merge> Replica<K, V> {
             let there: std::collections::BTreeSet<&K> = parts.iter().map(|part| &part.key).collect();
             let absent: Vec<K> = self.values.keys().filter(|key| !there.contains(key)).cloned().collect();
             for key in absent {
-                self.absorb(&key, &V::default(), &theirs);
+                let (writes, removed, value) = (Vec::new(), Vec::new(), V::default());
+                self.absorb(Part { key, writes, removed, value }, &theirs);
             }
             for part in parts {
-                self.absorb(&part.key, &part.value, &theirs);
-                self.note(&part.key, &part.writes, part.removed);
+                self.absorb(part, &theirs);
             }
         } else {
             for part in parts {
@@ -326,8 +326,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
                     theirs.insert(*dot);
                     theirs.join(gone);
                 }
-                self.absorb(&part.key, &part.value, &theirs);
-                self.note(&part.key, &part.writes, part.removed);
+                self.absorb(part, &theirs);
             }
         }
         self.cut.join(to);
@@ -335,10 +334,10 @@ impl<K: Element, V: Merge> Replica<K, V> {
         Ok(())
     }
 
-    fn absorb(&mut self, key: &K, value: &V, theirs: &CausalContext) {
-        let kept = self.values.entry(key.clone()).or_default();
-        kept.value.merge(&self.context, value, theirs);
-        self.note(key, &[], Vec::new());
+    fn absorb(&mut self, part: Part<K, V>, theirs: &CausalContext) {
+        let kept = self.values.entry(part.key.clone()).or_default();
+        kept.value.merge(&self.context, &part.value, theirs);
+        self.note(&part.key, &part.writes, part.removed);
     }
 
     /// The value of a key has changed by these writes.
@@ -360,7 +359,8 @@ impl<K: Element, V: Merge> Replica<K, V> {
             }
             self.index.insert(Dot { actor, seq }, key.clone());
         }
-        let (mut bytes, mut hasher) = (Vec::new(), SipHasher24::new());
+        // Mostly about as long as before.
+        let (mut bytes, mut hasher) = (Vec::with_capacity(kept.bytes + 16), SipHasher24::new());
         key.write(&mut bytes);
         kept.value.put(&mut bytes);
         hasher.write(&bytes);
