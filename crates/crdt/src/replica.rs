@@ -231,16 +231,15 @@ impl<K: Element, V: Merge> Replica<K, V> {
             let there: std::collections::BTreeSet<&K> = parts.iter().map(|part| &part.key).collect();
             let absent: Vec<K> = self.values.keys().filter(|key| !there.contains(key)).cloned().collect();
             for key in absent {
-                self.absorb(&key, &V::default(), Theirs::Whole(&theirs));
+                let (writes, removed, value) = (Vec::new(), Vec::new(), V::default());
+                self.absorb(Part { key, writes, removed, value }, Some(&theirs));
             }
             for part in parts {
-                self.absorb(&part.key, &part.value, Theirs::Whole(&theirs));
-                self.note(&part.key, &part.writes, part.removed);
+                self.absorb(part, Some(&theirs));
             }
         } else {
             for part in parts {
-                self.absorb(&part.key, &part.value, Theirs::Part(&part.removed));
-                self.note(&part.key, &part.writes, part.removed);
+                self.absorb(part, None);
             }
         }
         self.cut.join(to);
@@ -248,10 +247,13 @@ impl<K: Element, V: Merge> Replica<K, V> {
         Ok(())
     }
 
-    fn absorb(&mut self, key: &K, value: &V, theirs: Theirs<'_, V::Gone>) {
+    /// Takes in a part, of a whole state with what that holds.
+    fn absorb(&mut self, part: Part<K, V>, whole: Option<&CausalContext>) {
+        let Part { key, writes, removed, value } = part;
         let kept = self.values.entry(key.clone()).or_default();
-        kept.value.merge(&self.context, value, theirs);
-        self.note(key, &[], Vec::new());
+        let theirs = whole.map_or(Theirs::Part(&removed), Theirs::Whole);
+        kept.value.merge(&self.context, &value, theirs);
+        self.note(&key, &writes, removed);
     }
 
     /// The value of a key has changed by these writes.
@@ -273,7 +275,8 @@ impl<K: Element, V: Merge> Replica<K, V> {
             }
             self.index.insert(Dot { actor, seq }, key.clone());
         }
-        let (mut bytes, mut hasher) = (Vec::new(), SipHasher24::new());
+        // Mostly about as long as before.
+        let (mut bytes, mut hasher) = (Vec::with_capacity(kept.bytes + 16), SipHasher24::new());
         key.write(&mut bytes);
         kept.value.put(&mut bytes);
         hasher.write(&bytes);

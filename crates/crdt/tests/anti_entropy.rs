@@ -1022,3 +1022,52 @@ fn a_refused_delta_is_not_acknowledged_and_comes_again() {
     pair.settle();
     assert_eq!(pair.replicas[&ActorId(1)].0.get(&7).unwrap().value(), 3);
 }
+
+/// What a mesh costs beyond what it needs: nobody knows whom the author of a write speaks with, so that each of the others
+/// brings it to all from whom it has not heard that they hold it.
+#[test]
+fn in_a_mesh_a_write_is_brought_on_by_everyone_and_no_more_than_once() {
+    const SIZE: u64 = 6;
+    let actors = || (1..=SIZE).map(ActorId);
+    let mut nodes: BTreeMap<ActorId, (Replica<u64, Plain<PnCounter>>, AntiEntropy)> = actors()
+        .map(|actor| {
+            let replica = Replica::new(actor);
+            let sync = AntiEntropy::new(actor, 1, &replica, SETTINGS);
+            (actor, (replica, sync))
+        })
+        .collect();
+    let mut inputs: VecDeque<(ActorId, Input)> =
+        actors().flat_map(|one| actors().map(move |other| (one, Input::Join(other)))).collect();
+    let (mut deltas, mut needless, mut now) = (0, 0, 0);
+    for round in 0..40 {
+        if round == 20 {
+            let (replica, _) = nodes.get_mut(&ActorId(1)).unwrap();
+            replica.write(&7, |counter, dot| counter.add(dot, 5)).unwrap();
+            inputs.push_back((ActorId(1), Input::Wrote(1)));
+        }
+        while let Some((actor, input)) = inputs.pop_front() {
+            let (replica, sync) = nodes.get_mut(&actor).unwrap();
+            for effect in sync.step(Micros(now), input, replica) {
+                match effect {
+                    Effect::Send { peer, bytes } => {
+                        deltas += u64::from(matches!(Message::decode(&bytes), Ok(Message::Delta { .. })));
+                        inputs.push_back((peer, Input::Received(actor, bytes)));
+                    }
+                    Effect::Merge { id, to, body, .. } => {
+                        needless += u64::from(to <= *replica.cut());
+                        replica.merge(&body, &to).unwrap();
+                        inputs.push_front((actor, Input::Merged(id)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        now += 10_000;
+        inputs.extend(actors().map(|actor| (actor, Input::Tick)));
+    }
+    assert!(nodes.values().all(|(replica, _)| replica.get(&7).is_some_and(|value| value.value() == 5)));
+    let (needed, most) = (SIZE - 1, (SIZE - 1) * (SIZE - 1));
+    assert!((needed..=most).contains(&deltas), "{deltas} deltas, {needed} of them needed");
+    assert_eq!(deltas - needless, needed, "each replica gets it once that has it not");
+    println!("{deltas} deltas, {needless} of them needless");
+}
