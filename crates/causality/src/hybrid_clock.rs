@@ -84,13 +84,14 @@ pub enum ClockError {
 pub struct HybridLogicalClock {
     last: HybridTime,
     bound_millis: u64,
+    skew_millis: u64,
 }
 
 impl HybridLogicalClock {
     /// A clock whose times may run ahead of the machine's clock by `bound_millis`. After a restart it must
     /// [`observe`](Self::observe) the time of the last commit before its first tick.
     pub fn new(bound_millis: u64) -> Self {
-        Self { last: HybridTime(0), bound_millis }
+        Self { last: HybridTime(0), bound_millis, skew_millis: 0 }
     }
 
     /// The time of the next write, when the machine's clock shows `now_millis`: above all times given and
@@ -116,6 +117,20 @@ impl HybridLogicalClock {
     /// others have committed is merged; only giving times of our own stops.
     pub fn observe(&mut self, time: HybridTime) {
         self.last = self.last.max(time);
+    }
+
+    /// [`observe`](Self::observe)s, when the machine's clock shows `now_millis`, and keeps how far the time is ahead
+    /// of it for [`skew_millis`](Self::skew_millis).
+    pub fn observe_at(&mut self, now_millis: u64, time: HybridTime) {
+        self.observe(time);
+        self.skew_millis = self.last.millis().saturating_sub(now_millis);
+    }
+
+    /// A gauge for metrics: how far the greatest time given or observed was ahead of the machine's clock at the last
+    /// [`observe_at`](Self::observe_at), in milliseconds; 0 if it was not. Beyond the bound no times are given. It
+    /// falls when the machine's clock has caught up, so one that stays is a clock that is wrong, here or at a peer.
+    pub fn skew_millis(&self) -> u64 {
+        self.skew_millis
     }
 
     /// The greatest time given or observed.
@@ -188,6 +203,55 @@ mod tests {
             prop_assert_eq!(HybridTime::read(&mut Reader::new(&bytes)), Ok(HybridTime(n)));
             prop_assert_eq!(HybridTime::new(HybridTime(n).millis(), HybridTime(n).counter()), HybridTime(n));
         }
+    }
+
+    proptest! {
+        /// Machines whose clocks differ by 50 to 500 ms write and hear of each other's writes at once: a write that
+        /// knows of another is later, whatever the clocks say; who is too far behind is stopped, and only they are.
+        #[test]
+        fn drift_of_50_to_500_ms(
+            drift in 50_u64..=500,
+            bound in prop_oneof![Just(50_u64), Just(500), Just(1_000)],
+            writes in proptest::collection::vec((0_usize..3, 0_u64..40), 1..60),
+        ) {
+            // One machine is right, one ahead, one behind.
+            let offsets = [drift, 2 * drift, 0];
+            let mut clocks: Vec<HybridLogicalClock> = (0..3).map(|_| HybridLogicalClock::new(bound)).collect();
+            let mut now = 1_000_000;
+            let mut latest = HybridTime::default();
+            for (writer, passes) in writes {
+                now += passes;
+                let shows = |at: usize| now + offsets[at] - drift;
+                match clocks[writer].tick(shows(writer)) {
+                    Ok(time) => {
+                        prop_assert!(time > latest, "a later write has a later time");
+                        prop_assert!(time.millis() <= shows(writer) + bound);
+                        latest = time;
+                    }
+                    Err(error) => {
+                        let behind = latest.millis() - shows(writer);
+                        prop_assert_eq!(error, ClockError::Behind { behind_millis: behind, bound_millis: bound });
+                        prop_assert!(behind > bound && behind <= 2 * drift, "only a clock far behind is stopped");
+                    }
+                }
+                for (at, clock) in clocks.iter_mut().enumerate() {
+                    clock.observe_at(shows(at), latest);
+                    prop_assert_eq!(clock.skew_millis(), latest.millis().saturating_sub(shows(at)));
+                    prop_assert!(clock.skew_millis() <= 2 * drift);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_gauge_falls_when_the_machine_catches_up() {
+        let mut clock = HybridLogicalClock::new(100);
+        clock.observe_at(1_000, HybridTime::new(1_400, 0));
+        assert_eq!(clock.skew_millis(), 400);
+        clock.observe_at(1_350, HybridTime::new(900, 0));
+        assert_eq!(clock.skew_millis(), 50);
+        clock.observe_at(1_500, HybridTime::new(1_450, 0));
+        assert_eq!(clock.skew_millis(), 0);
     }
 
     #[test]

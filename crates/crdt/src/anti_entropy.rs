@@ -50,9 +50,9 @@ mod link;
 mod message;
 mod metrics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_causality::{ActorId, VersionVector};
+use deltaic_causality::{ActorId, Dot, VersionVector};
 
 use link::{Arrived, Link};
 use message::covers;
@@ -81,7 +81,8 @@ pub struct Settings {
     pub patience: u64,
     /// How many deltas are under way to a peer at once.
     pub window: usize,
-    /// After how long without a word a member is not waited for any more, and what is kept for it may be trimmed.
+    /// After how long without a word from a member [`Effect::Silent`] says so. Times when this replica itself stood still do not
+    /// count.
     pub retention: u64,
 }
 
@@ -126,8 +127,10 @@ pub enum Input {
     Wrote(u64),
     /// There is another member.
     Join(ActorId),
-    /// A member has left for good: nobody waits for it.
-    Leave(ActorId),
+    /// A member is none any more, as this write says, which is held here: it has retired, or has been silent for too long.
+    /// Nothing is taken from it any more. What is kept for it is kept until every member holds the write, and so takes nothing
+    /// from it either; so one that has just joined is told of those that have left. Who may write so has to be settled elsewhere: two members that remove each other part for ever.
+    Leave(ActorId, Dot),
     /// A message came from a peer.
     Received(ActorId, Vec<u8>),
     /// What [`Effect::Merge`] brought is merged and will not be forgotten.
@@ -163,6 +166,7 @@ pub enum Effect {
         bytes: Vec<u8>,
     },
     /// A delta is to be merged. Its answer is [`Input::Merged`] or [`Input::Refused`]; until then no other of this peer comes.
+    /// It must not be merged any more when the peer has left by then ([`Input::Leave`]).
     Merge {
         /// To be named in the answer.
         id: MergeId,
@@ -174,8 +178,18 @@ pub enum Effect {
         /// The delta, from [`State::delta`] or [`State::whole`].
         body: Vec<u8>,
     },
-    /// Every member holds this cut: what is kept for those that lack it can be trimmed.
+    /// Every member holds this cut, and whatever comes from now on was written by somebody who held it: what is kept for those
+    /// that lack it can be trimmed. (Baquero, Almeida and Shoker, "Making Operation-Based CRDTs Operation-Based", 2014, call
+    /// it causally stable.)
     Stable(VersionVector),
+    /// Nothing was heard of a member for the retention. As long as it is a member, what is kept for it is kept.
+    Silent(ActorId),
+    /// This replica is no member any more: it must come back as another actor, and make anew what it wrote meanwhile. Nothing
+    /// is sent from now on.
+    Forgotten {
+        /// Who has forgotten it.
+        by: ActorId,
+    },
     /// This replica was restored from a copy, as somebody has seen writes of its that it has not: it must come back as
     /// another actor. Nothing is sent from now on.
     Restored {
@@ -199,8 +213,17 @@ pub struct AntiEntropy {
     streams: u64,
     settings: Settings,
     links: BTreeMap<ActorId, Link>,
+    /// Those that have left, by the write that says so, with what they had told, until every member holds that.
+    leaving: BTreeMap<ActorId, (Dot, VersionVector)>,
+    left: BTreeSet<ActorId>,
     stable: VersionVector,
-    is_restored: bool,
+    /// A cut that every member held, and what they had written by then.
+    candidate: Option<(VersionVector, VersionVector)>,
+    /// The last step, and the time that has passed without the pauses of this replica.
+    stepped: Micros,
+    awake: Micros,
+    /// It has to come back under another name: nothing is said any more.
+    has_ended: bool,
     outstanding: Outstanding,
     metrics: SyncMetrics,
 }
@@ -216,8 +239,13 @@ impl AntiEntropy {
             streams: 0,
             settings,
             links: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            left: BTreeSet::new(),
             stable: VersionVector::default(),
-            is_restored: false,
+            candidate: None,
+            stepped: Micros::default(),
+            awake: Micros::default(),
+            has_ended: false,
             outstanding: Outstanding::default(),
             metrics: SyncMetrics::default(),
         }
@@ -228,7 +256,7 @@ impl AntiEntropy {
         self.metrics
     }
 
-    /// What every member holds, as far as is known. Trimmed members do not count.
+    /// What every member holds, as [`Effect::Stable`] said last.
     pub fn stable(&self) -> &VersionVector {
         &self.stable
     }
@@ -250,7 +278,7 @@ impl AntiEntropy {
 
     /// When [`Input::Tick`] is due.
     pub fn wake_at(&self, state: &impl State) -> Option<Micros> {
-        if self.is_restored {
+        if self.has_ended {
             return None;
         }
         let talking = self.links.values().filter(|link| !link.is_restored);
@@ -260,9 +288,13 @@ impl AntiEntropy {
     /// Takes in what happened. Cost: the peers, and what is sent.
     pub fn step(&mut self, now: Micros, input: Input, state: &impl State) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.is_restored {
+        if self.has_ended {
             return effects;
         }
+        // While this replica stood still it heard of nobody, and that is nobody's silence.
+        let most = self.settings.most_interval.saturating_mul(2);
+        self.awake = self.awake.after(now.0.saturating_sub(self.stepped.0).min(most));
+        self.stepped = self.stepped.max(now);
         match input {
             Input::Tick => {}
             Input::Wrote(seq) => {
@@ -271,10 +303,17 @@ impl AntiEntropy {
             }
             Input::Join(peer) if peer == self.actor => {}
             Input::Join(peer) => {
-                self.links.entry(peer).or_insert_with(|| Link::new(peer, now, &self.settings));
+                if !self.left.contains(&peer) {
+                    self.links
+                        .entry(peer)
+                        .or_insert_with(|| Link::new(peer, now, self.awake, &self.settings));
+                }
             }
-            Input::Leave(peer) => {
-                self.links.remove(&peer);
+            Input::Leave(peer, by) => {
+                let told = self.links.remove(&peer).map(|link| link.told).unwrap_or_default();
+                if self.left.insert(peer) {
+                    self.leaving.insert(peer, (by, told));
+                }
             }
             Input::Received(peer, bytes) => self.received(now, peer, &bytes, state, &mut effects),
             Input::Merged(id) => self.merged(now, id, &mut effects),
@@ -287,7 +326,7 @@ impl AntiEntropy {
                 }
             }
         }
-        if !self.is_restored {
+        if !self.has_ended {
             self.speak(now, state, &mut effects);
             self.settle(now, state, &mut effects);
         }
@@ -302,10 +341,15 @@ impl AntiEntropy {
         state: &impl State,
         effects: &mut Vec<Effect>,
     ) {
-        // From nobody that is a member: it has left, or is not known yet.
-        let Some(link) = self.links.get_mut(&peer) else { return };
         let Ok(message) = Message::decode(bytes) else {
             self.metrics.unreadable += 1;
+            return;
+        };
+        let Some(link) = self.links.get_mut(&peer) else {
+            if let (true, Message::Ask { stream, .. }) = (self.left.contains(&peer), message) {
+                let told = Message::Forgotten { life: stream.life };
+                effects.push(send(peer, &told, &mut self.metrics));
+            }
             return;
         };
         if link.is_restored {
@@ -314,12 +358,12 @@ impl AntiEntropy {
             }
             return;
         }
-        link.heard_at = now;
+        (link.heard_at, link.is_silent) = (self.awake, false);
         match message {
             Message::Ask { stream, began, to, cut, digest } => {
                 let life = stream.life;
                 if to > self.life || cut.last(self.actor) > state.cut().last(self.actor) {
-                    self.is_restored = true;
+                    self.has_ended = true;
                     return effects.push(Effect::Restored { by: peer });
                 }
                 if life < link.life {
@@ -342,6 +386,7 @@ impl AntiEntropy {
                     return link.ask_now(now);
                 }
                 link.asked(stream, &cut, &self.settings);
+                link.told.join(&cut);
                 if cut == *state.cut() && digest != state.digest() {
                     self.metrics.diverged += 1;
                     effects.push(Effect::Diverged(peer));
@@ -351,7 +396,7 @@ impl AntiEntropy {
             }
             Message::Delta { stream, number, after, to, is_whole, body } => {
                 if to.last(self.actor) > state.cut().last(self.actor) {
-                    self.is_restored = true;
+                    self.has_ended = true;
                     return effects.push(Effect::Restored { by: peer });
                 }
                 if stream == link.incoming.stream {
@@ -360,10 +405,14 @@ impl AntiEntropy {
                 }
             }
             Message::Restored { life } if life == self.life => {
-                self.is_restored = true;
+                self.has_ended = true;
                 effects.push(Effect::Restored { by: peer });
             }
-            Message::Restored { .. } => {}
+            Message::Forgotten { life } if life == self.life => {
+                self.has_ended = true;
+                effects.push(Effect::Forgotten { by: peer });
+            }
+            Message::Restored { .. } | Message::Forgotten { .. } => {}
             Message::Ack { stream, number } => link.acked(now, stream, number, &self.settings),
             Message::Missing { stream, number } => {
                 link.acked(now, stream, number, &self.settings);
@@ -427,20 +476,33 @@ impl AntiEntropy {
         }
     }
 
-    /// Finds out what every member holds.
+    /// Finds out what every member holds, and what no write can come to that has not seen it.
     fn settle(&mut self, now: Micros, state: &impl State, effects: &mut Vec<Effect>) {
-        let mut stable = state.cut().clone();
-        let retention = self.settings.retention;
-        let waited_for =
-            |link: &&Link| !link.is_restored && now.0.saturating_sub(link.heard_at.0) < retention;
-        for link in self.links.values().filter(waited_for) {
-            stable.meet(&link.holds);
+        for link in self.links.values_mut().filter(|link| !link.is_silent) {
+            if self.awake.0.saturating_sub(link.heard_at.0) >= self.settings.retention {
+                link.is_silent = true;
+                effects.push(Effect::Silent(link.peer));
+            }
         }
-        self.outstanding.reached(stable.last(self.actor), now, &mut self.metrics);
-        // A member that joins holds less; what was stable was trimmed, and it gets the whole state.
-        if !covers(&self.stable, &stable) {
-            self.stable.join(&stable);
-            effects.push(Effect::Stable(self.stable.clone()));
+        let held = self.links.values().map(|link| link.holds.last(self.actor)).min();
+        self.outstanding.reached(held.unwrap_or(u64::MAX), now, &mut self.metrics);
+
+        let links = &self.links;
+        self.leaving.retain(|_, (by, _)| links.values().any(|link| !link.told.contains(*by)));
+        let (mut held, mut before) = (state.cut().clone(), VersionVector::default());
+        let gone = self.leaving.values().map(|(_, told)| told);
+        for told in links.values().map(|link| &link.told).chain(gone) {
+            held.meet(told);
+            before.join(told);
+        }
+        // What somebody held before it held the cut may not have seen it, and may still be on its way to us.
+        let (candidate, before) = self.candidate.get_or_insert((held, before));
+        if covers(state.cut(), before) {
+            if !covers(&self.stable, candidate) {
+                self.stable.join(candidate);
+                effects.push(Effect::Stable(self.stable.clone()));
+            }
+            self.candidate = None;
         }
     }
 }

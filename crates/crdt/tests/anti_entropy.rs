@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
-use deltaic_causality::{ActorId, HybridTime, VersionVector};
+use deltaic_causality::{ActorId, Dot, HybridTime, VersionVector};
 use deltaic_crdt::anti_entropy::{Effect, Input, MergeId, Message, Micros, Settings};
 use deltaic_crdt::laws::Choices;
 use deltaic_crdt::{
@@ -188,6 +188,8 @@ struct Node<V> {
     life: u64,
     /// It is an old copy, and nobody has told it so yet.
     is_copy: bool,
+    /// It has not got the state of the others yet.
+    is_new: bool,
     merging: VecDeque<(MergeId, VersionVector, Vec<u8>)>,
     /// Copies of earlier days.
     backups: Vec<Replica<u64, V>>,
@@ -201,10 +203,17 @@ struct World<S: Subject> {
     wire: Vec<(ActorId, ActorId, Vec<u8>)>,
     /// Pairs that cannot reach each other.
     parted: BTreeSet<(ActorId, ActorId)>,
-    /// All writes that were made and not lost with a replica that was restored, by key.
-    all: BTreeMap<u64, S::All>,
+    /// All writes, those of copies excepted, with their keys.
+    all: BTreeMap<Dot, (u64, S::All)>,
+    /// What the author of each had seen.
+    past: BTreeMap<Dot, VersionVector>,
+    /// What was said to be stable, with what was held by whom it was said.
+    stable: Vec<(VersionVector, VersionVector)>,
+    /// Members that are none any more, with the writes that say so.
+    leaves: Vec<(ActorId, Dot)>,
     writes: u64,
     restored: u64,
+    forgotten: u64,
     next_actor: u64,
     trims: bool,
 }
@@ -217,6 +226,7 @@ struct Seen {
     resent: u64,
     redundant: u64,
     restored: u64,
+    forgotten: u64,
     rounds: u64,
 }
 
@@ -230,8 +240,12 @@ impl<S: Subject> World<S> {
             wire: Vec::new(),
             parted: BTreeSet::new(),
             all: BTreeMap::new(),
+            past: BTreeMap::new(),
+            stable: Vec::new(),
+            leaves: Vec::new(),
             writes: 0,
             restored: 0,
+            forgotten: 0,
             next_actor: 1,
             trims: seed.is_multiple_of(2),
         };
@@ -252,12 +266,45 @@ impl<S: Subject> World<S> {
         let actor = replica.actor();
         let sync = AntiEntropy::new(actor, life, &replica, SETTINGS);
         let others: Vec<ActorId> = self.nodes.keys().copied().filter(|other| *other != actor).collect();
-        let before = self.nodes.remove(&actor).map(|node| (node.backups, node.is_copy));
-        let (backups, is_copy) = before.unwrap_or_default();
-        self.nodes.insert(actor, Node { replica, sync, life, is_copy, merging: VecDeque::new(), backups });
+        let is_first = life == 1 && self.writes > 0;
+        let before = self.nodes.remove(&actor).map(|node| (node.backups, node.is_copy, node.is_new));
+        let (backups, is_copy, is_new) = before.unwrap_or((Vec::new(), false, is_first));
+        let node = Node { replica, sync, life, is_copy, is_new, merging: VecDeque::new(), backups };
+        self.nodes.insert(actor, node);
         for other in others {
             self.step(actor, Input::Join(other));
             self.step(other, Input::Join(actor));
+        }
+        if is_new {
+            // Who brings a new member in tells it who has left, and it does not forget.
+            for (gone, by) in self.leaves.clone() {
+                self.step(actor, Input::Leave(gone, by));
+            }
+        }
+    }
+
+    /// A member is none any more: somebody writes so, and each hears of it with that write.
+    fn leave(&mut self, gone: ActorId, by: ActorId) {
+        // Members are removed in one place: none that was removed itself, as it may not have heard, removes another.
+        if self.leaves.iter().any(|(left, _)| *left == gone || *left == by) {
+            return;
+        }
+        for _ in 0..100 {
+            if let Some(dot) = self.write(by) {
+                self.leaves.push((gone, dot));
+                return self.hear(by);
+            }
+            self.now += 50;
+        }
+    }
+
+    /// A replica hears who has left by the writes that it holds.
+    fn hear(&mut self, actor: ActorId) {
+        for (gone, by) in self.leaves.clone() {
+            let Some(node) = self.nodes.get(&actor) else { return };
+            if node.replica.cut().contains(by) && node.sync.peers().any(|peer| peer == gone) {
+                self.step(actor, Input::Leave(gone, by));
+            }
         }
     }
 
@@ -271,35 +318,50 @@ impl<S: Subject> World<S> {
                     let node = self.nodes.get_mut(&actor).unwrap();
                     node.merging.push_back((id, to, body));
                 }
-                Effect::Stable(cut) if self.trims => {
+                Effect::Stable(cut) => {
                     let node = self.nodes.get_mut(&actor).unwrap();
-                    node.replica.trim(&cut);
+                    self.stable.push((cut.clone(), node.replica.cut().clone()));
+                    if self.trims {
+                        node.replica.trim(&cut);
+                    }
                 }
-                Effect::Stable(_) => {}
-                Effect::Restored { .. } => self.comes_back(actor),
+                Effect::Restored { .. } => {
+                    self.restored += 1;
+                    self.comes_back(actor);
+                }
+                Effect::Forgotten { .. } => {
+                    self.forgotten += 1;
+                    self.comes_back(actor);
+                }
+                Effect::Silent(peer) => self.leave(peer, actor),
                 Effect::PeerRestored(_) => {}
                 Effect::Diverged(peer) => panic!("seed {}: {actor} and {peer} differ at one cut", self.seed),
             }
         }
     }
 
-    /// A replica that was restored goes on as another, with what it has.
+    /// A replica that can be none any more goes on as another.
     fn comes_back(&mut self, old: ActorId) {
-        self.nodes.remove(&old).unwrap();
-        self.restored += 1;
-        for other in self.nodes.keys().copied().collect::<Vec<_>>() {
-            self.step(other, Input::Leave(old));
+        self.nodes.remove(&old);
+        let new = self.actor();
+        self.start(Replica::new(new), 1);
+        let by = self.nodes.iter().find(|(_, node)| !node.is_new && !node.is_copy).map(|(actor, _)| *actor);
+        if let Some(by) = by {
+            self.leave(old, by);
         }
-        let actor = self.actor();
-        self.start(Replica::new(actor), 1);
     }
 
     /// Brings a merge to its end.
     fn merge(&mut self, actor: ActorId) {
         let Some(node) = self.nodes.get_mut(&actor) else { return };
         let Some((id, to, body)) = node.merging.pop_front() else { return };
+        if node.sync.peers().all(|peer| peer != id.peer()) {
+            return;
+        }
         node.replica.merge(&body, &to).unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
+        node.is_new = false;
         self.step(actor, Input::Merged(id));
+        self.hear(actor);
     }
 
     fn deliver(&mut self, loss: u64) {
@@ -322,21 +384,25 @@ impl<S: Subject> World<S> {
         *self.nodes.keys().nth(place).unwrap()
     }
 
-    fn write(&mut self, actor: ActorId) {
-        let Self { nodes, choices, now, all, writes, .. } = self;
-        // What a copy writes is lost with it.
-        let Some(node) = nodes.get_mut(&actor).filter(|node| !node.is_copy) else { return };
-        let Some((key, delta)) = S::write(&mut node.replica, *now, choices) else { return };
-        all.entry(key).or_default().join(&delta);
-        *writes += 1;
+    fn write(&mut self, actor: ActorId) -> Option<Dot> {
+        let Self { nodes, choices, now, all, writes, past, .. } = self;
+        // What a copy writes is lost with it, and who is new has nothing to write to yet.
+        let node = nodes.get_mut(&actor).filter(|node| !node.is_copy && !node.is_new)?;
+        let seen = node.replica.cut().clone();
+        let (key, delta) = S::write(&mut node.replica, *now, choices)?;
         let seq = node.replica.cut().last(actor);
+        let dot = Dot { actor, seq };
+        past.insert(dot, seen);
+        all.insert(dot, (key, delta));
+        *writes += 1;
         self.step(actor, Input::Wrote(seq));
+        Some(dot)
     }
 
     fn act(&mut self) {
         let actor = self.some();
         match self.choices.below(100) {
-            0..22 => self.write(actor),
+            0..22 => drop(self.write(actor)),
             22..62 => self.deliver(15),
             62..76 => self.merge(actor),
             76..92 => {
@@ -348,6 +414,7 @@ impl<S: Subject> World<S> {
                 let Node { replica, life, .. } = &self.nodes[&actor];
                 let (replica, life) = (replica.clone(), life + 1);
                 self.start(replica, life);
+                self.hear(actor);
             }
             94..95 => {
                 let node = self.nodes.get_mut(&actor).unwrap();
@@ -371,8 +438,33 @@ impl<S: Subject> World<S> {
                 let new = self.actor();
                 self.start(Replica::new(new), 1);
             }
-            // Everybody sleeps: nobody was heard of for longer than it is waited.
+            // Everybody sleeps: nobody was heard of for longer than it is waited, and nobody is forgotten.
             97..98 if self.choices.percent(30) => self.now += 2 * SETTINGS.retention,
+            // One is away for longer than the retention, and the others are not.
+            98..99 if self.nodes.len() > 2 && self.choices.percent(30) => {
+                self.parted.clear();
+                for other in self.nodes.keys().copied().filter(|other| *other != actor) {
+                    self.parted.insert((actor.min(other), actor.max(other)));
+                }
+                let end = self.now + 2 * SETTINGS.retention;
+                while self.now < end {
+                    self.now += SETTINGS.most_interval;
+                    for other in
+                        self.nodes.keys().copied().filter(|other| *other != actor).collect::<Vec<_>>()
+                    {
+                        self.step(other, Input::Tick);
+                        if self.choices.percent(5) {
+                            self.write(other);
+                        }
+                    }
+                    while !self.wire.is_empty() {
+                        self.deliver(0);
+                    }
+                    for other in self.nodes.keys().copied().collect::<Vec<_>>() {
+                        self.merge(other);
+                    }
+                }
+            }
             97..99 => {
                 let other = self.some();
                 if other != actor {
@@ -422,8 +514,26 @@ impl<S: Subject> World<S> {
         let seed = self.seed;
         let digests: BTreeSet<u64> = self.nodes.values().map(|node| node.replica.digest()).collect();
         assert_eq!(digests.len(), 1, "seed {seed}: equal cuts and other states");
+        // What a member that has left had told nobody is made anew by whoever has a use for it.
+        let cut = self.nodes.values().next().unwrap().replica.cut();
+        let mut all: BTreeMap<u64, S::All> = BTreeMap::new();
+        for (_, (key, delta)) in self.all.iter().filter(|(dot, _)| cut.contains(**dot)) {
+            all.entry(*key).or_default().join(delta);
+        }
+        for (stable, held) in &self.stable {
+            for (dot, past) in
+                self.past.iter().filter(|(dot, _)| cut.contains(**dot) && !held.contains(**dot))
+            {
+                assert!(
+                    past >= stable,
+                    "seed {seed}: {dot} had not seen {stable}, which was stable before it came"
+                );
+            }
+        }
+        let lost = self.all.keys().filter(|dot| !cut.contains(**dot)).count();
+        assert!(lost == 0 || self.forgotten > 0, "seed {seed}: {lost} writes are lost");
         for (actor, node) in &self.nodes {
-            for (key, all) in &self.all {
+            for (key, all) in &all {
                 let empty = S::Value::default();
                 let value = node.replica.get(key).unwrap_or(&empty);
                 assert!(S::is(value, all), "seed {seed}: key {key} at {actor}: {value:?} is not {all:?}");
@@ -433,7 +543,8 @@ impl<S: Subject> World<S> {
                 assert!(stable <= node.replica.cut(), "seed {seed}");
             }
         }
-        let mut seen = Seen { writes: self.writes, restored: self.restored, rounds, ..Seen::default() };
+        let (restored, forgotten) = (self.restored, self.forgotten);
+        let mut seen = Seen { writes: self.writes, restored, forgotten, rounds, ..Seen::default() };
         for node in self.nodes.values() {
             let metrics = node.sync.metrics();
             assert_eq!((metrics.unreadable, metrics.diverged), (0, 0), "seed {seed}");
@@ -458,10 +569,12 @@ fn converge<S: Subject>() {
         total.resent += seen.resent;
         total.redundant += seen.redundant;
         total.restored += seen.restored;
+        total.forgotten += seen.forgotten;
         total.rounds = total.rounds.max(seen.rounds);
     }
     println!("{seeds} seeds: {total:?}");
-    let happened = [total.writes, total.deltas, total.wholes, total.resent, total.redundant, total.restored];
+    let Seen { writes, deltas, wholes, resent, redundant, restored, forgotten, .. } = total;
+    let happened = [writes, deltas, wholes, resent, redundant, restored, forgotten];
     assert!(happened.iter().all(|count| *count > 0), "everything happens: {total:?}");
 }
 
@@ -647,7 +760,7 @@ fn foreign_bytes_and_strangers_change_nothing() {
     let before = replica.digest();
     assert_eq!(sync.step(Micros(pair.now), Input::Received(ActorId(9), vec![0; 9]), replica), []);
     sync.step(Micros(pair.now), Input::Received(ActorId(2), vec![9, 9]), replica);
-    assert_eq!(sync.metrics().unreadable, 1);
+    assert_eq!(sync.metrics().unreadable, 2);
     let mut choices = Choices::new(5);
     let cut = replica.cut().clone();
     let good = replica.whole();
@@ -679,7 +792,7 @@ fn a_refused_delta_is_not_acknowledged_and_comes_again() {
         Message::Ask { stream, .. } if *from == ActorId(1) => Some(*stream),
         _ => None,
     });
-    let to = [deltaic_causality::Dot { actor: ActorId(2), seq: 1 }].into_iter().collect();
+    let to = [Dot { actor: ActorId(2), seq: 1 }].into_iter().collect();
     let (number, after, body) = (1, 0, vec![77]);
     let delta = Message::Delta { stream: stream.unwrap(), number, after, to, is_whole: false, body };
     let replica = Replica::<u64, Plain<PnCounter>>::new(ActorId(1));

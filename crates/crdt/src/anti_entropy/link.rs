@@ -61,10 +61,14 @@ pub(super) struct Link {
     pub(super) life: u64,
     /// What the peer holds, as far as it has said so.
     pub(super) holds: VersionVector,
+    /// All that it held when it last said so.
+    pub(super) told: VersionVector,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
-    /// When it was last heard of, or became a member.
+    /// When it was last heard of, or became a member, on a clock that stands still while this replica does.
     pub(super) heard_at: Micros,
+    /// It was said that nothing is heard of it.
+    pub(super) is_silent: bool,
     /// It knows less than it once did: nothing more is said to it.
     pub(super) is_restored: bool,
     /// When the next question is due, and how far the one after it is away.
@@ -75,14 +79,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(peer: ActorId, now: Micros, settings: &Settings) -> Self {
+    pub(super) fn new(peer: ActorId, now: Micros, awake: Micros, settings: &Settings) -> Self {
         Self {
             peer,
             life: 0,
             holds: VersionVector::default(),
+            told: VersionVector::default(),
             incoming: Incoming::default(),
             outgoing: Outgoing { patience: settings.patience, ..Outgoing::default() },
-            heard_at: now,
+            heard_at: awake,
+            is_silent: false,
             is_restored: false,
             ask_at: now,
             interval: settings.least_interval,

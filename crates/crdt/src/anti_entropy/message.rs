@@ -70,6 +70,11 @@ pub enum Message {
         /// Its life.
         life: u64,
     },
+    /// The receiver is no member any more.
+    Forgotten {
+        /// Its life.
+        life: u64,
+    },
     /// A delta was not merged, because one before it is missing: the stream goes on behind this one.
     Missing {
         /// The stream.
@@ -114,6 +119,10 @@ impl Message {
                 bytes.push(5);
                 write_u64(&mut bytes, *life);
             }
+            Self::Forgotten { life } => {
+                bytes.push(6);
+                write_u64(&mut bytes, *life);
+            }
         }
         bytes
     }
@@ -122,9 +131,10 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let [tag] = reader.take()?;
-        if tag == 5 {
+        if let 5 | 6 = tag {
             let life = reader.u64()?;
-            return reader.finish().map(|()| Self::Restored { life });
+            reader.finish()?;
+            return Ok(if tag == 5 { Self::Restored { life } } else { Self::Forgotten { life } });
         }
         let stream = StreamId::read(&mut reader)?;
         let message = match tag {
@@ -196,6 +206,7 @@ mod tests {
             ),
             (streams(), any::<u64>()).prop_map(|(stream, number)| Message::Ack { stream, number }),
             (streams(), any::<u64>()).prop_map(|(stream, number)| Message::Missing { stream, number }),
+            any::<u64>().prop_map(|life| Message::Forgotten { life }),
         ]
     }
 
@@ -208,7 +219,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_from_any_bytes_is_canonical(tag in 0_u8..7, mut bytes in prop::collection::vec(0_u8..4, 0..24)) {
+        fn what_is_read_from_any_bytes_is_canonical(tag in 0_u8..8, mut bytes in prop::collection::vec(0_u8..4, 0..24)) {
             bytes.insert(0, tag);
             if let Ok(message) = Message::decode(&bytes) {
                 prop_assert_eq!(message.encode(), bytes);
