@@ -9,6 +9,7 @@ mod engine;
 mod flights;
 mod hot;
 mod live;
+mod merging;
 mod planner;
 mod session;
 
@@ -55,12 +56,13 @@ fn main() -> ExitCode {
         ["beside"] => beside::run(),
         ["breaker"] => breaker::run(),
         ["live"] => live::run(),
+        ["merging"] => merging::run(),
         ["planner"] => planner::run(),
         ["flights", directory] => flights::run(std::path::Path::new(directory)),
         ["hot", directory] => hot::run(std::path::Path::new(directory)),
         _ => {
             println!(
-                "usage: deltaic-benchmarks engine | live | planner | breaker | beside | (flights | hot) DIRECTORY | \
+                "usage: deltaic-benchmarks engine | live | merging | planner | breaker | beside | (flights | hot) DIRECTORY | \
                  budgets (rows | postgres | crash | memory)"
             );
             return ExitCode::FAILURE;

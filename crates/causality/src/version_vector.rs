@@ -81,22 +81,33 @@ impl VersionVector {
 
     /// Takes in what the other holds.
     pub fn join(&mut self, other: &Self) {
-        let known = |(actor, _): &(ActorId, u64)| self.find(*actor).is_ok();
-        if other.entries.iter().all(known) {
-            // Mostly the actors are known, and nothing moves.
-            for &(actor, seq) in &other.entries {
-                self.raise(Dot { actor, seq });
-            }
-            return;
+        if let [(actor, seq)] = other.entries[..] {
+            self.raise(Dot { actor, seq });
+        } else if !self.raise_known(other) {
+            let both = Pairs { left: &self.entries, right: &other.entries };
+            self.entries = both.map(|(actor, left, right)| (actor, left.max(right))).collect();
         }
-        let both = Pairs { left: &self.entries, right: &other.entries };
-        self.entries = both.map(|(actor, left, right)| (actor, left.max(right))).collect();
+    }
+
+    /// Raises the other's actors in their places, up to the first that is not known here. Whether all are: mostly they are,
+    /// and nothing moves.
+    fn raise_known(&mut self, other: &Self) -> bool {
+        let mut own = self.entries.iter_mut();
+        other.entries.iter().all(|(actor, seq)| match own.find(|(held, _)| held >= actor) {
+            Some((held, last)) if held == actor => {
+                *last = (*last).max(*seq);
+                true
+            }
+            _ => false,
+        })
     }
 
     /// Keeps what the other holds too. The meet of all members' cuts is the stable cut: what everybody holds.
     pub fn meet(&mut self, other: &Self) {
+        let mut theirs = other.entries.iter().peekable();
         self.entries.retain_mut(|(actor, seq)| {
-            *seq = other.last(*actor).min(*seq);
+            while theirs.next_if(|(held, _)| held < actor).is_some() {}
+            *seq = theirs.next_if(|(held, _)| held == actor).map_or(0, |(_, last)| (*seq).min(*last));
             *seq != 0
         });
     }

@@ -25,7 +25,6 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
-use std::ops::Deref;
 
 use deltaic_causality::{ActorId, CausalContext, Dot, VersionVector};
 use deltaic_types::codec::{DecodeError, Reader, write_u64};
@@ -33,7 +32,7 @@ use deltaic_types::limits;
 use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
-use crate::{Causal, Crdt, DotStore, Element, State, WriteError};
+use crate::{Causal, Crdt, DotStore, Element, Gone, Merge, Plain, State, Theirs, WriteError};
 
 /// Why a write to a replica was not made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,87 +49,6 @@ pub enum ReplicaError {
     },
 }
 
-/// What a replica keeps by key: any [`DotStore`], and any other [`Crdt`] as [`Plain`].
-pub trait Merge: Clone + Default {
-    /// Takes in what another replica has of the key, where the two know these contexts.
-    fn merge(&mut self, own: &CausalContext, other: &Self, theirs: &CausalContext);
-    /// The part that a holder of `seen` may lack.
-    #[must_use]
-    fn unseen(&self, seen: &CausalContext) -> Self;
-    /// Appends the value; equal values append equal bytes.
-    fn put(&self, bytes: &mut Vec<u8>);
-    /// Reads what [`Merge::put`] wrote, and no other bytes.
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
-    /// The writes whose effect stands, where they can be removed.
-    fn removable(&self) -> CausalContext;
-    /// Whether nothing is left of it.
-    fn is_gone(&self) -> bool;
-}
-
-impl<S: DotStore> Merge for S {
-    fn merge(&mut self, own: &CausalContext, other: &Self, theirs: &CausalContext) {
-        self.join(own, other, theirs);
-    }
-
-    fn unseen(&self, seen: &CausalContext) -> Self {
-        self.novel(seen)
-    }
-
-    fn put(&self, bytes: &mut Vec<u8>) {
-        self.write(bytes);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        S::read(reader)
-    }
-
-    fn removable(&self) -> CausalContext {
-        self.dots()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.is_empty()
-    }
-}
-
-/// A value that knows its writes without a context: a counter, a register, a set that only grows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Plain<C>(C);
-
-impl<C> Deref for Plain<C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        &self.0
-    }
-}
-
-impl<C: Crdt> Merge for Plain<C> {
-    fn merge(&mut self, _: &CausalContext, other: &Self, _: &CausalContext) {
-        self.0.join(&other.0);
-    }
-
-    fn unseen(&self, seen: &CausalContext) -> Self {
-        Self(self.0.novel(seen))
-    }
-
-    fn put(&self, bytes: &mut Vec<u8>) {
-        self.0.write(bytes);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        C::read(reader).map(Self)
-    }
-
-    fn removable(&self) -> CausalContext {
-        CausalContext::default()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.0.is_bottom()
-    }
-}
-
 /// A value with the last write of each actor to it.
 #[derive(Debug, Clone, Default)]
 struct Kept<V> {
@@ -143,13 +61,13 @@ struct Kept<V> {
 
 /// One replica of a set of values by key.
 #[derive(Debug, Clone)]
-pub struct Replica<K, V> {
+pub struct Replica<K, V: Merge> {
     actor: ActorId,
     values: BTreeMap<K, Kept<V>>,
     /// The key of each write that is the last of its actor there.
     index: BTreeMap<Dot, K>,
     /// By the write that did it: what went.
-    removed: BTreeMap<Dot, (K, CausalContext)>,
+    removed: BTreeMap<Dot, (K, V::Gone)>,
     /// Removals in this cut are noted no more.
     trimmed: VersionVector,
     cut: VersionVector,
@@ -160,12 +78,12 @@ pub struct Replica<K, V> {
 }
 
 /// What a delta has of a key.
-struct Part<K, V> {
+struct Part<K, V: Merge> {
     key: K,
     /// The writes that are the last of their actors, beyond what was seen.
     writes: Vec<Dot>,
     /// Removals, each with what went.
-    removed: Vec<(Dot, CausalContext)>,
+    removed: Vec<(Dot, V::Gone)>,
     value: V,
 }
 
@@ -257,11 +175,12 @@ impl<K: Element, V: Merge> Replica<K, V> {
         });
     }
 
-    /// Makes a write; `change` says what it removed.
-    fn change(
+    /// Makes a write: `change` gets the value, what was seen and the name of the write, and says what it removed. Where it
+    /// fails it must have changed nothing. Cost: the change, O(log n) for n keys, and the value's bytes.
+    pub fn change(
         &mut self,
         key: &K,
-        change: impl FnOnce(&mut V, &CausalContext, Dot) -> Result<CausalContext, WriteError>,
+        change: impl FnOnce(&mut V, &CausalContext, Dot) -> Result<V::Gone, WriteError>,
     ) -> Result<(), ReplicaError> {
         let actor = self.actor;
         let dot = self.cut.next(actor).ok_or(ReplicaError::Exhausted { actor })?;
@@ -276,7 +195,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
         };
         self.cut.raise(dot);
         self.context.insert(dot);
-        let removed = if gone.is_empty() { Vec::new() } else { vec![(dot, gone)] };
+        let removed = if gone.is_nothing() { Vec::new() } else { vec![(dot, gone)] };
         self.note(key, &[dot], removed);
         Ok(())
     }
@@ -312,22 +231,15 @@ impl<K: Element, V: Merge> Replica<K, V> {
             let there: std::collections::BTreeSet<&K> = parts.iter().map(|part| &part.key).collect();
             let absent: Vec<K> = self.values.keys().filter(|key| !there.contains(key)).cloned().collect();
             for key in absent {
-                self.absorb(&key, &V::default(), &theirs);
+                let (writes, removed, value) = (Vec::new(), Vec::new(), V::default());
+                self.absorb(Part { key, writes, removed, value }, Some(&theirs));
             }
             for part in parts {
-                self.absorb(&part.key, &part.value, &theirs);
-                self.note(&part.key, &part.writes, part.removed);
+                self.absorb(part, Some(&theirs));
             }
         } else {
             for part in parts {
-                let mut theirs: CausalContext = part.writes.iter().copied().collect();
-                theirs.join(&part.value.removable());
-                for (dot, gone) in &part.removed {
-                    theirs.insert(*dot);
-                    theirs.join(gone);
-                }
-                self.absorb(&part.key, &part.value, &theirs);
-                self.note(&part.key, &part.writes, part.removed);
+                self.absorb(part, None);
             }
         }
         self.cut.join(to);
@@ -335,14 +247,17 @@ impl<K: Element, V: Merge> Replica<K, V> {
         Ok(())
     }
 
-    fn absorb(&mut self, key: &K, value: &V, theirs: &CausalContext) {
+    /// Takes in a part, of a whole state with what that holds.
+    fn absorb(&mut self, part: Part<K, V>, whole: Option<&CausalContext>) {
+        let Part { key, writes, removed, value } = part;
         let kept = self.values.entry(key.clone()).or_default();
-        kept.value.merge(&self.context, value, theirs);
-        self.note(key, &[], Vec::new());
+        let theirs = whole.map_or(Theirs::Part(&removed), Theirs::Whole);
+        kept.value.merge(&self.context, &value, theirs);
+        self.note(&key, &writes, removed);
     }
 
     /// The value of a key has changed by these writes.
-    fn note(&mut self, key: &K, writes: &[Dot], removed: Vec<(Dot, CausalContext)>) {
+    fn note(&mut self, key: &K, writes: &[Dot], removed: Vec<(Dot, V::Gone)>) {
         for (dot, gone) in removed {
             if !self.trimmed.contains(dot) {
                 self.removed.insert(dot, (key.clone(), gone));
@@ -360,7 +275,8 @@ impl<K: Element, V: Merge> Replica<K, V> {
             }
             self.index.insert(Dot { actor, seq }, key.clone());
         }
-        let (mut bytes, mut hasher) = (Vec::new(), SipHasher24::new());
+        // Mostly about as long as before.
+        let (mut bytes, mut hasher) = (Vec::with_capacity(kept.bytes + 16), SipHasher24::new());
         key.write(&mut bytes);
         kept.value.put(&mut bytes);
         hasher.write(&bytes);
@@ -372,7 +288,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
     }
 
     /// What of a key was not seen.
-    fn part(&self, key: &K, since: &CausalContext, removed: Vec<(Dot, CausalContext)>) -> Part<K, V> {
+    fn part(&self, key: &K, since: &CausalContext, removed: Vec<(Dot, V::Gone)>) -> Part<K, V> {
         let kept = &self.values[key];
         let writes = kept.writes.iter().map(|&(actor, seq)| Dot { actor, seq });
         let writes = writes.filter(|dot| !since.contains(*dot)).collect();
@@ -389,7 +305,7 @@ impl<K: Element, V: Merge> Part<K, V> {
         write_u64(bytes, self.removed.len() as u64);
         for (dot, gone) in &self.removed {
             dot.write(bytes);
-            gone.write(bytes);
+            gone.put(bytes);
         }
         self.value.put(bytes);
     }
@@ -400,7 +316,7 @@ impl<K: Element, V: Merge> Part<K, V> {
         let writes = writes.collect::<Result<Vec<Dot>, DecodeError>>()?;
         let mut removed = Vec::new();
         for _ in 0..reader.length(limits::INTERVALS)? {
-            removed.push((Dot::read(reader)?, CausalContext::read(reader)?));
+            removed.push((Dot::read(reader)?, V::Gone::take(reader)?));
         }
         Ok(Self { key, writes, removed, value: V::take(reader)? })
     }
@@ -416,7 +332,7 @@ impl<K: Element, V: Merge> State for Replica<K, V> {
         if self.trimmed.iter().any(|(actor, seq)| since.last(actor) < seq) {
             return None;
         }
-        let mut touched: BTreeMap<&K, Vec<(Dot, CausalContext)>> = BTreeMap::new();
+        let mut touched: BTreeMap<&K, Vec<(Dot, V::Gone)>> = BTreeMap::new();
         for (actor, last) in self.cut.iter() {
             let seen = since.last(actor);
             if seen < last {
@@ -443,7 +359,7 @@ impl<K: Element, V: Merge> State for Replica<K, V> {
         self.trimmed.write(&mut bytes);
         write_u64(&mut bytes, self.values.len() as u64);
         let since = CausalContext::default();
-        let mut removed: BTreeMap<&K, Vec<(Dot, CausalContext)>> = BTreeMap::new();
+        let mut removed: BTreeMap<&K, Vec<(Dot, V::Gone)>> = BTreeMap::new();
         for (dot, (key, gone)) in &self.removed {
             removed.entry(key).or_default().push((*dot, gone.clone()));
         }

@@ -55,15 +55,14 @@ impl<E: Entry> Slots<E> {
     }
 
     pub(crate) fn join(&mut self, other: &Self) {
-        let known = |(actor, _): &(ActorId, E)| self.find(*actor).is_ok();
-        if other.entries.len() == 1 || other.entries.iter().all(known) {
-            // Mostly the actors are known, and nothing moves.
-            for &(actor, entry) in &other.entries {
-                match self.find(actor) {
-                    Ok(place) => self.entries[place].1 = entry.max(self.entries[place].1),
-                    Err(place) => self.entries.insert(place, (actor, entry)),
-                }
+        if let [(actor, entry)] = other.entries[..] {
+            match self.find(actor) {
+                Ok(place) => self.entries[place].1 = entry.max(self.entries[place].1),
+                Err(place) => self.entries.insert(place, (actor, entry)),
             }
+            return;
+        }
+        if self.raise_known(other) {
             return;
         }
         let mut joined = Vec::with_capacity(self.entries.len() + other.entries.len());
@@ -84,6 +83,19 @@ impl<E: Entry> Slots<E> {
         joined.extend_from_slice(left);
         joined.extend_from_slice(right);
         self.entries = joined;
+    }
+
+    /// Joins the other's entries in their places, up to the first actor that is not known here. Whether all are: mostly they
+    /// are, and nothing moves.
+    fn raise_known(&mut self, other: &Self) -> bool {
+        let mut own = self.entries.iter_mut();
+        other.entries.iter().all(|(actor, entry)| match own.find(|(held, _)| held >= actor) {
+            Some((held, last)) if held == actor => {
+                *last = (*last).max(*entry);
+                true
+            }
+            _ => false,
+        })
     }
 
     /// Each entry alone.

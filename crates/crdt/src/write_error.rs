@@ -42,6 +42,14 @@ pub enum WriteError {
     /// A removal names a cut that this replica does not hold yet: it could not remove what it never had.
     #[error("the removal's author had seen writes that are missing here: repeat it when they have come")]
     Unseen,
+    /// A change that is for another kind of cell.
+    #[error(
+        "the change is for another kind of column: counters are added to, sets take elements, registers are written"
+    )]
+    OtherKind,
+    /// A write to a row that nobody has inserted.
+    #[error("there is no such row: insert it first")]
+    NoRow,
     /// The actor has not so many rights to spend or to send.
     #[error(
         "{amount} asked for and {available} at hand: obtain rights from an actor that has some, or ask for less"

@@ -5,14 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
+use std::marker::PhantomData;
 
-use deltaic_causality::{ActorId, Dot, HybridTime, VersionVector};
+use deltaic_causality::{ActorId, CausalContext, Dot, HybridTime, VersionVector};
 use deltaic_crdt::anti_entropy::{Effect, Input, MergeId, Message, Micros, Settings};
 use deltaic_crdt::laws::Choices;
 use deltaic_crdt::{
-    AddWinsSet, AntiEntropy, Causal, Crdt, DotStore, EnableWinsFlag, LwwRegister, Map, Merge, MvRegister,
-    Plain, PnCounter, RemoveWinsSet, Replica, State,
+    AddWinsSet, AntiEntropy, Causal, Cell, Change, Crdt, DisableWinsFlag, DotStore, EnableWinsFlag, Exact,
+    Existence, LwwRegister, Map, Merge, MvRegister, Plain, PnCounter, RemoveWinsSet, Replica, Row, State,
 };
+use deltaic_types::Value;
+use deltaic_types::codec::{DecodeError, Reader};
 
 const SETTINGS: Settings = Settings {
     least_interval: 1_000,
@@ -22,16 +25,20 @@ const SETTINGS: Settings = Settings {
     retention: 2_000_000,
 };
 
+/// What the author of each write had seen.
+type Pasts = BTreeMap<Dot, VersionVector>;
+
 /// A kind of value, with its writes and a value in which all writes are joined, whatever replica made them.
 trait Subject {
     type Value: Merge + PartialEq + Debug;
     type All: Crdt + Debug;
 
-    /// Makes some write and tells everyone's value of it.
+    /// Makes some write and tells everyone's value of it. `past` gives what is known by a write and its author then.
     fn write(
         replica: &mut Replica<u64, Self::Value>,
         now: u64,
         choices: &mut Choices,
+        past: &Pasts,
     ) -> Option<(u64, Self::All)>;
     /// Whether the value is that of all writes.
     fn is(value: &Self::Value, all: &Self::All) -> bool;
@@ -47,6 +54,7 @@ impl Subject for Counters {
         replica: &mut Replica<u64, Self::Value>,
         _: u64,
         choices: &mut Choices,
+        _: &Pasts,
     ) -> Option<(u64, Self::All)> {
         let (key, amount) = (choices.below(5), choices.below(9).cast_signed() - 4);
         Some((key, replica.write(&key, |counter, dot| counter.add(dot, amount)).ok()?))
@@ -67,6 +75,7 @@ impl Subject for Registers {
         replica: &mut Replica<u64, Self::Value>,
         now: u64,
         choices: &mut Choices,
+        _: &Pasts,
     ) -> Option<(u64, Self::All)> {
         let (key, value) = (choices.below(5), choices.below(9));
         // Clocks that differ: some writes come too late to be made.
@@ -93,6 +102,7 @@ impl Subject for Sets {
         replica: &mut Replica<u64, Self::Value>,
         _: u64,
         choices: &mut Choices,
+        _: &Pasts,
     ) -> Option<(u64, Self::All)> {
         let (key, element, adds) = (choices.below(5), choices.below(4), choices.percent(55));
         let delta = replica.update(&key, |set, seen, dot| {
@@ -116,6 +126,7 @@ impl Subject for StrictSets {
         replica: &mut Replica<u64, Self::Value>,
         _: u64,
         choices: &mut Choices,
+        _: &Pasts,
     ) -> Option<(u64, Self::All)> {
         let (key, element, adds) = (choices.below(5), choices.below(4), choices.percent(55));
         let delta = replica.update(&key, |set, seen, dot| {
@@ -139,6 +150,7 @@ impl Subject for Titles {
         replica: &mut Replica<u64, Self::Value>,
         _: u64,
         choices: &mut Choices,
+        _: &Pasts,
     ) -> Option<(u64, Self::All)> {
         let (key, value, clears) = (choices.below(3), choices.below(100), choices.percent(15));
         let delta =
@@ -166,6 +178,7 @@ impl Subject for Maps {
         replica: &mut Replica<u64, Self::Value>,
         _: u64,
         choices: &mut Choices,
+        _: &Pasts,
     ) -> Option<(u64, Self::All)> {
         let (key, inner, what) = (choices.below(3), choices.below(3), choices.below(4));
         let delta = replica.update(&key, |map, seen, dot| match what {
@@ -181,8 +194,195 @@ impl Subject for Maps {
     }
 }
 
+/// Rows, against all writes with what their authors had seen.
+struct Rows<E>(PhantomData<E>);
+
+/// What was written to a row, and what its author had seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wrote {
+    Inserted,
+    /// The title, the counter, the tag that was added or removed, the flag.
+    Title(u64),
+    Added(i64),
+    Tagged(u64, bool),
+    Switched(bool),
+    Deleted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct History {
+    writes: BTreeMap<Dot, (HybridTime, VersionVector, Wrote)>,
+}
+
+impl Crdt for History {
+    fn join(&mut self, other: &Self) {
+        self.writes.extend(other.writes.clone());
+    }
+
+    fn decompose(&self) -> Vec<Self> {
+        unreachable!("it stays in the test")
+    }
+
+    fn novel(&self, _: &CausalContext) -> Self {
+        unreachable!("it stays in the test")
+    }
+
+    fn write(&self, _: &mut Vec<u8>) {
+        unreachable!("it stays in the test")
+    }
+
+    fn read(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        unreachable!("it stays in the test")
+    }
+}
+
+fn exact(number: u64) -> Exact {
+    Exact(Value::Integer(number.cast_signed()))
+}
+
+impl History {
+    /// The writes of the last generation that had seen its beginning: dot, what was seen, the write.
+    fn last(&self) -> Vec<(Dot, &VersionVector, &Wrote)> {
+        let insertions = self.writes.iter().filter(|(_, (_, _, wrote))| *wrote == Wrote::Inserted);
+        let Some((first, _)) = insertions.max_by_key(|(dot, (time, _, _))| (*time, **dot)) else {
+            return Vec::new();
+        };
+        let of = self.writes.iter().filter(|(dot, (_, past, _))| *dot == first || past.contains(*first));
+        of.filter(|(dot, (_, _, wrote))| *dot == first || *wrote != Wrote::Inserted)
+            .map(|(dot, (_, past, wrote))| (*dot, past, wrote))
+            .collect()
+    }
+
+    /// Whether the row is there: some write that no deletion had seen; where deletions win, also none that was not seen by a
+    /// write behind it.
+    fn is_there(&self, deletions_win: bool) -> bool {
+        let last = self.last();
+        let is_seen = |dot: Dot, by: &dyn Fn(&Wrote) -> bool| {
+            last.iter().any(|(_, past, wrote)| past.contains(dot) && by(wrote))
+        };
+        let deletion = |wrote: &Wrote| *wrote == Wrote::Deleted;
+        let alive = last.iter().any(|(dot, _, wrote)| !deletion(wrote) && !is_seen(*dot, &deletion));
+        let stands = last.iter().any(|(dot, _, wrote)| deletion(wrote) && !is_seen(*dot, &|_| true));
+        alive && !(deletions_win && stands)
+    }
+
+    fn is(&self, row: &Row<impl Existence>) -> bool {
+        let last = self.last();
+        let before = |one: Dot, other: &(Dot, &VersionVector, &Wrote)| other.1.contains(one);
+        // The last writes of a column.
+        let newest = |is_of: &dyn Fn(&Wrote) -> bool| -> BTreeMap<Dot, Wrote> {
+            let of: Vec<_> = last.iter().filter(|(_, _, wrote)| is_of(wrote)).collect();
+            let is_newest = |dot: Dot| !of.iter().any(|other| before(dot, other));
+            of.iter()
+                .filter(|(dot, _, _)| is_newest(*dot))
+                .map(|(dot, _, wrote)| (*dot, (*wrote).clone()))
+                .collect()
+        };
+        let titles = newest(&|wrote| matches!(wrote, Wrote::Title(_) | Wrote::Inserted));
+        let Some(Cell::Register(register)) = row.cell(0) else { return false };
+        let read: BTreeMap<Dot, Wrote> = register
+            .iter()
+            .map(|(dot, written)| {
+                let [Exact(Value::Integer(number))] = written.values[..] else { panic!("{written:?}") };
+                (dot, if number == 1_000 { Wrote::Inserted } else { Wrote::Title(number.cast_unsigned()) })
+            })
+            .collect();
+        let sum: i128 = last
+            .iter()
+            .map(|(_, _, wrote)| if let Wrote::Added(amount) = wrote { i128::from(*amount) } else { 0 })
+            .sum();
+        let Some(Cell::Counter(counter)) = row.cell(1) else { return false };
+        let tags = (0..3).filter(|tag| {
+            let newest = newest(&|wrote| matches!(wrote, Wrote::Tagged(of, _) if of == tag));
+            newest.values().any(|wrote| matches!(wrote, Wrote::Tagged(_, true)))
+        });
+        let read_tags: Vec<u64> = match row.cell(2) {
+            Some(Cell::AddWinsSet(set)) => {
+                set.iter()
+                    .map(|tag| {
+                        if let Value::Integer(tag) = tag.0 { tag.cast_unsigned() } else { panic!("{tag:?}") }
+                    })
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let on = newest(&|wrote| matches!(wrote, Wrote::Switched(_)));
+        let on = on.values().any(|wrote| *wrote == Wrote::Switched(true));
+        let read_on = matches!(row.cell(3), Some(Cell::Flag(flag)) if flag.is_enabled());
+        read == titles && counter.value() == sum && read_tags == tags.collect::<Vec<_>>() && read_on == on
+    }
+}
+
+impl<E: Existence + PartialEq + Debug> Subject for Rows<E> {
+    type Value = Row<E>;
+    type All = History;
+
+    fn write(
+        replica: &mut Replica<u64, Self::Value>,
+        now: u64,
+        choices: &mut Choices,
+        past: &Pasts,
+    ) -> Option<(u64, Self::All)> {
+        let key = choices.below(4);
+        let time = HybridTime((now + choices.below(50)) << 8 | replica.actor().0);
+        let (actor, cut) = (replica.actor(), replica.cut().clone());
+        // Some have seen less than is here: what some earlier writer had seen, the row, and all that they did themselves.
+        let mut basis = cut.clone();
+        if choices.percent(20) {
+            let place = choices.place(past.len());
+            let of_some = past.keys().copied().nth(place).filter(|dot| cut.contains(*dot));
+            let own = Dot { actor, seq: cut.last(actor) };
+            let began = replica.get(&key).and_then(Row::generation).map(|began| began.dot);
+            basis = VersionVector::default();
+            for dot in [of_some, began, Some(own)].into_iter().flatten() {
+                past.get(&dot).into_iter().for_each(|past| basis.join(past));
+                basis.raise(dot);
+            }
+        }
+        let (tag, amount) = (choices.below(3), choices.below(9).cast_signed() - 4);
+        let what = choices.below(10);
+        let exists = replica.has(&key);
+        let change = |wrote: &Wrote| match wrote {
+            Wrote::Title(title) => vec![(0, Change::Write(vec![exact(*title)]))],
+            Wrote::Added(amount) => vec![(1, Change::Increment(*amount))],
+            Wrote::Tagged(tag, true) => vec![(2, Change::Add(exact(*tag)))],
+            Wrote::Tagged(tag, false) => vec![(2, Change::Remove(exact(*tag)))],
+            Wrote::Switched(on) => vec![(3, Change::Switch(*on))],
+            Wrote::Inserted | Wrote::Deleted => Vec::new(),
+        };
+        let wrote = match what {
+            _ if !exists => Wrote::Inserted,
+            0 => Wrote::Deleted,
+            1 | 2 => Wrote::Title(choices.below(9)),
+            3 | 4 => Wrote::Added(amount),
+            5 | 6 => Wrote::Tagged(tag, true),
+            7 => Wrote::Tagged(tag, false),
+            _ => Wrote::Switched(what == 8),
+        };
+        // An addition replaces all that is here of the element, whatever its author had seen.
+        let seen = if let Wrote::Tagged(_, true) | Wrote::Inserted = wrote { cut } else { basis };
+        let done = match &wrote {
+            Wrote::Inserted => {
+                let changes = [(0, Change::Write(vec![exact(1_000)])), (1, Change::Set(0))];
+                replica.insert(&key, time, changes)
+            }
+            Wrote::Deleted => replica.delete(&key, Some(&seen)),
+            wrote => replica.update_row(&key, time, Some(&seen), change(wrote)),
+        };
+        done.ok()?;
+        let dot = Dot { actor, seq: replica.cut().last(actor) };
+        Some((key, History { writes: BTreeMap::from([(dot, (time, seen, wrote))]) }))
+    }
+
+    fn is(value: &Self::Value, all: &Self::All) -> bool {
+        let deletions_win = E::gone(Dot { actor: ActorId(1), seq: 1 }) != E::default();
+        let is_there = all.is_there(deletions_win);
+        value.is_there() == is_there && (!is_there || all.is(value))
+    }
+}
+
 /// A replica with what is on its way into it.
-struct Node<V> {
+struct Node<V: Merge> {
     replica: Replica<u64, V>,
     sync: AntiEntropy,
     life: u64,
@@ -206,7 +406,7 @@ struct World<S: Subject> {
     /// All writes, those of copies excepted, with their keys.
     all: BTreeMap<Dot, (u64, S::All)>,
     /// What the author of each had seen.
-    past: BTreeMap<Dot, VersionVector>,
+    past: Pasts,
     /// What was said to be stable, with what was held by whom it was said.
     stable: Vec<(VersionVector, VersionVector)>,
     /// Members that are none any more, with the writes that say so.
@@ -275,11 +475,10 @@ impl<S: Subject> World<S> {
             self.step(actor, Input::Join(other));
             self.step(other, Input::Join(actor));
         }
-        if is_new {
-            // Who brings a new member in tells it who has left, and it does not forget.
-            for (gone, by) in self.leaves.clone() {
-                self.step(actor, Input::Leave(gone, by));
-            }
+        // Who the members are is not forgotten, nor that some have left; who brings a new member in tells it.
+        for (gone, by) in self.leaves.clone() {
+            let knows = self.nodes.get(&actor).is_some_and(|node| is_new || node.replica.cut().contains(by));
+            self.step(actor, if knows { Input::Leave(gone, by) } else { Input::Join(gone) });
         }
     }
 
@@ -359,7 +558,11 @@ impl<S: Subject> World<S> {
             return;
         }
         node.replica.merge(&body, &to).unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
-        node.is_new = false;
+        // A copy that nobody has found out yet has less than the members have, and brings nobody in.
+        let from_member = self.nodes.get(&id.peer()).is_some_and(|peer| !peer.is_copy);
+        if let Some(node) = self.nodes.get_mut(&actor).filter(|_| from_member) {
+            node.is_new = false;
+        }
         self.step(actor, Input::Merged(id));
         self.hear(actor);
     }
@@ -389,7 +592,7 @@ impl<S: Subject> World<S> {
         // What a copy writes is lost with it, and who is new has nothing to write to yet.
         let node = nodes.get_mut(&actor).filter(|node| !node.is_copy && !node.is_new)?;
         let seen = node.replica.cut().clone();
-        let (key, delta) = S::write(&mut node.replica, *now, choices)?;
+        let (key, delta) = S::write(&mut node.replica, *now, choices, past)?;
         let seq = node.replica.cut().last(actor);
         let dot = Dot { actor, seq };
         past.insert(dot, seen);
@@ -608,6 +811,16 @@ fn maps_converge() {
     converge::<Maps>();
 }
 
+#[test]
+fn rows_converge() {
+    converge::<Rows<EnableWinsFlag>>();
+}
+
+#[test]
+fn rows_of_which_deletions_win_converge() {
+    converge::<Rows<DisableWinsFlag>>();
+}
+
 /// Two replicas with the messages between them, none lost.
 struct Pair {
     now: u64,
@@ -808,4 +1021,53 @@ fn a_refused_delta_is_not_acknowledged_and_comes_again() {
     pair.add(2, 3);
     pair.settle();
     assert_eq!(pair.replicas[&ActorId(1)].0.get(&7).unwrap().value(), 3);
+}
+
+/// What a mesh costs beyond what it needs: nobody knows whom the author of a write speaks with, so that each of the others
+/// brings it to all from whom it has not heard that they hold it.
+#[test]
+fn in_a_mesh_a_write_is_brought_on_by_everyone_and_no_more_than_once() {
+    const SIZE: u64 = 6;
+    let actors = || (1..=SIZE).map(ActorId);
+    let mut nodes: BTreeMap<ActorId, (Replica<u64, Plain<PnCounter>>, AntiEntropy)> = actors()
+        .map(|actor| {
+            let replica = Replica::new(actor);
+            let sync = AntiEntropy::new(actor, 1, &replica, SETTINGS);
+            (actor, (replica, sync))
+        })
+        .collect();
+    let mut inputs: VecDeque<(ActorId, Input)> =
+        actors().flat_map(|one| actors().map(move |other| (one, Input::Join(other)))).collect();
+    let (mut deltas, mut needless, mut now) = (0, 0, 0);
+    for round in 0..40 {
+        if round == 20 {
+            let (replica, _) = nodes.get_mut(&ActorId(1)).unwrap();
+            replica.write(&7, |counter, dot| counter.add(dot, 5)).unwrap();
+            inputs.push_back((ActorId(1), Input::Wrote(1)));
+        }
+        while let Some((actor, input)) = inputs.pop_front() {
+            let (replica, sync) = nodes.get_mut(&actor).unwrap();
+            for effect in sync.step(Micros(now), input, replica) {
+                match effect {
+                    Effect::Send { peer, bytes } => {
+                        deltas += u64::from(matches!(Message::decode(&bytes), Ok(Message::Delta { .. })));
+                        inputs.push_back((peer, Input::Received(actor, bytes)));
+                    }
+                    Effect::Merge { id, to, body, .. } => {
+                        needless += u64::from(to <= *replica.cut());
+                        replica.merge(&body, &to).unwrap();
+                        inputs.push_front((actor, Input::Merged(id)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        now += 10_000;
+        inputs.extend(actors().map(|actor| (actor, Input::Tick)));
+    }
+    assert!(nodes.values().all(|(replica, _)| replica.get(&7).is_some_and(|value| value.value() == 5)));
+    let (needed, most) = (SIZE - 1, (SIZE - 1) * (SIZE - 1));
+    assert!((needed..=most).contains(&deltas), "{deltas} deltas, {needed} of them needed");
+    assert_eq!(deltas - needless, needed, "each replica gets it once that has it not");
+    println!("{deltas} deltas, {needless} of them needless");
 }

@@ -1,0 +1,338 @@
+//! [`Row`]: a row of a table that merges: whether it is there, and its cells.
+//!
+//! Invariant: a row is of the *generation* of the insertion that began it, and of two the later one stands, alone: what was
+//! written to the earlier goes with it, wherever it arrives. Within a generation each write says that the row is there, and
+//! a deletion removes what its author had seen: a write that it had not seen brings the row back, with all its cells (or does
+//! not, where deletions win: [`DisableWinsFlag`] as `E`). Cells that nobody can bring back any more go when the
+//! deletion is stable ([`crate::Replica::trim`]).
+//!
+//! A dot is at one place of a cell at most, so a write changes each column once.
+//!
+//! ```
+//! use deltaic_causality::{ActorId, HybridTime};
+//! use deltaic_crdt::{Change, Exact, Replica, Row, State, Table};
+//! use deltaic_types::Value;
+//!
+//! let text = |text: &str| Change::Write(vec![Exact(Value::from(text))]);
+//! let (mut berlin, mut tokyo) = (Table::<u64>::new(ActorId(1)), Table::<u64>::new(ActorId(2)));
+//! berlin.insert(&7, HybridTime(1), [(0, text("Draft")), (1, Change::Set(0))])?;
+//! tokyo.merge(&berlin.whole(), berlin.cut())?;
+//!
+//! // A deletion, and two writes that have not seen it.
+//! berlin.delete(&7, None)?;
+//! tokyo.update_row(&7, HybridTime(2), None, [(0, text("Final Title"))])?;
+//! tokyo.update_row(&7, HybridTime(3), None, [(1, Change::Increment(1))])?;
+//! berlin.merge(&tokyo.whole(), tokyo.cut())?;
+//! let row = berlin.get(&7).filter(|row| row.is_there()).expect("the row is back");
+//! let (_, title) = row.cell(0).and_then(|cell| cell.last()).expect("it has a title");
+//! assert_eq!(title, [Exact(Value::from("Final Title"))]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltaic_causality::{CausalContext, Dot, HybridTime, VersionVector};
+use deltaic_types::codec::{DecodeError, Reader, write_u64};
+use deltaic_types::limits;
+
+use crate::cell::replace;
+use crate::merge::{Gone, Merge, Theirs};
+use crate::{
+    Cell, Change, DisableWinsFlag, DotStore, Element, EnableWinsFlag, Replica, ReplicaError, Stamp, State,
+    WriteError,
+};
+
+/// Whether a row is there, by writes and deletions that may not have seen each other.
+pub trait Existence: DotStore {
+    /// Whether it is.
+    fn is_there(&self) -> bool;
+    /// A write alone.
+    fn there(dot: Dot) -> Self;
+    /// A deletion alone.
+    fn gone(dot: Dot) -> Self;
+}
+
+impl Existence for EnableWinsFlag {
+    fn is_there(&self) -> bool {
+        self.is_enabled()
+    }
+
+    fn there(dot: Dot) -> Self {
+        let mut flag = Self::default();
+        let written = flag.enable(&CausalContext::default(), dot);
+        written.map(|_| flag).unwrap_or_default()
+    }
+
+    fn gone(_: Dot) -> Self {
+        Self::default()
+    }
+}
+
+impl Existence for DisableWinsFlag {
+    fn is_there(&self) -> bool {
+        self.is_enabled()
+    }
+
+    fn there(dot: Dot) -> Self {
+        let mut flag = Self::default();
+        let written = flag.enable(&CausalContext::default(), dot);
+        written.map(|_| flag).unwrap_or_default()
+    }
+
+    fn gone(dot: Dot) -> Self {
+        let mut flag = Self::default();
+        let written = flag.disable(&CausalContext::default(), dot);
+        written.map(|_| flag).unwrap_or_default()
+    }
+}
+
+/// A row. About 50 bytes, and its cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row<E = EnableWinsFlag> {
+    /// The insertion that began it; none before the first.
+    generation: Option<Stamp>,
+    existence: E,
+    cells: BTreeMap<u32, Cell>,
+}
+
+/// What a write to a row removed, by its places.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RowGone {
+    existence: CausalContext,
+    pub(crate) cells: BTreeMap<u32, CausalContext>,
+}
+
+impl<E: Existence> Default for Row<E> {
+    fn default() -> Self {
+        Self { generation: None, existence: E::default(), cells: BTreeMap::new() }
+    }
+}
+
+impl<E: Existence> Row<E> {
+    /// Whether the row is there.
+    pub fn is_there(&self) -> bool {
+        self.existence.is_there()
+    }
+
+    /// The cell of a column or a column group; none where nothing was written to it, which reads as its default.
+    pub fn cell(&self, column: u32) -> Option<&Cell> {
+        self.cells.get(&column)
+    }
+
+    /// The cells, by columns.
+    pub fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
+        self.cells.iter().map(|(column, cell)| (*column, cell))
+    }
+
+    /// The insertion that began the row.
+    pub fn generation(&self) -> Option<Stamp> {
+        self.generation
+    }
+
+    /// Begins the row, anew if there was one: nothing of that is left.
+    pub fn insert(
+        &mut self,
+        seen: &CausalContext,
+        stamp: Stamp,
+        changes: impl IntoIterator<Item = (u32, Change)>,
+    ) -> Result<RowGone, WriteError> {
+        stamp.check_after(self.generation)?;
+        let mut row =
+            Self { generation: Some(stamp), existence: E::there(stamp.dot), cells: BTreeMap::new() };
+        for (column, change) in changes {
+            let cell = row.cells.get(&column);
+            let (cell, _) = Cell::change(cell, seen, &VersionVector::default(), stamp, change)?;
+            row.cells.insert(column, cell);
+        }
+        row.drop_empty();
+        *self = row;
+        Ok(RowGone::default())
+    }
+
+    /// Writes to the row, which is there from then on if no deletion wins. `basis` is what the author had seen: of what has
+    /// come here since nothing is replaced. An error changes nothing.
+    pub fn update(
+        &mut self,
+        seen: &CausalContext,
+        stamp: Stamp,
+        basis: &VersionVector,
+        changes: impl IntoIterator<Item = (u32, Change)>,
+    ) -> Result<RowGone, WriteError> {
+        if self.generation.is_none() {
+            return Err(WriteError::NoRow);
+        }
+        let (mut gone, mut cells) = (RowGone::default(), Vec::new());
+        for (column, change) in changes {
+            let (cell, removed) = Cell::change(self.cells.get(&column), seen, basis, stamp, change)?;
+            cells.push((column, cell));
+            if !removed.is_empty() {
+                gone.cells.insert(column, removed);
+            }
+        }
+        self.cells.extend(cells);
+        self.drop_empty();
+        gone.existence = replace(&mut self.existence, &E::there(stamp.dot), &basis.into());
+        Ok(gone)
+    }
+
+    /// A cell of which nothing is left is as one that was never written: equal rows have equal bytes.
+    fn drop_empty(&mut self) {
+        self.cells.retain(|_, cell| *cell != cell.empty());
+    }
+
+    /// Deletes what the author had seen of the row.
+    pub fn delete(&mut self, dot: Dot, basis: &VersionVector) -> Result<RowGone, WriteError> {
+        if self.generation.is_none() {
+            return Err(WriteError::NoRow);
+        }
+        let existence = replace(&mut self.existence, &E::gone(dot), &basis.into());
+        Ok(RowGone { existence, cells: BTreeMap::new() })
+    }
+}
+
+impl Gone for RowGone {
+    fn is_nothing(&self) -> bool {
+        self.existence.is_empty() && self.cells.is_empty()
+    }
+
+    /// What went of the row's being there, and of each column.
+    fn put(&self, bytes: &mut Vec<u8>) {
+        self.existence.write(bytes);
+        write_u64(bytes, self.cells.len() as u64);
+        for (column, gone) in &self.cells {
+            write_u64(bytes, u64::from(*column));
+            gone.write(bytes);
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let existence = CausalContext::read(reader)?;
+        let cells = read_columns(reader, CausalContext::read)?;
+        Ok(Self { existence, cells })
+    }
+}
+
+fn read_columns<T>(
+    reader: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<BTreeMap<u32, T>, DecodeError> {
+    let mut columns = BTreeMap::new();
+    for _ in 0..reader.length(limits::VALUE_BYTES)? {
+        let column = u32::try_from(reader.u64()?).map_err(|_| DecodeError::Invalid("row: a column"))?;
+        if columns.last_key_value().is_some_and(|(last, _)| *last >= column) {
+            return Err(DecodeError::Invalid("row: the order of its columns"));
+        }
+        columns.insert(column, read(reader)?);
+    }
+    Ok(columns)
+}
+
+impl<E: Existence> Merge for Row<E> {
+    type Gone = RowGone;
+
+    fn merge(&mut self, own: &CausalContext, other: &Self, theirs: Theirs<'_, RowGone>) {
+        let nothing = Self::default();
+        let other = match other.generation.cmp(&self.generation) {
+            // All that is here is of an insertion before.
+            Ordering::Greater => {
+                *self = Self { generation: other.generation, ..Self::default() };
+                other
+            }
+            Ordering::Equal => other,
+            // What is there is of one before. That the other side has no row at all says that it has seen its end.
+            Ordering::Less if other.generation.is_none() => &nothing,
+            Ordering::Less => return,
+        };
+        let context = theirs.context(other.existence.dots(), |gone| Some(&gone.existence));
+        self.existence.join(own, &other.existence, &context);
+        if other.generation.is_none() && matches!(theirs, Theirs::Whole(_)) {
+            return;
+        }
+        let columns: BTreeSet<u32> = self.cells.keys().chain(other.cells.keys()).copied().collect();
+        for column in columns {
+            let there = other.cells.get(&column).or_else(|| self.cells.get(&column));
+            let Some(empty) = there.map(Cell::empty) else { continue };
+            let there = other.cells.get(&column).unwrap_or(&empty);
+            let here = self.cells.entry(column).or_insert_with(|| empty.clone());
+            here.merge(own, there, |has| theirs.context(has, |gone| gone.cells.get(&column)));
+        }
+        self.drop_empty();
+    }
+
+    fn unseen(&self, seen: &CausalContext) -> Self {
+        let cells = self.cells.iter().map(|(column, cell)| (*column, cell.novel(seen)));
+        let cells = cells.filter(|(_, cell)| *cell != cell.empty()).collect();
+        Self { generation: self.generation, existence: self.existence.novel(seen), cells }
+    }
+
+    fn is_gone(&self) -> bool {
+        !self.is_there()
+    }
+
+    /// The generation; what says that the row is there; the cells by their columns.
+    fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.push(u8::from(self.generation.is_some()));
+        if let Some(generation) = self.generation {
+            generation.write(bytes);
+        }
+        self.existence.write(bytes);
+        write_u64(bytes, self.cells.len() as u64);
+        for (column, cell) in &self.cells {
+            write_u64(bytes, u64::from(*column));
+            cell.write(bytes);
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let generation = match reader.take()? {
+            [0] => None,
+            [1] => Some(Stamp::read(reader)?),
+            [tag] => return Err(DecodeError::UnknownTag(tag)),
+        };
+        let existence = E::read(reader)?;
+        Ok(Self { generation, existence, cells: read_columns(reader, Cell::read)? })
+    }
+}
+
+/// Rows by key.
+pub type Table<K, E = EnableWinsFlag> = Replica<K, Row<E>>;
+
+impl<K: Element, E: Existence> Replica<K, Row<E>> {
+    /// Whether the row is there.
+    pub fn has<Q: Ord + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key).is_some_and(Row::is_there)
+    }
+
+    /// Begins a row: [`Row::insert`].
+    pub fn insert(
+        &mut self,
+        key: &K,
+        time: HybridTime,
+        changes: impl IntoIterator<Item = (u32, Change)>,
+    ) -> Result<(), ReplicaError> {
+        self.change(key, |row, seen, dot| row.insert(seen, Stamp { time, dot }, changes))
+    }
+
+    /// Writes to a row, by what its author had seen, or by all that is here: [`Row::update`].
+    pub fn update_row(
+        &mut self,
+        key: &K,
+        time: HybridTime,
+        basis: Option<&VersionVector>,
+        changes: impl IntoIterator<Item = (u32, Change)>,
+    ) -> Result<(), ReplicaError> {
+        let basis = basis.unwrap_or(self.cut()).clone();
+        self.change(key, |row, seen, dot| row.update(seen, Stamp { time, dot }, &basis, changes))
+    }
+
+    /// Deletes what the author had seen of a row: [`Row::delete`].
+    pub fn delete(&mut self, key: &K, basis: Option<&VersionVector>) -> Result<(), ReplicaError> {
+        let basis = basis.unwrap_or(self.cut()).clone();
+        self.change(key, |row, _, dot| row.delete(dot, &basis))
+    }
+}
