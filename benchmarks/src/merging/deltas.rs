@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use deltaic_causality::{ActorId, HybridTime, VersionVector};
-use deltaic_crdt::{LwwRegister, Plain, PnCounter, Replica, State};
+use deltaic_crdt::{LwwRegister, Merge, Plain, PnCounter, Replica, State};
 
 /// Updates, and by how much the original requirements say that a delta of them is smaller, in percent.
 const ROWS: [(u64, f64); 4] = [(1, 95.0), (10, 80.0), (50, 40.0), (100, 10.0)];
@@ -31,14 +31,12 @@ pub(super) fn run() {
     rows("850 counters", &mut counters, 850, add);
 }
 
-fn rows<V: Clone>(
+fn rows<V: Merge>(
     name: &str,
     replica: &mut Replica<u64, V>,
     cells: u64,
     write: impl Fn(&mut Replica<u64, V>, u64, u64),
-) where
-    Replica<u64, V>: State,
-{
+) {
     (0..cells).for_each(|key| write(replica, key, key));
     let held: VersionVector = replica.cut().clone();
     for (updates, original) in ROWS {
