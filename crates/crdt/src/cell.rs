@@ -21,12 +21,6 @@ pub struct Written {
     pub values: Vec<Exact>,
 }
 
-impl Written {
-    fn time(&self) -> HybridTime {
-        self.time
-    }
-}
-
 impl Element for Written {
     fn write(&self, bytes: &mut Vec<u8>) {
         self.time.write(bytes);
@@ -172,9 +166,8 @@ impl Cell {
     /// The values of a register by its last writer: the greatest time, then the greatest dot.
     pub fn last(&self) -> Option<(Stamp, &[Exact])> {
         let Self::Register(register) = self else { return None };
-        let stamped = |(dot, written)| (Stamp { time: Written::time(written), dot }, written);
-        let (stamp, last) = register.iter().map(stamped).max_by_key(|(stamp, _)| *stamp)?;
-        Some((stamp, &last.values))
+        let (dot, last) = register.iter().max_by_key(|(dot, written)| (written.time, *dot))?;
+        Some((Stamp { time: last.time, dot }, &last.values))
     }
 
     /// The writes of a register that had not seen each other, if there is more than one: a conflict, until somebody who has

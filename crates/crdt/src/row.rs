@@ -38,6 +38,7 @@ use deltaic_types::codec::{DecodeError, Reader, write_u64};
 use deltaic_types::limits;
 
 use crate::cell::replace;
+use crate::crdt::check_fresh;
 use crate::merge::{Gone, Merge, Theirs};
 use crate::{
     Cell, Change, DisableWinsFlag, DotStore, Element, EnableWinsFlag, Replica, ReplicaError, Stamp, State,
@@ -48,9 +49,9 @@ use crate::{
 pub trait Existence: DotStore {
     /// Whether it is.
     fn is_there(&self) -> bool;
-    /// A write alone.
+    /// A write alone; nothing for a dot that names none.
     fn there(dot: Dot) -> Self;
-    /// A deletion alone.
+    /// A deletion alone; nothing for a dot that names none.
     fn gone(dot: Dot) -> Self;
 }
 
@@ -138,6 +139,7 @@ impl<E: Existence> Row<E> {
         stamp: Stamp,
         changes: impl IntoIterator<Item = (u32, Change)>,
     ) -> Result<RowGone, WriteError> {
+        check_fresh(seen, stamp.dot)?;
         stamp.check_after(self.generation)?;
         let mut row =
             Self { generation: Some(stamp), existence: E::there(stamp.dot), cells: BTreeMap::new() };
@@ -160,6 +162,7 @@ impl<E: Existence> Row<E> {
         basis: &VersionVector,
         changes: impl IntoIterator<Item = (u32, Change)>,
     ) -> Result<RowGone, WriteError> {
+        check_fresh(seen, stamp.dot)?;
         if self.generation.is_none() {
             return Err(WriteError::NoRow);
         }
@@ -183,7 +186,13 @@ impl<E: Existence> Row<E> {
     }
 
     /// Deletes what the author had seen of the row.
-    pub fn delete(&mut self, dot: Dot, basis: &VersionVector) -> Result<RowGone, WriteError> {
+    pub fn delete(
+        &mut self,
+        seen: &CausalContext,
+        dot: Dot,
+        basis: &VersionVector,
+    ) -> Result<RowGone, WriteError> {
+        check_fresh(seen, dot)?;
         if self.generation.is_none() {
             return Err(WriteError::NoRow);
         }
@@ -333,6 +342,59 @@ impl<K: Element, E: Existence> Replica<K, Row<E>> {
     /// Deletes what the author had seen of a row: [`Row::delete`].
     pub fn delete(&mut self, key: &K, basis: Option<&VersionVector>) -> Result<(), ReplicaError> {
         let basis = basis.unwrap_or(self.cut()).clone();
-        self.change(key, |row, _, dot| row.delete(dot, &basis))
+        self.change(key, |row, seen, dot| row.delete(seen, dot, &basis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deltaic_causality::ActorId;
+
+    use super::*;
+    use crate::Exact;
+
+    /// What a write may not be is refused, and nothing of it is done.
+    #[test]
+    fn writes_that_cannot_be_are_refused_whole() {
+        let mut table = Table::<u64>::new(ActorId(1));
+        let refused = |outcome: Result<(), ReplicaError>, error: WriteError| {
+            assert_eq!(outcome, Err(ReplicaError::Refused(error)));
+            assert!(!error.to_string().is_empty());
+        };
+        refused(table.update_row(&7, HybridTime(1), None, []), WriteError::NoRow);
+        refused(table.delete(&7, None), WriteError::NoRow);
+        assert_eq!(table.iter().count(), 0);
+        let number = |number| Exact(deltaic_types::Value::Integer(number));
+        table.insert(&7, HybridTime(1), [(0, Change::Set(1)), (1, Change::Write(vec![number(5)]))]).unwrap();
+        let before = table.digest();
+        let changes = [(1, Change::Write(vec![number(6)])), (0, Change::Add(number(1)))];
+        refused(table.update_row(&7, HybridTime(2), None, changes), WriteError::OtherKind);
+        assert_eq!((table.digest(), table.cut().last(ActorId(1))), (before, 1));
+
+        let stamp = Stamp { time: HybridTime(9), dot: Dot { actor: ActorId(1), seq: 1 } };
+        let (mut row, basis) = (table.get(&7).unwrap().clone(), table.cut().clone());
+        let seen = CausalContext::from(&basis);
+        let used = WriteError::UsedDot { dot: stamp.dot };
+        assert_eq!(row.insert(&seen, stamp, []), Err(used));
+        assert_eq!(row.update(&seen, stamp, &basis, []), Err(used));
+        assert_eq!(row.delete(&seen, stamp.dot, &basis), Err(used));
+        assert!(row.is_there());
+    }
+
+    #[test]
+    fn concurrent_writes_of_a_column_are_a_conflict_until_somebody_who_has_seen_both_writes() {
+        let write = |number| [(0, Change::Write(vec![Exact(deltaic_types::Value::Integer(number))]))];
+        let (mut here, mut there) = (Table::<u64>::new(ActorId(1)), Table::<u64>::new(ActorId(2)));
+        here.insert(&7, HybridTime(1), write(1)).unwrap();
+        there.merge(&here.whole(), here.cut()).unwrap();
+        here.update_row(&7, HybridTime(5), None, write(2)).unwrap();
+        there.update_row(&7, HybridTime(4), None, write(3)).unwrap();
+        here.merge(&there.whole(), there.cut()).unwrap();
+        let title = |table: &Table<u64>| table.get(&7).unwrap().cell(0).unwrap().clone();
+        assert_eq!(title(&here).conflict().unwrap().iter().count(), 2);
+        let (stamp, last) = (title(&here).last().unwrap().0, title(&here).last().unwrap().1.to_vec());
+        assert_eq!((stamp.time, last), (HybridTime(5), vec![Exact(deltaic_types::Value::Integer(2))]));
+        here.update_row(&7, HybridTime(6), None, write(4)).unwrap();
+        assert_eq!(title(&here).conflict(), None);
     }
 }

@@ -80,7 +80,7 @@ fn max(e: &E) -> u64 {
     }
 }
 
-#[allow(clippy::needless_pass_by_value)]
+#[expect(clippy::needless_pass_by_value, reason = "the paper's functions take trees")]
 fn norm(n: u64, l: E, r: E) -> E {
     if let (E::Leaf(a), E::Leaf(b)) = (&l, &r)
         && a == b

@@ -14,7 +14,7 @@ use crate::history::{History, Random};
 use crate::replica::Replica;
 
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::struct_excessive_bools)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault that is tried or not")]
 pub(crate) struct Faults {
     /// Messages are lost and repeated. They are always reordered.
     pub(crate) link: bool,

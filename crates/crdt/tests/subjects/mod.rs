@@ -1,6 +1,6 @@
 //! The types of this crate with random writes, for the checker of laws and for the models.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test takes the subjects that it needs")]
 
 use deltaic_causality::{ActorId, Dot, VersionVector};
 use deltaic_crdt::laws::{Choices, Model, Write};
