@@ -227,7 +227,9 @@ impl Engine {
     /// commits count, and not at once again.
     fn ticks_at(&self) -> Option<Now> {
         let change = self.views.next_change()?;
-        Some(self.rest_until.max(Now(change.0.div_euclid(1000).saturating_add(1).saturating_mul(1000))))
+        // Commits have times of whole milliseconds: the first that is not before the change.
+        let at = change.0.saturating_add(999).div_euclid(1000).saturating_mul(1000);
+        Some(self.rest_until.max(Now(at)))
     }
 
     /// A commit of the clock alone, if time has changed a result since the last commit.
