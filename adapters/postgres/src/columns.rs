@@ -8,8 +8,8 @@ use deltaic_quota::{
     Account, Baseline, Batch, Claim, Entry, Key, LimitWord, NodeId, Reply, Row as Answer, Seq, Then, Units,
     WindowId,
 };
-use postgres::Row;
-use postgres::types::ToSql;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::read;
 use crate::word::Word;
@@ -60,21 +60,24 @@ impl Columns {
         }
     }
 
-    /// Hands the arguments on, in the function's order.
-    pub(crate) fn with<T>(&self, run: impl FnOnce(&[&(dyn ToSql + Sync)]) -> T) -> T {
-        let keys: Vec<&[u8]> = self.keys.iter().map(Key::as_bytes).collect();
+    /// The keys as the function takes them.
+    pub(crate) fn keys(&self) -> Vec<&[u8]> {
+        self.keys.iter().map(Key::as_bytes).collect()
+    }
+
+    /// The arguments, in the function's order, with the keys of [`Columns::keys`].
+    pub(crate) fn arguments<'a>(&'a self, keys: &'a &'a [&'a [u8]]) -> [&'a (dyn ToSql + Sync); Self::COUNT] {
         let [node, epoch, seq, now, horizon] = &self.head;
         let [windows, spans, limits, consumed, refunded, returned, unbacked, credited, claims] = &self.words;
         let [sets, highs, closes] = &self.flags;
-        let arguments: [&(dyn ToSql + Sync); Self::COUNT] = [
-            node, epoch, seq, now, horizon, &keys, windows, spans, sets, limits, consumed, refunded,
-            returned, unbacked, credited, highs, claims, closes,
-        ];
-        run(&arguments)
+        [
+            node, epoch, seq, now, horizon, keys, windows, spans, sets, limits, consumed, refunded, returned,
+            unbacked, credited, highs, claims, closes,
+        ]
     }
 
     /// The answer of the function.
-    pub(crate) fn reply(&self, rows: &[Row]) -> Result<Reply, postgres::Error> {
+    pub(crate) fn reply(&self, rows: &[Row]) -> Result<Reply, tokio_postgres::Error> {
         let (answers, recalled) = rows.split_at(self.keys.len().min(rows.len()));
         Ok(Reply {
             seq: self.seq,
@@ -86,7 +89,7 @@ impl Columns {
 
 impl Columns {
     /// The accounts that are recalled beside those that the batch names.
-    fn beside(&self, rows: &[Row]) -> Result<Vec<(Account, Units)>, postgres::Error> {
+    fn beside(&self, rows: &[Row]) -> Result<Vec<(Account, Units)>, tokio_postgres::Error> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -99,7 +102,7 @@ impl Columns {
     }
 }
 
-fn answer(row: &Row) -> Result<Answer, postgres::Error> {
+fn answer(row: &Row) -> Result<Answer, tokio_postgres::Error> {
     let word = |place: usize| row.try_get::<_, Word>(place).map(|word| word.0);
     let units = |place: usize| word(place).map(Units);
     let holder: Option<Word> = row.try_get(9)?;
@@ -120,7 +123,7 @@ fn answer(row: &Row) -> Result<Answer, postgres::Error> {
     })
 }
 
-fn recall(row: &Row) -> Result<(Account, Units), postgres::Error> {
+fn recall(row: &Row) -> Result<(Account, Units), tokio_postgres::Error> {
     let units: Word = row.try_get(10)?;
     let window: Word = row.try_get(12)?;
     Ok((Account { key: read::key(row, 11)?, window: WindowId(window.0) }, Units(units.0)))

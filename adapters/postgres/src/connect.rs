@@ -88,7 +88,7 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// What an error of the driver means while connecting.
-    pub(crate) fn of(error: &postgres::Error, schema: &str) -> Self {
+    pub(crate) fn of(error: &tokio_postgres::Error, schema: &str) -> Self {
         let why = said(error);
         let Some(code) = error.code() else { return Self::Unreachable { why } };
         match code.code() {

@@ -3,17 +3,20 @@
 //! Invariant: a call is one statement and one transaction, whose rules and constraints stand in the database; what was
 //! answered was committed. A call whose outcome is not known ends the connection, and the next one begins another.
 
-use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deltaic_quota::{
-    Account, Batch, Epoch, Key, Keys, Ledger, LedgerError, Loaded, NodeId, Opened, Reply, Seq, Silent,
+    Account, Batch, Epoch, Keys, Ledger, LedgerError, Loaded, NodeId, Opened, Outcome, Reply, Seq, Silent,
     Stored, Time, Units,
 };
+use tokio_postgres::{Error, Row};
 
 use crate::columns::Columns;
 use crate::link::{Link, Session, no_answer};
 use crate::schema::Absent;
 use crate::settings::said;
+use crate::unknown::Unknown;
 use crate::word::Word;
 use crate::{ConnectError, Settings, outcome, read};
 
@@ -22,115 +25,132 @@ use crate::{ConnectError, Settings, outcome, read};
 pub struct PostgresLedger {
     settings: Settings,
     link: Option<Link>,
-    /// The batches whose outcome is not known, one at the most for each node and aggregate.
-    unknown: BTreeMap<(Option<Key>, NodeId), (Epoch, Seq)>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What is known of the calls that were made. Those who hear the outcomes of batches know it too.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) unknown: Unknown,
     trouble: Option<String>,
+}
+
+impl Known {
+    /// What an answer of the driver says, or that there was none in time.
+    fn hear<T>(
+        &mut self,
+        settings: &Settings,
+        answer: Option<Result<T, Error>>,
+        outcome: impl FnOnce(&Error) -> LedgerError,
+    ) -> Result<T, LedgerError> {
+        let (error, trouble) = match answer {
+            Some(Ok(answer)) => {
+                self.trouble = None;
+                return Ok(answer);
+            }
+            Some(Err(error)) => (outcome(&error), said(&error)),
+            None => (LedgerError::Away, no_answer(settings.answer_timeout)),
+        };
+        self.trouble = Some(trouble);
+        Err(error)
+    }
 }
 
 impl PostgresLedger {
     /// Connects, makes the ledger's schema if it is not there, and makes sure that the server keeps what it acknowledges.
     pub fn connect(settings: Settings) -> Result<Self, ConnectError> {
         let link = Some(Link::connect(&settings, Absent::Make)?);
-        Ok(Self { settings, link, unknown: BTreeMap::new(), trouble: None })
+        Ok(Self { settings, link, known: Arc::default() })
     }
 
-    /// What the last call met, in the server's own words; none if it was answered.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    /// What the last call that ended met, in the server's own words; none if it was answered.
+    pub fn trouble(&self) -> Option<String> {
+        self.known().trouble.clone()
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// The connection, or another one where the outcome of a call on it is not known.
+    fn link(&mut self) -> Result<&Link, LedgerError> {
+        self.link = self.link.take().filter(|link| !link.is_left());
+        match &mut self.link {
+            Some(link) => Ok(link),
+            none => match Link::connect(&self.settings, Absent::Refuse) {
+                Ok(link) => Ok(none.insert(link)),
+                Err(error) => {
+                    lock(&self.known).trouble = Some(error.to_string());
+                    Err(LedgerError::Refused { why: "there is no connection to the ledger" })
+                }
+            },
+        }
     }
 
     pub(crate) fn call<T: Send + 'static>(
         &mut self,
-        run: impl FnOnce(&mut Session) -> Result<T, postgres::Error> + Send + 'static,
-        outcome: impl FnOnce(&postgres::Error) -> LedgerError,
+        run: impl AsyncFnOnce(&mut Session) -> Result<T, Error> + Send + 'static,
+        outcome: impl FnOnce(&Error) -> LedgerError,
     ) -> Result<T, LedgerError> {
-        let link = match &self.link {
-            Some(link) => link,
-            None => match Link::connect(&self.settings, Absent::Refuse) {
-                Ok(link) => self.link.insert(link),
-                Err(error) => {
-                    self.trouble = Some(error.to_string());
-                    return Err(LedgerError::Refused { why: "there is no connection to the ledger" });
-                }
-            },
-        };
-        let (error, trouble) = match link.call(run) {
-            Some(Ok(answer)) => {
-                self.trouble = None;
-                return Ok(answer);
-            }
-            Some(Err(error)) => (outcome(&error), said(&error)),
-            None => (LedgerError::Away, no_answer(self.settings.answer_timeout)),
-        };
-        if error == LedgerError::Away {
-            self.link = None;
-        }
-        self.trouble = Some(trouble);
-        Err(error)
+        let link = self.link()?;
+        let left = link.left();
+        let answer = link.call(run);
+        let heard = self.known().hear(&self.settings, answer, outcome);
+        left.if_away(&heard);
+        heard
     }
 }
 
-/// What is not known of batches, of budgets or of an aggregate.
-impl PostgresLedger {
-    /// A batch of the dead epoch is refused from now on, whether it was written or not.
-    pub(crate) fn forget_unknown(&mut self, aggregate: Option<&Key>, node: NodeId) {
-        self.unknown.remove(&(aggregate.cloned(), node));
-    }
-
-    /// The outcome of a batch, with what is known of the attempts before this one.
-    pub(crate) fn settle_unknown<T>(
-        &mut self,
-        aggregate: Option<&Key>,
-        node: NodeId,
-        number: (Epoch, Seq),
-        outcome: Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
-        let place = (aggregate.cloned(), node);
-        match &outcome {
-            Err(LedgerError::Away) => {
-                self.unknown.insert(place, number);
-            }
-            // This attempt wrote nothing; the one before may have.
-            Err(LedgerError::Refused { .. }) if self.unknown.get(&place) == Some(&number) => {
-                return Err(LedgerError::Away);
-            }
-            Err(LedgerError::Refused { .. }) => {}
-            _ => {
-                self.unknown.remove(&place);
-            }
-        }
-        outcome
-    }
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    // Whoever panicked with it has changed nothing by halves.
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ledger for PostgresLedger {
     fn open(&mut self, node: NodeId) -> Result<Opened, LedgerError> {
-        let run = move |session: &mut Session| {
-            let row = session.client.query_one(&session.open, &[&Word(node.0)])?;
+        let run = async move |session: &mut Session| {
+            let row = session.client.query_one(&session.open, &[&Word(node.0)]).await?;
             let [epoch, burnt, horizon] = [row.try_get(0)?, row.try_get(1)?, row.try_get(2)?];
             let (Word(epoch), Word(burnt), Word(horizon)) = (epoch, burnt, horizon);
             Ok(Opened { epoch: Epoch(epoch), burnt: Units(burnt), horizon: Time(horizon) })
         };
         let opened = self.call(run, outcome::of_call)?;
-        self.forget_unknown(None, node);
+        self.known().unknown.forget(None, node);
         Ok(opened)
     }
 
     fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError> {
-        let (node, number) = (batch.node, (batch.epoch, batch.seq));
-        let columns = Columns::of(batch);
-        let run = move |session: &mut Session| {
-            let rows = columns.with(|arguments| session.client.query(&session.apply, arguments))?;
-            columns.reply(&rows)
+        let (say, said) = channel();
+        self.begin(batch.clone(), Box::new(move |outcome| drop(say.send(outcome))));
+        said.recv().expect("invariant: each batch has an outcome")
+    }
+
+    fn begin(&mut self, batch: Batch, done: Outcome) {
+        let (known, settings) = (Arc::clone(&self.known), self.settings.clone());
+        let number = (batch.node, batch.epoch, batch.seq);
+        let link = match self.link() {
+            Ok(link) => link,
+            Err(error) => {
+                let settled = lock(&known).unknown.settle(None, number, Err(error));
+                return done(settled);
+            }
         };
-        let outcome = self.call(run, |error| outcome::of_batch(error, batch));
-        self.settle_unknown(None, node, number, outcome)
+        let (left, columns) = (link.left(), Columns::of(&batch));
+        let applied = move |answer| {
+            let mut known = lock(&known);
+            let heard = known.hear(&settings, answer, |error| outcome::of_batch(error, &batch));
+            left.if_away(&heard);
+            let settled = known.unknown.settle(None, number, heard);
+            drop(known);
+            done(settled);
+        };
+        link.apply(columns, Box::new(applied));
     }
 
     fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError> {
-        let run = move |session: &mut Session| {
-            let rows = session.client.query(&session.silent, &[&Word(before.0)])?;
-            let read = |row: &postgres::Row| {
+        let run = async move |session: &mut Session| {
+            let rows = session.client.query(&session.silent, &[&Word(before.0)]).await?;
+            let read = |row: &Row| {
                 let [node, epoch, seq] = [row.try_get(0)?, row.try_get(1)?, row.try_get(2)?];
                 let (Word(node), Word(epoch), Word(seq)) = (node, epoch, seq);
                 Ok(Silent { node: NodeId(node), epoch: Epoch(epoch), seq: Seq(seq) })
@@ -142,17 +162,18 @@ impl Ledger for PostgresLedger {
 
     fn load(&mut self, account: &Account) -> Result<Option<Loaded>, LedgerError> {
         let wanted = account.clone();
-        let rows = self.call(move |session| read::account(session, &wanted), outcome::of_call)?;
+        let rows = self.call(async move |session| read::account(session, &wanted).await, outcome::of_call)?;
         Ok(rows.load(account))
     }
 
     fn stored(&mut self, keys: &Keys) -> Result<Vec<Stored>, LedgerError> {
         let wanted = keys.clone();
-        let (named, rows) = self.call(move |session| read::keys(session, &wanted), outcome::of_call)?;
+        let run = async move |session: &mut Session| read::keys(session, &wanted).await;
+        let (named, rows) = self.call(run, outcome::of_call)?;
         Ok(named.iter().filter_map(|key| rows.stored(key)).collect())
     }
 
     fn image(&mut self) -> Result<Vec<u8>, LedgerError> {
-        Ok(self.call(read::all, outcome::of_call)?.image())
+        Ok(self.call(async |session| read::all(session).await, outcome::of_call)?.image())
     }
 }

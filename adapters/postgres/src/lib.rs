@@ -9,6 +9,7 @@ mod outcome;
 mod read;
 mod schema;
 mod settings;
+mod unknown;
 mod word;
 
 pub use connect::ConnectError;

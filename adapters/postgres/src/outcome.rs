@@ -5,10 +5,10 @@
 //! `FATAL` or a broken connection leaves the commit open, because it may come after it.
 
 use deltaic_quota::{Batch, Epoch, LedgerError, LimitWord, Seq};
-use postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity};
 
 /// Why a call to open, to load or to image has no answer.
-pub(crate) fn of_call(error: &postgres::Error) -> LedgerError {
+pub(crate) fn of_call(error: &tokio_postgres::Error) -> LedgerError {
     match aborted(error) {
         Some(said) => LedgerError::Refused { why: why(said) },
         None => LedgerError::Away,
@@ -16,7 +16,7 @@ pub(crate) fn of_call(error: &postgres::Error) -> LedgerError {
 }
 
 /// Why a batch has no answer.
-pub(crate) fn of_batch(error: &postgres::Error, batch: &Batch) -> LedgerError {
+pub(crate) fn of_batch(error: &tokio_postgres::Error, batch: &Batch) -> LedgerError {
     let Some(said) = aborted(error) else { return LedgerError::Away };
     let number = said.detail().and_then(|detail| detail.parse::<u64>().ok());
     let entry = || batch.entries.get(usize::try_from(number?).ok()?.checked_sub(1)?);
@@ -38,7 +38,7 @@ pub(crate) fn of_batch(error: &postgres::Error, batch: &Batch) -> LedgerError {
 }
 
 /// The server's word that it has aborted the transaction.
-fn aborted(error: &postgres::Error) -> Option<&DbError> {
+fn aborted(error: &tokio_postgres::Error) -> Option<&DbError> {
     error.as_db_error().filter(|said| said.parsed_severity() == Some(Severity::Error))
 }
 

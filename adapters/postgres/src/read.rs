@@ -5,7 +5,7 @@
 use deltaic_quota::{
     Account, AccountRow, Epoch, Key, KeyRow, Keys, Lease, NodeId, NodeRow, Rows, Seq, Time, Units, WindowId,
 };
-use postgres::{Error, IsolationLevel, Row};
+use tokio_postgres::{Error, IsolationLevel, Row};
 
 use crate::link::Session;
 use crate::word::Word;
@@ -15,7 +15,7 @@ const LEASE: &str =
     "l.node, l.epoch, l.seq, l.granted, l.consumed, l.refunded, l.returned, l.unbacked, l.credited, l.wanted";
 
 /// An account with its key and its leases.
-pub(crate) fn account(session: &mut Session, account: &Account) -> Result<Rows, Error> {
+pub(crate) async fn account(session: &mut Session, account: &Account) -> Result<Rows, Error> {
     let schema = &session.schema;
     let text = format!(
         "SELECT k.target, k.newest, {ACCOUNT}, {LEASE} FROM {schema}.keys k
@@ -24,7 +24,7 @@ pub(crate) fn account(session: &mut Session, account: &Account) -> Result<Rows, 
          WHERE k.key = $1"
     );
     let mut rows = Rows::default();
-    for row in session.client.query(&text, &[&account.key.as_bytes(), &Word(account.window.0)])? {
+    for row in session.client.query(&text, &[&account.key.as_bytes(), &Word(account.window.0)]).await? {
         rows.keys.insert(account.key.clone(), key_row(&row, 0)?);
         if row.try_get::<_, Option<Word>>(2)?.is_some() {
             rows.accounts.insert(account.clone(), account_row(&row, 2)?);
@@ -38,7 +38,7 @@ pub(crate) fn account(session: &mut Session, account: &Account) -> Result<Rows, 
 }
 
 /// Keys with their accounts, and the keys in the order of the table.
-pub(crate) fn keys(session: &mut Session, wanted: &Keys) -> Result<(Vec<Key>, Rows), Error> {
+pub(crate) async fn keys(session: &mut Session, wanted: &Keys) -> Result<(Vec<Key>, Rows), Error> {
     let schema = &session.schema;
     let text = format!(
         "SELECT k.key, a.\"window\", {ACCOUNT}, k.target, k.newest
@@ -55,7 +55,7 @@ pub(crate) fn keys(session: &mut Session, wanted: &Keys) -> Result<(Vec<Key>, Ro
         }
     };
     let (mut named, mut rows) = (Vec::new(), Rows::default());
-    for row in session.client.query(&text, &[&only, &behind, &most])? {
+    for row in session.client.query(&text, &[&only, &behind, &most]).await? {
         let key = key(&row, 0)?;
         if rows.keys.insert(key.clone(), key_row(&row, 9)?).is_none() {
             named.push(key);
@@ -68,36 +68,37 @@ pub(crate) fn keys(session: &mut Session, wanted: &Keys) -> Result<(Vec<Key>, Ro
 }
 
 /// All there is.
-pub(crate) fn all(session: &mut Session) -> Result<Rows, Error> {
+pub(crate) async fn all(session: &mut Session) -> Result<Rows, Error> {
     let schema = &session.schema;
-    let mut snapshot = session
+    let snapshot = session
         .client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
         .read_only(true)
-        .start()?;
+        .start()
+        .await?;
     let mut rows = Rows::default();
     let nodes = format!("SELECT node, epoch, seq, heard, horizon FROM {schema}.nodes");
-    for row in snapshot.query(&nodes, &[])? {
+    for row in snapshot.query(&nodes, &[]).await? {
         let [node, epoch, seq, heard, horizon] = words(&row, 0)?;
         let stands =
             NodeRow { epoch: Epoch(epoch), seq: Seq(seq), heard: Time(heard), horizon: Time(horizon) };
         rows.nodes.insert(NodeId(node), stands);
     }
     let keys = format!("SELECT target, newest, key FROM {schema}.keys");
-    for row in snapshot.query(&keys, &[])? {
+    for row in snapshot.query(&keys, &[]).await? {
         rows.keys.insert(key(&row, 2)?, key_row(&row, 0)?);
     }
     let accounts = format!("SELECT a.key, a.\"window\", {ACCOUNT} FROM {schema}.accounts a");
-    for row in snapshot.query(&accounts, &[])? {
+    for row in snapshot.query(&accounts, &[]).await? {
         rows.accounts.insert(place(&row)?, account_row(&row, 2)?);
     }
     let leases = format!("SELECT l.key, l.\"window\", {LEASE} FROM {schema}.leases l");
-    for row in snapshot.query(&leases, &[])? {
+    for row in snapshot.query(&leases, &[]).await? {
         let (node, lease) = lease_row(&row, 2)?;
         rows.put_lease(place(&row)?, node, lease);
     }
-    snapshot.commit()?;
+    snapshot.commit().await?;
     Ok(rows)
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use postgres::{Client, Transaction};
+use tokio_postgres::{Client, Transaction};
 
 use crate::{ConnectError, Settings};
 
@@ -38,22 +38,26 @@ pub(crate) enum Absent {
 }
 
 /// Makes a new connection one of the ledger's.
-pub(crate) fn prepare(client: &mut Client, settings: &Settings, absent: Absent) -> Result<(), ConnectError> {
-    let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
-    client.batch_execute(&session(settings)).map_err(|error| of(&error))?;
+pub(crate) async fn prepare(
+    client: &mut Client,
+    settings: &Settings,
+    absent: Absent,
+) -> Result<(), ConnectError> {
+    let of = |error: &tokio_postgres::Error| ConnectError::of(error, &settings.schema);
+    client.batch_execute(&session(settings)).await.map_err(|error| of(&error))?;
     if !settings.allow_weaker_durability {
         for setting in DURABLE {
-            let row = client.query_one("SELECT current_setting($1)", &[&setting]);
+            let row = client.query_one("SELECT current_setting($1)", &[&setting]).await;
             is_durable(setting, row.map_err(|error| of(&error))?.get(0))?;
         }
     }
-    let mut found = client.transaction().map_err(|error| of(&error))?;
-    match (find(&mut found, settings)?, absent) {
+    let mut found = client.transaction().await.map_err(|error| of(&error))?;
+    match (find(&mut found, settings).await?, absent) {
         (Some(FORMAT), _) => {}
         (None, Absent::Refuse) => return Err(ConnectError::Gone { schema: settings.schema.clone() }),
-        _ => make(&mut found, settings)?,
+        _ => make(&mut found, settings).await?,
     }
-    found.commit().map_err(|error| of(&error))
+    found.commit().await.map_err(|error| of(&error))
 }
 
 /// The session's own settings. A stronger `synchronous_commit` than `on` is left as it is.
@@ -83,20 +87,20 @@ fn is_durable(setting: &'static str, found: String) -> Result<(), ConnectError> 
 }
 
 /// The ledger's format, if it is there: one that is known.
-fn find(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<Option<i32>, ConnectError> {
-    let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
+async fn find(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<Option<i32>, ConnectError> {
+    let of = |error: &tokio_postgres::Error| ConnectError::of(error, &settings.schema);
     let table = "SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'format'";
-    if transaction.query_opt(table, &[&settings.schema]).map_err(|error| of(&error))?.is_none() {
+    if transaction.query_opt(table, &[&settings.schema]).await.map_err(|error| of(&error))?.is_none() {
         return Ok(None);
     }
     let version = format!("SELECT version FROM {}.format", quoted(&settings.schema));
-    let found: i32 = match transaction.query_opt(&version, &[]) {
+    let found: i32 = match transaction.query_opt(&version, &[]).await {
         Ok(Some(row)) => {
             row.try_get(0).map_err(|_| ConnectError::Foreign { schema: settings.schema.clone() })?
         }
         // It has another table of this name.
         Ok(None) => return Err(ConnectError::Foreign { schema: settings.schema.clone() }),
-        Err(error) if error.code() == Some(&postgres::error::SqlState::UNDEFINED_COLUMN) => {
+        Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_COLUMN) => {
             return Err(ConnectError::Foreign { schema: settings.schema.clone() });
         }
         Err(error) => return Err(of(&error)),
@@ -108,38 +112,38 @@ fn find(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<Option
 }
 
 /// Makes the ledger, or makes it one of this format.
-fn make(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<(), ConnectError> {
-    let of = |error: &postgres::Error| ConnectError::of(error, &settings.schema);
-    transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|error| of(&error))?;
+async fn make(transaction: &mut Transaction<'_>, settings: &Settings) -> Result<(), ConnectError> {
+    let of = |error: &tokio_postgres::Error| ConnectError::of(error, &settings.schema);
+    transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(|error| of(&error))?;
     // The functions keep this search path: they are run with it, whatever the caller's is.
     let path = format!("SET LOCAL search_path = {}, pg_temp", quoted(&settings.schema));
     // Who held the lock before may have made it.
-    if let Some(found) = find(transaction, settings)? {
+    if let Some(found) = find(transaction, settings).await? {
         let step = usize::try_from(found - 1).ok().and_then(|done| STEPS.get(done..));
         let steps = step.ok_or_else(|| ConnectError::Foreign { schema: settings.schema.clone() })?;
         if !steps.is_empty() {
             let format = format!("UPDATE format SET version = {FORMAT}");
             let all = [&path[..]].into_iter().chain(steps.iter().copied()).chain([RULES, &format]);
             for statements in all {
-                transaction.batch_execute(statements).map_err(|error| of(&error))?;
+                transaction.batch_execute(statements).await.map_err(|error| of(&error))?;
             }
         }
         return Ok(());
     }
     let schema = "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid) FROM pg_namespace n
         WHERE n.nspname = $1";
-    match transaction.query_opt(schema, &[&settings.schema]).map_err(|error| of(&error))? {
+    match transaction.query_opt(schema, &[&settings.schema]).await.map_err(|error| of(&error))? {
         Some(row) if row.get(0) => return Err(ConnectError::Foreign { schema: settings.schema.clone() }),
         // It was made by somebody who may, for this user.
         Some(_) => {}
         None => {
             let create = format!("CREATE SCHEMA {}", quoted(&settings.schema));
-            transaction.batch_execute(&create).map_err(|error| of(&error))?;
+            transaction.batch_execute(&create).await.map_err(|error| of(&error))?;
         }
     }
     let format = format!("INSERT INTO format (version) VALUES ({FORMAT})");
     for statements in [&path, TABLES, RULES, &format] {
-        transaction.batch_execute(statements).map_err(|error| of(&error))?;
+        transaction.batch_execute(statements).await.map_err(|error| of(&error))?;
     }
     Ok(())
 }

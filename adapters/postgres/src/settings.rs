@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use postgres::Config;
+use tokio_postgres::Config;
 
 use crate::ConnectError;
 

@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use bytes::{BufMut, BytesMut};
-use postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 /// The digits of a `numeric` are those of this base.
 const BASE: u64 = 10_000;

@@ -48,11 +48,14 @@ pub(super) fn run() {
             let begun = Instant::now();
             let effects = node.budgets.step(Time(node.now), Input::Tick);
             node.now += 1_000;
-            let effects =
-                if effects.send.is_some() { effects } else { node.budgets.step(Time(node.now), Input::Tick) };
-            let batch = effects.send.expect("what changed is due");
+            let mut effects = if effects.send.is_empty() {
+                node.budgets.step(Time(node.now), Input::Tick)
+            } else {
+                effects
+            };
+            let batch = effects.send.pop().expect("what changed is due");
             let reply = node.answer(&batch);
-            let more = node.budgets.step(Time(node.now), Input::Replied(Ok(reply)));
+            let more = node.budgets.step(Time(node.now), Input::Replied(batch.seq, Ok(reply)));
             flushes.push(begun.elapsed());
             node.settle(more);
             let after = node.budgets.metrics();
@@ -134,9 +137,9 @@ impl Node {
     fn settle(&mut self, mut effects: Effects) {
         loop {
             effects.replies.drain(..).for_each(|(_, answer)| answer.expect("there is enough").refund());
-            let Some(batch) = effects.send.take() else { return };
+            let Some(batch) = effects.send.pop() else { return };
             let reply = self.answer(&batch);
-            effects = self.budgets.step(Time(self.now), Input::Replied(Ok(reply)));
+            effects = self.budgets.step(Time(self.now), Input::Replied(batch.seq, Ok(reply)));
         }
     }
 

@@ -4,6 +4,7 @@
 //! the same on any machine; only times are measured.
 
 mod crash;
+mod far;
 mod flow;
 mod memory;
 mod open_loop;

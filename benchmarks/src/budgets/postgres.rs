@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use deltaic_postgres::{PostgresLedger, Settings};
 use deltaic_quota::{
-    Account, Answer, Batch, Budgets, Handle, Input, Key, Ledger, NodeId, Policy, PolicyId, Reason, RequestId,
-    Time, Units,
+    Answer, Budgets, Handle, Input, Key, Ledger, LedgerError, NodeId, Policy, PolicyId, Reason, Reply,
+    RequestId, Seq, Time, Units,
 };
 use postgres::Client;
 
+use super::far;
 use super::grouped;
 use super::open_loop::{Schedule, percentiles};
 use super::server::Server;
@@ -24,6 +25,12 @@ const CONNECTIONS: usize = 16;
 const KEYS: u64 = 1_000;
 const LENGTH: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
+const TICK: Duration = Duration::from_millis(10);
+/// Batches of a node that may be under way together.
+const DEPTHS: [usize; 2] = [1, 4];
+/// Another machine, in another town.
+const FAR: Duration = Duration::from_millis(5);
+const FAR_KEYS: u64 = 100_000;
 /// Requests that may wait for the ledger at once, where as many come as can.
 const WAITING: u64 = 1_024;
 /// More than can be admitted in a run; one request in a thousand asks for more than this.
@@ -42,6 +49,7 @@ pub(super) fn run() {
         .expect("the table is made");
     capacity();
     answers();
+    from_afar();
     drop(server);
 }
 
@@ -171,71 +179,91 @@ struct Done {
     exposure: u64,
 }
 
+/// How a node speaks to its ledger: to which port, and with how many batches under way together.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    port: u16,
+    depth: usize,
+}
+
+impl Way {
+    fn near(depth: usize) -> Self {
+        Self { port: Server::PORT, depth }
+    }
+}
+
 /// A node, its ledger in the database, and a thread that drives both.
 struct Ours {
+    schema: String,
     node: Budgets,
     policy: PolicyId,
     ledger: PostgresLedger,
-    send: Option<Batch>,
+    say: Sender<Word>,
+    words: Receiver<Word>,
     exposure: u64,
 }
 
 /// What the thread is told.
 enum Word {
     Ask(u64, Key),
+    Replied(Seq, Result<Reply, LedgerError>),
     Stop,
 }
 
 impl Ours {
-    fn new(schema: &str) -> Self {
-        let settings = Settings::parse(&Server::address()).expect("the address is one").schema(schema);
+    fn new(schema: &str, Way { port, depth }: Way) -> Self {
+        let settings = Settings::parse(&Server::address_by(port)).expect("the address is one").schema(schema);
         let mut ledger =
             PostgresLedger::connect(settings.expect("the schema has a name")).expect("it connects");
         let mut node = Budgets::new(NodeId(1));
+        node.set_depth(depth);
         let policy = node.declare(Policy::stock(Units(LIMIT as u64)));
         let opened = ledger.open(NodeId(1)).expect("the node opens");
         let effects = node.step(Time(0), Input::Opened(opened));
-        assert!(effects.send.is_none());
-        Self { node, policy, ledger, send: None, exposure: 0 }
+        assert!(effects.send.is_empty());
+        let (say, words) = channel();
+        Self { schema: schema.to_owned(), node, policy, ledger, say, words, exposure: 0 }
     }
 
+    /// A step, and what is to be sent is.
     fn step(&mut self, begun: Instant, input: Input, answer: &mut impl FnMut(RequestId, Answer)) {
         let now = Time(begun.elapsed().as_millis() as u64);
         let mut effects = self.node.step(now, input);
         effects.replies.drain(..).for_each(|(request, given)| answer(request, given));
-        self.send = effects.send.or(self.send.take());
-    }
-
-    /// Sends what is to be sent, and hears the answer; or ticks.
-    fn speak(&mut self, begun: Instant, answer: &mut impl FnMut(RequestId, Answer)) {
-        match self.send.take() {
-            Some(batch) => {
-                let reply = self.ledger.apply(&batch);
-                self.step(begun, Input::Replied(reply), answer);
-            }
-            None => self.step(begun, Input::Tick, answer),
+        for batch in effects.send {
+            let (seq, say) = (batch.seq, self.say.clone());
+            let done = move |outcome| drop(say.send(Word::Replied(seq, outcome)));
+            self.ledger.begin(batch, Box::new(done));
         }
     }
 
-    /// Ticks every ten milliseconds; asks for those who wait, for all that came while the ledger answered at once.
-    fn drive(&mut self, begun: Instant, words: &Receiver<Word>, mut answer: impl FnMut(RequestId, Answer)) {
-        let mut looked = Instant::now();
-        let mut is_over = false;
-        while !is_over || self.send.is_some() {
-            let patience = if self.send.is_some() { Duration::ZERO } else { Duration::from_millis(10) };
-            let mut word = words.recv_timeout(patience).ok();
-            while let Some(some) = word {
-                match some {
-                    Word::Ask(request, key) => {
-                        let (policy, units) = (self.policy, Units(1));
-                        let ask = Input::Consume { request: RequestId(request), policy, key, units };
-                        self.step(begun, ask, &mut answer);
-                    }
-                    Word::Stop => is_over = true,
-                }
-                word = words.try_recv().ok();
+    /// Whether somebody says that it is over.
+    fn hear(&mut self, begun: Instant, word: Word, answer: &mut impl FnMut(RequestId, Answer)) -> bool {
+        match word {
+            Word::Ask(request, key) => {
+                let (policy, units) = (self.policy, Units(1));
+                let ask = Input::Consume { request: RequestId(request), policy, key, units };
+                self.step(begun, ask, answer);
             }
-            self.speak(begun, &mut answer);
+            Word::Replied(seq, outcome) => self.step(begun, Input::Replied(seq, outcome), answer),
+            Word::Stop => return true,
+        }
+        false
+    }
+
+    /// Ticks every ten milliseconds.
+    fn drive(&mut self, begun: Instant, mut answer: impl FnMut(RequestId, Answer)) {
+        let (mut looked, mut ticked) = (Instant::now(), Instant::now());
+        let mut is_over = false;
+        while !is_over || self.node.is_waiting() {
+            let rest = TICK.saturating_sub(ticked.elapsed());
+            if let Ok(word) = self.words.recv_timeout(rest) {
+                is_over |= self.hear(begun, word, &mut answer);
+            }
+            if ticked.elapsed() >= TICK {
+                self.step(begun, Input::Tick, &mut answer);
+                ticked = Instant::now();
+            }
             if looked.elapsed() > Duration::from_millis(500) {
                 self.exposure = self.exposure.max(self.node.metrics().wrong_at_most.under.0);
                 looked = Instant::now();
@@ -244,25 +272,25 @@ impl Ours {
     }
 
     /// Settles and ends; what the database says was spent.
-    fn close(mut self, begun: Instant, keys: u64) -> (u64, u64, u64, u64) {
+    fn close(mut self, begun: Instant) -> (u64, u64, u64, u64) {
         self.step(begun, Input::Close, &mut |_, _| {});
-        while self.send.is_some() {
-            self.speak(begun, &mut |_, _| {});
+        while self.node.is_waiting() {
+            let word = self.words.recv().expect("the node says what it hears");
+            self.hear(begun, word, &mut |_, _| {});
         }
         let metrics = self.node.metrics();
-        let used = (0..keys).map(|number| {
-            let loaded = self.ledger.load(&Account::stock(key(number))).expect("the server answers");
-            loaded.map_or(0, |loaded| loaded.baseline.used.0)
-        });
-        (used.sum(), metrics.rows, metrics.batches, self.exposure)
+        let used = format!("SELECT coalesce(sum(used), 0)::bigint FROM \"{}\".accounts", self.schema);
+        let used =
+            Server::client().query_one(&used, &[]).expect("the table is there").get::<_, i64>(0) as u64;
+        (used, metrics.rows, metrics.batches, self.exposure)
     }
 }
 
 /// Two threads ask as fast as it goes.
-fn ours_as_fast_as_it_goes(schema: &str, keys: u64) -> Done {
-    let mut ours = Ours::new(schema);
+fn ours_as_fast_as_it_goes(schema: &str, keys: u64, way: Way) -> Done {
+    let mut ours = Ours::new(schema, way);
     let begun = Instant::now();
-    let (say, words) = channel();
+    let say = ours.say.clone();
     let waiting = AtomicU64::new(0);
     let handles: Vec<Handle> =
         (0..keys).map(|number| ours.node.handle(Time(0), ours.policy, &key(number))).collect();
@@ -300,7 +328,7 @@ fn ours_as_fast_as_it_goes(schema: &str, keys: u64) -> Done {
         let waiting = &waiting;
         let driver = scope.spawn(move || {
             let mut admitted = 0_u64;
-            ours.drive(begun, &words, |_, answer| {
+            ours.drive(begun, |_, answer| {
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 admitted += u64::from(answer.is_ok());
             });
@@ -312,14 +340,14 @@ fn ours_as_fast_as_it_goes(schema: &str, keys: u64) -> Done {
     });
     drop(handles);
     let rate = admitted as f64 / begun.elapsed().as_secs_f64();
-    let (used, rows, calls, exposure) = ours.close(begun, keys);
+    let (used, rows, calls, exposure) = ours.close(begun);
     Done { rate, admitted, over: admitted.abs_diff(used), rows, calls, exposure }
 }
 
 /// One thread meets the requests as they come; those that wait are answered by the driver.
-fn ours_at_a_rate(schema: &str, keys: u64, rate: f64) -> (Done, Vec<Duration>, usize) {
-    let mut ours = Ours::new(schema);
-    let (say, words): (Sender<Word>, Receiver<Word>) = channel();
+fn ours_at_a_rate(schema: &str, keys: u64, rate: f64, way: Way) -> (Done, Vec<Duration>, usize) {
+    let mut ours = Ours::new(schema, way);
+    let say = ours.say.clone();
     let mut handles: Vec<Handle> =
         (0..keys).map(|number| ours.node.handle(Time(0), ours.policy, &key(number))).collect();
     let schedule = Schedule::new(rate, LENGTH);
@@ -330,7 +358,7 @@ fn ours_at_a_rate(schema: &str, keys: u64, rate: f64) -> (Done, Vec<Duration>, u
         let driver = scope.spawn(move || {
             let mut late = Vec::new();
             let mut admitted = 0;
-            ours.drive(begun, &words, |request, answer| {
+            ours.drive(begun, |request, answer| {
                 admitted += u64::from(answer.is_ok());
                 drop(answer);
                 late.push(schedule.since(request.0));
@@ -365,7 +393,7 @@ fn ours_at_a_rate(schema: &str, keys: u64, rate: f64) -> (Done, Vec<Duration>, u
     let rate = admitted as f64 / begun.elapsed().as_secs_f64();
     let misses = late.len();
     times.extend(late);
-    let (used, rows, calls, exposure) = ours.close(begun, keys);
+    let (used, rows, calls, exposure) = ours.close(begun);
     (Done { rate, admitted, over: admitted.abs_diff(used), rows, calls, exposure }, times, misses)
 }
 
@@ -386,7 +414,11 @@ fn capacity() {
             all[place].push(way.as_fast_as_it_goes());
         }
         for (place, keys) in [(2, 1), (3, KEYS)] {
-            all[place].push(ours_as_fast_as_it_goes(&format!("fast_{keys}_{round}"), keys));
+            all[place].push(ours_as_fast_as_it_goes(
+                &format!("fast_{keys}_{round}"),
+                keys,
+                Way::near(DEPTHS[1]),
+            ));
         }
     }
     let names = [WAYS[0].name, WAYS[1].name, "Deltaic, one key", "Deltaic, 1,000 keys"];
@@ -432,14 +464,46 @@ fn answers() {
             let misses = times.len();
             print(way.name, rate, done, times, misses);
         }
-        let (done, times, misses) = ours_at_a_rate(&format!("slow_{rate}"), KEYS, rate);
-        print("Deltaic, 1,000 keys", rate, done, times, misses);
+        for depth in DEPTHS {
+            let (done, times, misses) =
+                ours_at_a_rate(&format!("slow_{rate}_{depth}"), KEYS, rate, Way::near(depth));
+            print(&format!("Deltaic, 1,000 keys, {depth} under way"), rate, done, times, misses);
+        }
     }
     for rate in [10_000.0, 100_000.0] {
         for keys in [1, KEYS] {
-            let (done, times, misses) = ours_at_a_rate(&format!("rate_{keys}_{rate}"), keys, rate);
-            let name = if keys == 1 { "Deltaic, one key" } else { "Deltaic, 1,000 keys" };
-            print(name, rate, done, times, misses);
+            for depth in DEPTHS {
+                let schema = format!("rate_{keys}_{rate}_{depth}");
+                let (done, times, misses) = ours_at_a_rate(&schema, keys, rate, Way::near(depth));
+                let name = if keys == 1 { "Deltaic, one key" } else { "Deltaic, 1,000 keys" };
+                print(&format!("{name}, {depth} under way"), rate, done, times, misses);
+            }
+        }
+    }
+    println!();
+}
+
+/// Where the way to the server takes time, and nearly every request is its key's first.
+fn from_afar() {
+    println!("The same, {FAR_KEYS} keys, and each message is on its way for {FAR:?}:\n");
+    println!(
+        "| batches under way | due a second | p50 | p99 | p99.9 | longest | waited for the ledger | not in the database | rows | calls |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let port = far::open(Server::PORT, FAR);
+    for rate in [1_000.0, 3_000.0] {
+        for depth in [1, 2, 4, 8] {
+            let schema = format!("far_{rate}_{depth}");
+            let (done, mut times, misses) = ours_at_a_rate(&schema, FAR_KEYS, rate, Way { port, depth });
+            println!(
+                "| {depth} | {} | {} | {} | {} | {} | {} |",
+                grouped(rate as u64),
+                percentiles(&mut times),
+                grouped(misses as u64),
+                done.over,
+                grouped(done.rows),
+                grouped(done.calls)
+            );
         }
     }
 }

@@ -14,10 +14,10 @@ pub(super) struct Server {
     directory: tempfile::TempDir,
 }
 
-/// Where it listens.
-const PORT: u16 = 54_871;
-
 impl Server {
+    /// Where it listens.
+    pub(super) const PORT: u16 = 54_871;
+
     /// None where PostgreSQL is not installed.
     pub(super) fn start() -> Option<Self> {
         let (initdb, postgres) = (binary("initdb")?, binary("postgres")?);
@@ -37,7 +37,7 @@ impl Server {
         let child = command(&postgres, &home)
             .arg("-D")
             .arg(&data)
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={PORT}"), "-k"])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={}", Self::PORT), "-k"])
             .arg(&home)
             .spawn()
             .expect("the server is started");
@@ -51,7 +51,12 @@ impl Server {
     }
 
     pub(super) fn address() -> String {
-        format!("host=127.0.0.1 port={PORT} user=owner dbname=postgres")
+        Self::address_by(Self::PORT)
+    }
+
+    /// By another port, that leads to the server's.
+    pub(super) fn address_by(port: u16) -> String {
+        format!("host=127.0.0.1 port={port} user=owner dbname=postgres")
     }
 
     pub(super) fn client() -> Client {

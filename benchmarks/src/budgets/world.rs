@@ -61,7 +61,7 @@ impl<L: Ledger> World<L> {
     fn take(&mut self, now: u64, mut effects: Effects) {
         assert!(effects.lost.is_none() && effects.failed.is_none(), "the ledger keeps what it says");
         self.replies.append(&mut effects.replies);
-        if let Some(batch) = effects.send.take() {
+        if let Some(batch) = effects.send.pop() {
             self.under_way = Some((now + self.latency, batch));
         }
         self.hear(now);
@@ -74,9 +74,9 @@ impl<L: Ledger> World<L> {
             self.cost.calls += 1;
             self.cost.bytes += batch.encode().len() as u64;
             let reply = self.ledger.apply(&batch);
-            let mut effects = self.node.step(Time(now), Input::Replied(reply));
+            let mut effects = self.node.step(Time(now), Input::Replied(batch.seq, reply));
             self.replies.append(&mut effects.replies);
-            self.under_way = effects.send.map(|batch| (now + self.latency, batch));
+            self.under_way = effects.send.pop().map(|batch| (now + self.latency, batch));
         }
     }
 

@@ -4,7 +4,7 @@
 //! node holds or from the ledger, and given back when a later one refuses. Invariants: what is admitted is covered by
 //! something durable, as the budget's guarantee says; a request's permits are committed when its own commit is durable and
 //! refunded when nothing of it happened; a budget that is dropped admits nothing more. The ledger is somebody else's:
-//! calls leave as [`crate::Effects::ledger`], one at a time, and answers come back as [`crate::Input::Ledger`].
+//! calls leave as [`crate::Effects::ledger`], and answers come back as [`crate::Input::Ledger`].
 
 mod ask;
 mod gauge;
@@ -20,8 +20,8 @@ use std::{
 
 use deltaic_quota::{
     Batch, Chunk, Effects as NodeEffects, Guarantee, Input as NodeInput, Keys, LedgerError, Limit, Lost,
-    Metrics, NodeId, Opened, Policy, PolicyId, Reply as LedgerReply, Silent, Stored, Time, Units, WhenAway,
-    Window,
+    Metrics, NodeId, Opened, Policy, PolicyId, Reply as LedgerReply, Seq, Silent, Stored, Time, Units,
+    WhenAway, Window,
 };
 use deltaic_types::{Budget, BudgetAmount, BudgetGuarantee, BudgetId, Catalog, OnLedgerFailure, Per};
 
@@ -45,6 +45,9 @@ const PARTS: u32 = 16;
 /// The longest that a node waits before it looks at its keys again, while it has some.
 const TICK_MICROS: i64 = 100_000;
 
+/// Batches that may be under way together to a ledger that is shared.
+const DEPTH: usize = 4;
+
 /// What is to be asked of the ledger.
 #[derive(Debug, Clone)]
 pub enum LedgerCall {
@@ -65,8 +68,8 @@ pub enum LedgerCall {
 pub enum LedgerAnswer {
     /// To [`LedgerCall::Open`].
     Opened(Result<Opened, LedgerError>),
-    /// To [`LedgerCall::Apply`].
-    Applied(Result<LedgerReply, LedgerError>),
+    /// To [`LedgerCall::Apply`], by the number of the batch.
+    Applied(Seq, Result<LedgerReply, LedgerError>),
     /// To [`LedgerCall::Silent`].
     Silent(Result<Vec<Silent>, LedgerError>),
     /// To [`LedgerCall::Stored`].
@@ -142,10 +145,11 @@ pub(crate) struct Budgets {
 impl Budgets {
     /// Those of a ledger of its own, or of one that others share.
     pub(crate) fn new(name: NodeId, is_shared: bool) -> Self {
+        let naming = if is_shared { Naming::Name } else { Naming::Number };
         Self {
             name,
-            naming: if is_shared { Naming::Name } else { Naming::Number },
-            node: new_node(name),
+            naming,
+            node: new_node(name, naming),
             is_begun: false,
             is_closed: false,
             is_lost: false,
@@ -235,11 +239,11 @@ impl Budgets {
                 self.is_begun = false;
                 self.refuse_all(&ConsumeError::LedgerAway);
             }
-            LedgerAnswer::Applied(outcome) => {
+            LedgerAnswer::Applied(seq, outcome) => {
                 if let Err(error @ (LedgerError::Away | LedgerError::Refused { .. })) = &outcome {
                     self.out.trouble = Some(LedgerTrouble::Away(error.clone()));
                 }
-                self.step(now, NodeInput::Replied(outcome));
+                self.step(now, NodeInput::Replied(seq, outcome));
             }
             LedgerAnswer::Silent(Ok(silent)) => self.step(now, NodeInput::Silent(silent)),
             // It is asked again.
@@ -311,7 +315,7 @@ impl Budgets {
     fn absorb(&mut self, effects: NodeEffects) {
         let NodeEffects { send, replies, ask_silent, declare_dead, lost, failed, closed } = effects;
         self.is_closed |= closed;
-        self.out.ledger.extend(send.map(LedgerCall::Apply));
+        self.out.ledger.extend(send.into_iter().map(LedgerCall::Apply));
         self.out.ledger.extend(ask_silent.map(LedgerCall::Silent));
         self.out.ledger.extend(declare_dead.into_iter().map(LedgerCall::Bury));
         // Somebody declared this node dead: it begins again, with what the ledger has, and who waited waits on.
@@ -335,7 +339,7 @@ impl Budgets {
 
     fn begin_anew(&mut self) {
         self.done = self.metrics();
-        self.node = new_node(self.name);
+        self.node = new_node(self.name, self.naming);
         self.by_policy.clear();
         let budgets: Vec<Arc<Budget>> =
             std::mem::take(&mut self.declared).into_values().map(|declared| declared.budget).collect();
@@ -346,8 +350,10 @@ impl Budgets {
     }
 }
 
-fn new_node(name: NodeId) -> deltaic_quota::Budgets {
+fn new_node(name: NodeId, naming: Naming) -> deltaic_quota::Budgets {
     let mut node = deltaic_quota::Budgets::new(name);
+    // A ledger that is shared is behind a network; one of its own syncs for each batch, and the fewer the better.
+    node.set_depth(if naming == Naming::Name { DEPTH } else { 1 });
     node.watch();
     node
 }

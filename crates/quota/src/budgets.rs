@@ -1,10 +1,10 @@
-//! [`Budgets`]: a node: its keys, and the one batch that it has under way to the ledger.
+//! [`Budgets`]: a node: its keys, and the batches that it has under way to the ledger.
 //!
 //! Invariant: `step(now, input) -> effects` decides all that leaves the node, from its inputs alone: no clock, no
-//! thread, no I/O. Admission is no step: it is a call on a [`Handle`], by any thread. One batch is under way at a
-//! time and is the same bytes until it is answered; a grant is spent only after it was answered; nothing is made
-//! durable twice, whatever is lost or repeated. A step costs the keys that changed, fall due or are named, not
-//! the keys that there are.
+//! thread, no I/O. Admission is no step: it is a call on a [`Handle`], by any thread. A batch is the same bytes until
+//! it is answered; of batches that are under way together none names what another does; a grant is spent only after it
+//! was answered; nothing is made durable twice, whatever is lost or repeated. A step costs the keys that changed, fall
+//! due or are named, not the keys that there are.
 //!
 //! ```
 //! use deltaic_quota::{Budgets, Input, Key, Ledger, MemoryLedger, NodeId, Policy, RequestId, Time, Units};
@@ -16,8 +16,8 @@
 //!
 //! budgets.step(Time(0), Input::Opened(ledger.open(NodeId(1)).unwrap()));
 //! let ask = Input::Consume { request: RequestId(7), policy: tokens, key: key.clone(), units: Units(5) };
-//! let batch = budgets.step(Time(0), ask).send.unwrap();
-//! let effects = budgets.step(Time(1), Input::Replied(ledger.apply(&batch)));
+//! let batch = budgets.step(Time(0), ask).send.pop().unwrap();
+//! let effects = budgets.step(Time(1), Input::Replied(batch.seq, ledger.apply(&batch)));
 //! assert!(effects.replies[0].1.is_ok());
 //! ```
 
@@ -36,7 +36,7 @@ pub use state::{Changed, KeyState};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use slot::{Call, Slot};
+use slot::{Call, Named, Slot};
 use slots::Slots;
 pub(crate) use slots::Sums;
 use standing::Share;
@@ -72,10 +72,13 @@ enum Stage {
 struct UnderWay {
     batch: Batch,
     slots: Vec<usize>,
+    /// All before this was acknowledged when it was last sent.
+    behind: Seq,
+    /// Its last attempt has failed, and it is to be sent again.
     again: bool,
 }
 
-/// A node: its keys, and the one batch that it has under way to the ledger.
+/// A node: its keys, and the batches that it has under way to the ledger.
 #[derive(Debug)]
 pub struct Budgets {
     node: NodeId,
@@ -103,7 +106,10 @@ pub struct Budgets {
     /// The next windows of keys that are in use, shortly before they begin.
     early: BTreeMap<Key, usize>,
     timers: Timers,
-    under_way: Option<UnderWay>,
+    /// In the order of their numbers.
+    under_way: VecDeque<UnderWay>,
+    /// How many there may be.
+    depth: usize,
     peers: Peers,
     done: Metrics,
     watched: Option<state::Watched>,
@@ -132,7 +138,8 @@ impl Budgets {
             covered: Time(0),
             early: BTreeMap::new(),
             timers: Timers::default(),
-            under_way: None,
+            under_way: VecDeque::new(),
+            depth: 1,
             peers: Peers::default(),
             done: Metrics::default(),
             watched: None,
@@ -183,9 +190,15 @@ impl Budgets {
         self.segments.iter().any(|segment| segment.is_urgent())
     }
 
+    /// How many batches may be under way together: 1 if nothing is said, and at least that. More serve where the way to
+    /// the ledger is long: then the next is there when the one before is answered. They are applied in their order.
+    pub fn set_depth(&mut self, batches: usize) {
+        self.depth = batches.max(1);
+    }
+
     /// Whether a batch is under way.
     pub fn is_waiting(&self) -> bool {
-        self.under_way.is_some()
+        !self.under_way.is_empty()
     }
 
     /// The node's counters and gauges. Work: the keys in memory.
@@ -220,7 +233,7 @@ impl Budgets {
             }
         }
         // The ledger may have granted what it was asked for.
-        if let Some(under_way) = &self.under_way {
+        for under_way in &self.under_way {
             for (entry, index) in under_way.batch.entries.iter().zip(&under_way.slots) {
                 let claim = match entry.claim {
                     Claim::Units(claim) => claim,
@@ -244,7 +257,7 @@ impl Budgets {
         let all = !matches!(input, Input::Consume { .. });
         match input {
             Input::Opened(opened) => self.opened(&opened),
-            Input::Replied(outcome) => self.replied(outcome, &mut effects),
+            Input::Replied(seq, outcome) => self.replied(seq, outcome, &mut effects),
             Input::Consume { request, policy, key, units } => {
                 self.consume(request, policy, &key, units, &mut effects);
             }
@@ -444,7 +457,7 @@ impl Budgets {
             call: Call::No,
             counted: Units::ZERO,
             quiet_since: self.clock,
-            under_way: false,
+            named: Named::No,
         };
         self.slots.put(index, slot);
     }

@@ -6,7 +6,7 @@
 //! comes, admits more than the limit.
 //!
 //! *Settle and extend* is one row per dirty account: cumulative values, and what is wanted. A node's batches are
-//! numbered without gaps within an epoch and sent one at a time, the same bytes until the answer is known. The
+//! numbered without gaps within an epoch and applied in that order, the same bytes until the answer is known. The
 //! ledger keeps one number per node: a batch with that number or a lower one changes nothing and is answered from
 //! the rows, one of a dead epoch is refused. That is the whole state of idempotency.
 //!
@@ -275,6 +275,9 @@ pub enum LedgerError {
     },
 }
 
+/// Hears the outcome of a batch, by whatever thread knows it.
+pub type Outcome = Box<dyn FnOnce(Result<Reply, LedgerError>) + Send>;
+
 /// A durable store of budgets. Calls may block; a driver that does not block takes the same batches and gives the
 /// same replies.
 ///
@@ -288,6 +291,12 @@ pub trait Ledger {
     /// Settles and extends. Nothing is applied if an error is returned, except that after [`LedgerError::Away`]
     /// nobody knows. Work: the entries.
     fn apply(&mut self, batch: &Batch) -> Result<Reply, LedgerError>;
+
+    /// Begins to apply a batch, behind those that were begun before it, and says the outcome once when it is known. A ledger
+    /// behind a network need not wait for one answer to send the next; here each is applied before this returns.
+    fn begin(&mut self, batch: Batch, done: Outcome) {
+        done(self.apply(&batch));
+    }
 
     /// The nodes that hold leases and whose last batch carries a time before this, in order. Work: the nodes.
     fn silent(&mut self, before: Time) -> Result<Vec<Silent>, LedgerError>;

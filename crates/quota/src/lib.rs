@@ -34,7 +34,7 @@ pub use ids::{Account, Epoch, Key, NodeId, Seq, Time, Units, WindowId};
 pub use ledger::{
     AccountRow, AggregateLedger, AggregateRows, Baseline, Batch, Claim, Combine, Contradiction, Entry, Fault,
     FaultyLedger, KeyRow, Keys, Lease, Ledger, LedgerError, LimitWord, Loaded, MemoryLedger, NodeRow, Opened,
-    Reply, Row, Rows, Silent, Stored, Then, combine_bytes,
+    Outcome, Reply, Row, Rows, Silent, Stored, Then, combine_bytes,
 };
 pub use metrics::Metrics;
 pub use monoid::{Element, Max, Monoid, Sum, Union};

@@ -56,8 +56,8 @@ fn a_bucket_admits_refuses_and_takes_back_without_allocating() {
     let key = Key::new(b"k").unwrap();
     let ask = Input::Consume { request: RequestId(0), policy, key: key.clone(), units: Units(1) };
     let mut sent = node.step(Time(1_000), ask).send;
-    while let Some(batch) = sent {
-        sent = node.step(Time(1_000), Input::Replied(ledger.apply(&batch))).send;
+    while let Some(batch) = sent.pop() {
+        sent = node.step(Time(1_000), Input::Replied(batch.seq, ledger.apply(&batch))).send;
     }
     let mut handle = node.handle(Time(1_000), policy, &key);
     let counted = allocation_counter::measure(|| {

@@ -59,9 +59,9 @@ impl World {
         for (_, answer) in effects.replies.drain(..) {
             answer.unwrap().refund();
         }
-        while let Some(batch) = effects.send.take() {
+        while let Some(batch) = effects.send.pop() {
             let reply = self.ledger.answer(&batch, remembers);
-            effects = self.node.step(Time(self.now), Input::Replied(Ok(reply)));
+            effects = self.node.step(Time(self.now), Input::Replied(batch.seq, Ok(reply)));
             for (_, answer) in effects.replies.drain(..) {
                 answer.unwrap().refund();
             }
@@ -135,8 +135,8 @@ fn a_flush_visits_a_thousand_of_a_million() {
     }
     // One tick sees that they changed and one, an age later, that they are due.
     let send = world.node.step(Time(world.now), Input::Tick).send;
-    assert!(send.is_none());
-    let batch = world.node.step(Time(world.now + 1_000), Input::Tick).send.unwrap();
+    assert!(send.is_empty());
+    let batch = world.node.step(Time(world.now + 1_000), Input::Tick).send.pop().unwrap();
     assert_eq!(batch.entries.len() as u64, DIRTY);
     assert_eq!(world.node.metrics().visited - before.visited, 2 * DIRTY);
     assert_eq!(world.node.metrics().resting, KEYS - DIRTY);
@@ -157,9 +157,9 @@ fn what_wakes_is_what_went_to_rest() {
             };
             let mut effects = world.node.step(Time(world.now), ask);
             let mut answers = std::mem::take(&mut effects.replies);
-            while let Some(batch) = effects.send.take() {
+            while let Some(batch) = effects.send.pop() {
                 let reply = world.ledger.answer(&batch, true);
-                effects = world.node.step(Time(world.now), Input::Replied(Ok(reply)));
+                effects = world.node.step(Time(world.now), Input::Replied(batch.seq, Ok(reply)));
                 answers.append(&mut effects.replies);
             }
             drop(answers.remove(0).1.unwrap());

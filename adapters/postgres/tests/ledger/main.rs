@@ -8,5 +8,6 @@ mod killed;
 mod model;
 mod nodes;
 mod outcomes;
+mod pipelined;
 mod server;
 mod zombie;

@@ -47,7 +47,7 @@ impl Node {
         if let Some(before) = effects.ask_silent.take() {
             let silent = self.ledger.silent(before).unwrap();
             let then = self.budgets.step(Time(self.now), Input::Silent(silent));
-            effects.send = effects.send.or(then.send);
+            effects.send.extend(then.send);
             effects.replies.extend(then.replies);
             for dead in then.declare_dead {
                 self.ledger.open(dead).unwrap();
@@ -65,9 +65,9 @@ impl Node {
             if let Some(error) = effects.failed {
                 return Err(error);
             }
-            let Some(batch) = effects.send else { return Ok(()) };
+            let Some(batch) = effects.send.pop() else { return Ok(()) };
             let outcome = self.ledger.apply(&batch);
-            effects = self.step(Input::Replied(outcome));
+            effects = self.step(Input::Replied(batch.seq, outcome));
         }
     }
 
@@ -85,14 +85,14 @@ impl Node {
             if let Some((_, answer)) = effects.replies.into_iter().find(|(asked, _)| *asked == request) {
                 // What is under way is answered before anything else happens.
                 let mut next = effects.send;
-                while let Some(batch) = next {
+                while let Some(batch) = next.pop() {
                     let outcome = self.ledger.apply(&batch);
-                    next = self.step(Input::Replied(outcome)).send;
+                    next = self.step(Input::Replied(batch.seq, outcome)).send;
                 }
                 return Ok(answer.is_ok());
             }
-            let next = match effects.send {
-                Some(batch) => Input::Replied(self.ledger.apply(&batch)),
+            let next = match effects.send.pop() {
+                Some(batch) => Input::Replied(batch.seq, self.ledger.apply(&batch)),
                 None => Input::Tick,
             };
             effects = self.step(next);

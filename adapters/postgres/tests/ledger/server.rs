@@ -98,6 +98,10 @@ impl Server {
         format!("host={} user={user} dbname=postgres connect_timeout=10", home.display())
     }
 
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("server").join(".s.PGSQL.5432")
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::connect(&self.address("owner"), NoTls).unwrap()
     }

@@ -127,7 +127,7 @@ impl Db {
         let Some(call) = self.calls.pop_front() else { return false };
         let answer = match call {
             LedgerCall::Open(node) => LedgerAnswer::Opened(self.ledger.open(node)),
-            LedgerCall::Apply(batch) => LedgerAnswer::Applied(self.ledger.apply(&batch)),
+            LedgerCall::Apply(batch) => LedgerAnswer::Applied(batch.seq, self.ledger.apply(&batch)),
             LedgerCall::Stored(number, keys) => LedgerAnswer::Stored(number, self.ledger.stored(&keys)),
             LedgerCall::Silent(before) => LedgerAnswer::Silent(self.ledger.silent(before)),
             LedgerCall::Bury(node) => {
@@ -143,7 +143,7 @@ impl Db {
     pub(crate) fn call_lost(&mut self) {
         let answer = match self.calls.pop_front().expect("a call waits") {
             LedgerCall::Open(_) => LedgerAnswer::Opened(Err(LedgerError::Away)),
-            LedgerCall::Apply(_) => LedgerAnswer::Applied(Err(LedgerError::Away)),
+            LedgerCall::Apply(batch) => LedgerAnswer::Applied(batch.seq, Err(LedgerError::Away)),
             LedgerCall::Stored(number, _) => LedgerAnswer::Stored(number, Err(LedgerError::Away)),
             LedgerCall::Silent(_) => LedgerAnswer::Silent(Err(LedgerError::Away)),
             LedgerCall::Bury(_) => return,

@@ -1,15 +1,17 @@
 //! Which rows are written when, and what their answers do.
 //!
 //! Invariant: what is due is decided from the keys that changed since they were last written. A key whose traffic
-//! never rests is written all the same, because its age counts from its last row and not from its last request.
+//! never rests is written all the same, because its age counts from its last row and not from its last request. What a
+//! batch under way names waits for its answer, so that each row is made knowing all that was answered of it: batches
+//! that are under way together are independent, and any of them may be lost, refused and sent again without the others.
 
 use std::sync::Arc;
 
-use super::{Budgets, Call, Effects, Lost, Slot, Stage, UnderWay};
+use super::{Budgets, Call, Effects, Lost, Named, Slot, Stage, UnderWay};
 use crate::ledger::{Batch, Entry, LedgerError, Reply, Then};
 use crate::permit::{Denied, Reason};
 use crate::policy::{Policy, WhenAway};
-use crate::{Guarantee, Time, Units};
+use crate::{Guarantee, Seq, Time, Units};
 
 /// The shortest time over which a key's rate is seen.
 const SAMPLE_MILLIS: u64 = 10;
@@ -17,11 +19,14 @@ const SAMPLE_MILLIS: u64 = 10;
 /// How often the ledger is asked for somebody who others are quicker than.
 const TRIES: u8 = 3;
 
+/// How long a batch that is not full is under way before another one is sent behind it.
+const PACE_MILLIS: u64 = 2;
+
 /// The most rows of a batch.
 const ROWS: usize = 4_096;
 
 impl Budgets {
-    /// Collects what changed and, if nothing is under way, sends what is due.
+    /// Collects what changed and, if there is room for a batch under way, sends what is due.
     pub(super) fn pump(&mut self, all: bool, effects: &mut Effects) {
         if matches!(self.stage, Stage::Unopened | Stage::Failed | Stage::Closed) {
             return;
@@ -40,19 +45,45 @@ impl Budgets {
         }
         self.look();
         self.note_shares();
-        if self.under_way.is_some() {
-            return;
+        while self.has_room() {
+            let Some(batch) = self.next_batch(all) else { return self.end(effects) };
+            effects.send.push(batch);
         }
+    }
+
+    /// Whether a batch may be sent behind those that are under way. The one before it has to be full or on its way for a
+    /// moment: what comes within that goes together.
+    fn has_room(&self) -> bool {
+        let Some(last) = self.under_way.back().map(|last| &last.batch) else { return true };
+        let is_late = self.clock.since(last.now) >= PACE_MILLIS || last.entries.len() == ROWS;
+        // What is due would be refused with the rest while the ledger is away.
+        self.under_way.len() < self.depth && is_late && !self.away
+    }
+
+    /// What is due, as a batch that is under way from now on; none if nothing is.
+    fn next_batch(&mut self, all: bool) -> Option<Batch> {
         let (clock, closing) = (self.clock, self.stage == Stage::Closing);
         let mut due = Vec::new();
         let mut clean = Vec::new();
-        let looked_at = if all { &self.pending } else { &self.asking };
-        for &index in looked_at {
+        // Those first that somebody waits for: there may be more than a batch takes.
+        let others = self.pending.iter().filter(|index| all && !self.asking.contains(index));
+        for &index in self.asking.iter().chain(others) {
             self.done.visited += 1;
-            let Some(slot) = self.slots.get_mut(index) else {
+            let Some(slot) = self.slots.get(index) else {
                 clean.push(index);
                 continue;
             };
+            // The window that begins is leased with the last of the one that ends, which has nothing more then.
+            let current = self.current.get(&slot.key).and_then(|current| self.slots.get(*current as usize));
+            if slot.call == Call::First && current.is_some_and(Slot::is_under_way) {
+                continue;
+            }
+            let slot = self.slots.get_mut(index).expect("invariant: it was there just now");
+            if slot.is_under_way() {
+                slot.named = Named::Deferred;
+                clean.push(index);
+                continue;
+            }
             let since = *slot.dirty_since.get_or_insert(clock);
             let is_due = match self.standing.get_mut(&slot.policy.0).filter(|_| slot.is_share()) {
                 Some(share) => share.is_due(&slot.accumulator, clock),
@@ -74,8 +105,7 @@ impl Budgets {
         }
         let needed = self.horizon_needed().filter(|_| self.stage == Stage::Running);
         if due.is_empty() && needed.is_none() && !self.owes_heartbeat() {
-            self.end(effects);
-            return;
+            return None;
         }
         // It never falls: what a window was begun under stays known.
         self.horizon = self.horizon.max(clock).max(needed.unwrap_or_default());
@@ -85,8 +115,9 @@ impl Budgets {
         let (node, epoch, seq) = (self.node, self.epoch, self.seq);
         let batch = Batch { node, epoch, seq, now: clock, horizon: self.horizon, entries };
         self.peers.spoke(clock);
-        effects.send = Some(batch.clone());
-        self.under_way = Some(UnderWay { batch, slots: due, again: false });
+        let behind = self.under_way.front().map_or(seq, |first| first.batch.seq);
+        self.under_way.push_back(UnderWay { batch: batch.clone(), slots: due, behind, again: false });
+        Some(batch)
     }
 
     fn entry(&mut self, index: usize) -> Entry {
@@ -98,7 +129,7 @@ impl Budgets {
         slot.dirty_since = None;
         slot.armed = false;
         slot.asked = slot.waiting.len();
-        slot.under_way = true;
+        slot.named = Named::Yes;
         if slot.closing {
             return slot.accumulator.entry(Units::ZERO, Units(u64::MAX), Then::Close);
         }
@@ -116,21 +147,31 @@ impl Budgets {
         slot.accumulator.entry(want, home, Then::Keep)
     }
 
-    pub(super) fn replied(&mut self, outcome: Result<Reply, LedgerError>, effects: &mut Effects) {
+    pub(super) fn replied(&mut self, seq: Seq, outcome: Result<Reply, LedgerError>, effects: &mut Effects) {
+        let place = self.under_way.iter().position(|under_way| under_way.batch.seq == seq);
         // An answer that nobody waits for: the driver heard twice.
-        let Some(mut under_way) = self.under_way.take() else { return };
+        let Some(place) = place else { return };
+        let behind = self.under_way[place].behind;
         match outcome {
-            Ok(reply) if reply.seq == under_way.batch.seq => self.install(&under_way, &reply, effects),
-            Ok(_) => self.under_way = Some(under_way),
+            Ok(reply) if reply.seq == seq => {
+                let under_way = self.under_way.remove(place).expect("invariant: found just now");
+                self.install(&under_way, &reply, effects);
+                // The ledger answers: what it did not take before is sent at once.
+                self.again(effects);
+            }
+            Ok(_) => {}
             Err(LedgerError::Away | LedgerError::Refused { .. }) => {
-                under_way.again = true;
-                self.under_way = Some(under_way);
+                self.under_way[place].again = true;
                 self.gone(effects);
+            }
+            // One before it had not arrived, and is sent again first, if it is not there by now.
+            Err(LedgerError::Gap { expected, .. }) if (behind..seq).contains(&expected) => {
+                self.under_way[place].again = true;
             }
             Err(error) => {
                 if let LedgerError::Gap { expected, .. } = error {
-                    if expected < under_way.batch.seq {
-                        let acknowledged = crate::Seq(under_way.batch.seq.0 - 1);
+                    if expected < behind {
+                        let acknowledged = Seq(behind.0 - 1);
                         effects.lost = Some(Lost::Batch { acknowledged, expected });
                     }
                 }
@@ -154,7 +195,10 @@ impl Budgets {
         for ((entry, row), &index) in under_way.batch.entries.iter().zip(&reply.rows).zip(&under_way.slots) {
             let policy = self.policies[self.at(index).policy.0];
             let slot = self.at_mut(index);
-            slot.under_way = false;
+            if std::mem::replace(&mut slot.named, Named::No) == Named::Deferred {
+                self.pending.insert(index);
+            }
+            let slot = self.at_mut(index);
             let low = if slot.leases_ahead() {
                 policy.chunk.target(row.baseline.left(), slot.rate)
             } else {
@@ -206,11 +250,14 @@ impl Budgets {
         self.recall(&reply.recalled);
     }
 
-    /// Sends the batch under way once more, the same bytes, if the last attempt has failed.
+    /// Sends the batches under way once more, the same bytes, whose last attempts have failed.
     pub(super) fn again(&mut self, effects: &mut Effects) {
-        if let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.again) {
-            under_way.again = false;
-            effects.send = Some(under_way.batch.clone());
+        let Some(first) = self.under_way.front().map(|first| first.batch.seq) else { return };
+        for under_way in &mut self.under_way {
+            if std::mem::take(&mut under_way.again) {
+                under_way.behind = first;
+                effects.send.push(under_way.batch.clone());
+            }
         }
     }
 

@@ -126,7 +126,7 @@ impl Budgets {
         (slot.seen, slot.idle_at) = (seen, again);
         // Nobody else has it, and nobody can get it but through this node: from here on it stays so.
         let alone = Arc::get_mut(&mut slot.accumulator).is_some();
-        let idle = !used && alone && !slot.under_way;
+        let idle = !used && alone && !slot.is_under_way();
         if used {
             slot.quiet_since = clock;
         }
@@ -151,7 +151,7 @@ impl Budgets {
         }
         let told = slot.accumulator.is_known();
         let owes = slot.accumulator.has_untold() || !slot.accumulator.consumed_now().is_zero();
-        let under_way = slot.under_way;
+        let under_way = slot.is_under_way();
         // What the ledger never heard of has nothing to close.
         if told || owes || under_way {
             self.pending.insert(index);
@@ -210,7 +210,7 @@ impl Budgets {
 
     /// Says that it is over when it is.
     pub(super) fn end(&mut self, effects: &mut Effects) {
-        if self.stage == Stage::Closing && self.slots.is_empty() {
+        if self.stage == Stage::Closing && self.slots.is_empty() && !self.is_waiting() {
             self.stage = Stage::Closed;
             effects.closed = true;
         }
@@ -218,6 +218,7 @@ impl Budgets {
 
     pub(super) fn fail(&mut self, effects: &mut Effects) {
         self.stage = Stage::Failed;
+        self.under_way.clear();
         self.refuse_all(Reason::Closed, effects);
     }
 

@@ -50,7 +50,8 @@ impl Budgets {
 
     /// Whether it is time for a batch that says nothing.
     pub(super) fn owes_heartbeat(&self) -> bool {
-        let is_alive = matches!(self.stage, Stage::Running | Stage::Stopped);
+        // What is under way is a sign of life.
+        let is_alive = matches!(self.stage, Stage::Running | Stage::Stopped) && !self.is_waiting();
         let holds = !self.slots.is_empty();
         let is_late = |millis: u64| self.clock.since(self.peers.spoke) >= millis.div_ceil(BEATS);
         is_alive && holds && self.peers.time_to_live.is_some_and(is_late)

@@ -20,7 +20,7 @@ pub(super) struct Slot {
     pub(super) policy: PolicyId,
     pub(super) window: WindowId,
     pub(super) waiting: VecDeque<(RequestId, Units)>,
-    /// How many of those waiting the batch under way has asked for.
+    /// How many of those waiting its batch under way has asked for.
     pub(super) asked: usize,
     /// How often the first of those was asked for in vain.
     pub(super) tries: u8,
@@ -48,7 +48,16 @@ pub(super) struct Slot {
     pub(super) counted: Units,
     /// Nobody has used it since, as far as it was looked at.
     pub(super) quiet_since: Time,
-    pub(super) under_way: bool,
+    pub(super) named: Named,
+}
+
+/// Whether a batch that is under way names a slot: no other does then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    No,
+    Yes,
+    /// And it is to be looked at when that is answered.
+    Deferred,
 }
 
 /// Whether a window is leased for without having been asked for.
@@ -85,6 +94,10 @@ impl Slot {
             Reason::HeldElsewhere => fresh,
             _ => false,
         }
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.named != Named::No
     }
 
     pub(super) fn leases_ahead(&self) -> bool {

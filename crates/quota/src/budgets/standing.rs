@@ -137,10 +137,11 @@ impl Budgets {
         }
     }
 
-    /// How far the horizon has to reach, if that is further than it does.
+    /// How far the horizon has to reach, if that is further than it does or the ledger is being told.
     pub(super) fn horizon_needed(&self) -> Option<Time> {
         let needs = self.standing.values().map(|share| share.needs(self.clock)).max();
-        needs.filter(|needs| *needs > self.covered)
+        let told = self.under_way.back().map_or(self.covered, |last| last.batch.horizon.max(self.covered));
+        needs.filter(|needs| *needs > told)
     }
 
     /// Shares that are to be asked for or sent home now.

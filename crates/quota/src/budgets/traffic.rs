@@ -17,8 +17,8 @@ pub struct RequestId(pub u64);
 pub enum Input {
     /// The ledger opened an epoch for this node.
     Opened(Opened),
-    /// The ledger answered the batch that is under way, or did not.
-    Replied(Result<Reply, LedgerError>),
+    /// The ledger answered the batch of this number, or did not.
+    Replied(Seq, Result<Reply, LedgerError>),
     /// A request that may wait for the ledger: the first of a key, and those that a lease could not cover.
     Consume {
         /// Comes back with the answer.
@@ -66,9 +66,10 @@ pub type Answer = Result<Permit<'static>, Denied>;
 /// What leaves a node.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Send this to the ledger, and the answer back. At most one at a time. Any step may have one, that of
-    /// [`Input::Opened`] too.
-    pub send: Option<Batch>,
+    /// Send these to the ledger in this order, behind those sent before, and the answer of each back. Any step may have
+    /// some, that of [`Input::Opened`] too; without [`Budgets::set_depth`](super::Budgets::set_depth) one is
+    /// under way at a time.
+    pub send: Vec<Batch>,
     /// Answers, in the order of the requests of each key.
     pub replies: Vec<(RequestId, Answer)>,
     /// Ask the ledger which nodes are [`silent`](crate::Ledger::silent) since before this, and say it by

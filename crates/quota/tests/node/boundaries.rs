@@ -34,12 +34,12 @@ fn waited(guarantee: Guarantee, windows: u64) -> (Vec<u64>, u64) {
         }
         if now % 10 == 0 || world.node.is_urgent() {
             let tick = deltaic_quota::Input::Tick;
-            let send = world.step(tick).send.take();
+            let send = world.step(tick).send.pop();
             under_way = under_way.or(send.map(|batch| (now + 3, batch)));
         }
         if let Some((_, batch)) = under_way.take_if(|(at, _)| *at <= now) {
             let reply = world.ledger.apply(&batch);
-            let send = world.step(deltaic_quota::Input::Replied(reply)).send.take();
+            let send = world.step(deltaic_quota::Input::Replied(batch.seq, reply)).send.pop();
             under_way = send.map(|batch| (now + 3, batch));
         }
         for _ in 0..10 {

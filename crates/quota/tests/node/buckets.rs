@@ -237,8 +237,8 @@ fn without_its_ledger_a_bucket_gives_to_its_mark_or_as_it_was_asked_for() {
         world.consume("k", 1).unwrap().refund();
         let credit = Input::Credit { policy: world.policy, key: key("other"), units: Units(1) };
         world.now += 1;
-        let batch = world.step(credit).send.take().unwrap();
-        world.step(Input::Replied(Err(LedgerError::Away)));
+        let batch = world.step(credit).send.pop().unwrap();
+        world.step(Input::Replied(batch.seq, Err(LedgerError::Away)));
         let mut handle = world.handle("k");
         let mut give = |at: u64| {
             (0..100).filter(|_| handle.try_consume_shared(Time(at), Units(1)).is_ok()).count() as u64
@@ -246,7 +246,7 @@ fn without_its_ledger_a_bucket_gives_to_its_mark_or_as_it_was_asked_for() {
         let (at_once, later) = (give(1_001), give(2_000));
         let bound = world.node.metrics().wrong_at_most;
         let reply = deltaic_quota::Ledger::apply(&mut world.ledger.inner, &batch);
-        world.step(Input::Replied(reply));
+        world.step(Input::Replied(batch.seq, reply));
         world.settle();
         world.pass(AHEAD);
         (at_once, later, bound.over.0, world.node.metrics().wrong_at_most.over.0)

@@ -1,9 +1,11 @@
 //! Crashes at every step of the protocol, with a client that counts what it was told: never over, and under by at
 //! most the bound that was printed.
 
+use std::collections::VecDeque;
+
 use deltaic_quota::{
     Account, Batch, Budgets, Chunk, Claim, Fault, FaultyLedger, Flush, Guarantee, Input, Ledger, LedgerError,
-    MemoryLedger, NodeId, Permit, Policy, Reply, RequestId, Time, Units,
+    MemoryLedger, NodeId, Permit, Policy, Reply, RequestId, Seq, Time, Units,
 };
 use proptest::prelude::*;
 
@@ -40,14 +42,16 @@ enum Delivery {
 struct Process {
     node: Budgets,
     policy: deltaic_quota::PolicyId,
-    to_ledger: Option<Batch>,
-    to_node: Option<Result<Reply, LedgerError>>,
+    to_ledger: VecDeque<Batch>,
+    to_node: VecDeque<(Seq, Result<Reply, LedgerError>)>,
     permits: Vec<(u8, Permit<'static>)>,
     /// Its leases are closed: what comes back later is not given to anybody.
     closing: bool,
 }
 
 struct Sim {
+    /// Batches of a node that may be under way together.
+    depth: usize,
     ledger: MemoryLedger,
     nodes: Vec<Process>,
     zombies: Vec<Process>,
@@ -79,8 +83,9 @@ fn name(which: u8) -> deltaic_quota::Key {
 }
 
 impl Sim {
-    fn new(guarantee: Guarantee) -> Self {
+    fn new(guarantee: Guarantee, depth: usize) -> Self {
         let mut sim = Self {
+            depth,
             ledger: MemoryLedger::new(),
             nodes: Vec::new(),
             zombies: Vec::new(),
@@ -102,9 +107,17 @@ impl Sim {
     fn boot(&mut self, id: u8, guarantee: Guarantee) -> Process {
         let opened = self.ledger.open(NodeId(u64::from(id))).unwrap();
         let mut node = Budgets::new(NodeId(u64::from(id)));
+        node.set_depth(self.depth);
         let policy = node.declare(policy(guarantee));
         node.step(Time(self.now), Input::Opened(opened));
-        Process { node, policy, to_ledger: None, to_node: None, permits: Vec::new(), closing: false }
+        Process {
+            node,
+            policy,
+            to_ledger: VecDeque::new(),
+            to_node: VecDeque::new(),
+            permits: Vec::new(),
+            closing: false,
+        }
     }
 
     /// The node's own word of what its end costs at the most.
@@ -118,9 +131,9 @@ impl Sim {
         let process = &mut processes[usize::from(id)];
         let effects = process.node.step(now, input);
         assert_eq!(effects.lost, None, "this ledger loses nothing");
-        if let Some(batch) = effects.send {
+        for batch in effects.send {
             self.sent.push(batch.clone());
-            process.to_ledger = Some(batch);
+            process.to_ledger.push_back(batch);
         }
         for (request, answer) in effects.replies {
             if let Ok(permit) = answer {
@@ -175,8 +188,8 @@ impl Sim {
             }
             Step::Apply(id, fault) => self.apply(id, fault, false),
             Step::Hear(id) => {
-                if let Some(answer) = self.nodes[usize::from(id)].to_node.take() {
-                    self.input(id, Input::Replied(answer), false);
+                if let Some((seq, answer)) = self.nodes[usize::from(id)].to_node.pop_front() {
+                    self.input(id, Input::Replied(seq, answer), false);
                 }
             }
             Step::Replay(place) => {
@@ -184,12 +197,9 @@ impl Sim {
                     let late = self.sent[place % self.sent.len()].clone();
                     let before = self.ledger.image().unwrap();
                     // It may be one that the ledger has not seen yet: then its node still waits for it.
-                    let fresh = self.nodes.iter().any(|node| {
-                        node.node.is_waiting() && {
-                            self.sent.iter().rfind(|sent| (sent.node, sent.epoch) == (late.node, late.epoch))
-                                == Some(&late)
-                        }
-                    });
+                    let life = |sent: &&Batch| (sent.node, sent.epoch) == (late.node, late.epoch);
+                    let last = self.sent.iter().filter(life).map(|sent| sent.seq).max();
+                    let fresh = last.is_some_and(|last| late.seq.0 + self.depth as u64 > last.0);
                     if !fresh {
                         let _ = self.ledger.apply(&late);
                         assert_eq!(self.ledger.image().unwrap(), before, "a late batch changes no byte");
@@ -237,7 +247,7 @@ impl Sim {
     fn apply(&mut self, id: u8, fault: Delivery, zombie: bool) {
         let processes = if zombie { &mut self.zombies } else { &mut self.nodes };
         let process = &mut processes[usize::from(id)];
-        let Some(batch) = process.to_ledger.take() else { return };
+        let Some(batch) = process.to_ledger.pop_front() else { return };
         let bytes = batch.encode();
         let answer = match fault {
             Delivery::None => self.ledger.apply(&batch),
@@ -252,8 +262,9 @@ impl Sim {
             Delivery::LostAck => self.ledger.apply(&batch).and(Err(LedgerError::Away)),
             Delivery::Refused => Err(LedgerError::Refused { why: "full" }),
         };
+        let seq = batch.seq;
         assert_eq!(Batch::decode(&bytes), Ok(batch));
-        process.to_node = Some(answer);
+        process.to_node.push_back((seq, answer));
     }
 
     /// Whatever was told to clients, the ledger has room for it in what is used and reserved.
@@ -276,10 +287,10 @@ impl Sim {
             let permits = std::mem::take(&mut self.nodes[usize::from(id)].permits);
             drop(permits);
             self.input(id, Input::Close, false);
-            for _ in 0..100 {
+            for _ in 0..300 {
                 self.apply(id, Delivery::None, false);
-                match self.nodes[usize::from(id)].to_node.take() {
-                    Some(answer) => self.input(id, Input::Replied(answer), false),
+                match self.nodes[usize::from(id)].to_node.pop_front() {
+                    Some((seq, answer)) => self.input(id, Input::Replied(seq, answer), false),
                     None => self.input(id, Input::Tick, false),
                 }
             }
@@ -321,18 +332,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
 
     #[test]
-    fn escrow_is_never_over_and_under_by_its_bound(steps in steps()) {
-        run(steps, Guarantee::Escrow);
+    fn escrow_is_never_over_and_under_by_its_bound(steps in steps(), depth in 1_usize..4) {
+        run(steps, Guarantee::Escrow, depth);
     }
 
     #[test]
-    fn group_commit_is_never_over_and_under_by_its_bound(steps in steps()) {
-        run(steps, Guarantee::GroupCommit);
+    fn group_commit_is_never_over_and_under_by_its_bound(steps in steps(), depth in 1_usize..4) {
+        run(steps, Guarantee::GroupCommit, depth);
     }
 }
 
-fn run(steps: Vec<Step>, guarantee: Guarantee) {
-    let mut sim = Sim::new(guarantee);
+fn run(steps: Vec<Step>, guarantee: Guarantee, depth: usize) {
+    let mut sim = Sim::new(guarantee, depth);
     for step in steps {
         sim.run(step, guarantee);
     }
@@ -344,7 +355,7 @@ fn run(steps: Vec<Step>, guarantee: Guarantee) {
 fn a_crash_at_every_step_of_every_batch() {
     let mut points = 0;
     for stop in 0..60 {
-        let mut sim = Sim::new(Guarantee::Escrow);
+        let mut sim = Sim::new(Guarantee::Escrow, 1 + stop % 3);
         let script = [
             Step::Ask(0, 0, 4),
             Step::Apply(0, Delivery::None),
@@ -450,7 +461,7 @@ fn a_claim_is_never_spent_before_its_answer() {
     let mut world = crate::driver::World::new(policy(Guarantee::Escrow));
     let mut handle = world.handle("a");
     assert!(handle.try_consume(Time(0), Units(1)).is_err());
-    let batch = world.step(Input::Tick).send.take().unwrap();
+    let batch = world.step(Input::Tick).send.pop().unwrap();
     assert_eq!(batch.entries[0].claim, Claim::Units(Units(1)));
     world.ledger.apply(&batch).unwrap();
     assert!(handle.try_consume(Time(0), Units(1)).is_err(), "written, and not answered");

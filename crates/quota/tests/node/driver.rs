@@ -48,8 +48,8 @@ impl World {
     pub(crate) fn settle(&mut self) -> Vec<(RequestId, Answer)> {
         let mut replies = std::mem::take(&mut self.last.replies);
         for _ in 0..1_000 {
-            let input = match self.last.send.take() {
-                Some(batch) => Input::Replied(self.ledger.apply(&batch)),
+            let input = match self.last.send.pop() {
+                Some(batch) => Input::Replied(batch.seq, self.ledger.apply(&batch)),
                 None if self.node.is_waiting() => Input::Tick,
                 None => return replies,
             };

@@ -54,9 +54,9 @@ fn when_the_ledger_is_away_each_policy_does_as_it_says() {
         let batch = world
             .step(Input::Credit { policy: world.policy, key: key("other"), units: Units(1) })
             .send
-            .take()
+            .pop()
             .unwrap();
-        world.step(Input::Replied(Err(LedgerError::Away)));
+        world.step(Input::Replied(batch.seq, Err(LedgerError::Away)));
         let mut handle = world.handle("k");
         let mut admitted = 0;
         while admitted < 30 && handle.try_consume(Time(world.now), Units(1)).is_ok() {
@@ -64,10 +64,10 @@ fn when_the_ledger_is_away_each_policy_does_as_it_says() {
         }
         let reason = handle.try_consume(Time(world.now), Units(1)).err().map(|denied| denied.reason);
         // It comes back: the same bytes, and what had no cover is entered.
-        let again = world.step(Input::Tick).send.take().unwrap();
+        let again = world.step(Input::Tick).send.pop().unwrap();
         assert_eq!(again.encode(), batch.encode());
         let answer = deltaic_quota::Ledger::apply(&mut world.ledger.inner, &again);
-        world.step(Input::Replied(answer));
+        world.step(Input::Replied(batch.seq, answer));
         world.settle();
         world.close();
         (admitted, reason, world.used("k"))

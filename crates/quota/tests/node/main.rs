@@ -11,6 +11,7 @@ mod life;
 mod linearizable;
 mod model;
 mod peers;
+mod pipelined;
 mod regressions;
 mod standing;
 mod windows;

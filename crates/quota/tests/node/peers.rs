@@ -76,8 +76,8 @@ impl Cluster {
                 let silent = self.ledger.silent(before).unwrap();
                 admitted += self.step(place, Input::Silent(silent));
             }
-            next = send.map(|batch| Input::Replied(self.carry(place, &batch)));
-            if is_cut_off && matches!(next, Some(Input::Replied(Err(_)))) {
+            next = send.first().map(|batch| Input::Replied(batch.seq, self.carry(place, batch)));
+            if is_cut_off && matches!(next, Some(Input::Replied(_, Err(_)))) {
                 let peer = &mut self.peers[place];
                 peer.node.step(Time(self.now + peer.ahead), next.take().unwrap());
             }

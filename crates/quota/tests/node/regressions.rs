@@ -30,10 +30,10 @@ fn t2_2_memory_and_ledger_agree_when_a_refund_comes_during_a_flush() {
     let mut world = World::new(plain(100));
     let permit = world.consume("k", 50).unwrap();
     world.now += 5_000;
-    let batch = world.step(Input::Tick).send.take().unwrap();
+    let batch = world.step(Input::Tick).send.pop().unwrap();
     permit.refund();
     let reply = world.ledger.apply(&batch);
-    world.step(Input::Replied(reply));
+    world.step(Input::Replied(batch.seq, reply));
     world.pass(5_000);
     world.close();
     assert_eq!(world.used("k"), 0);
@@ -249,10 +249,13 @@ fn a_lost_write_is_found_and_said() {
     world.pass(5_000);
     let (request, policy) = (RequestId(99), world.policy);
     world.now += 5_000;
-    let batch =
-        world.step(Input::Consume { request, policy, key: key("other"), units: Units(1) }).send.take();
-    let answer = world.ledger.apply(&batch.unwrap());
-    let effects = world.step(Input::Replied(answer));
+    let batch = world
+        .step(Input::Consume { request, policy, key: key("other"), units: Units(1) })
+        .send
+        .pop()
+        .unwrap();
+    let answer = world.ledger.apply(&batch);
+    let effects = world.step(Input::Replied(batch.seq, answer));
     assert!(effects.lost.is_some() && effects.failed.is_some());
     assert_eq!(effects.replies.len(), 1, "who waits is told");
     assert_eq!(world.handle("k").try_consume(Time(0), Units(1)).unwrap_err().reason, Reason::Closed);
@@ -271,14 +274,14 @@ fn a_hot_key_that_somebody_always_waits_for_is_leased_ahead() {
             let (request, policy) = (RequestId(request), world.policy);
             let ask = Input::Consume { request, policy, key: key("k"), units: Units(1) };
             let effects = world.step(ask);
-            under_way = effects.send.take().or(under_way);
+            under_way = effects.send.pop().or(under_way);
             admitted += effects.replies.drain(..).filter(|(_, answer)| answer.is_ok()).count() as u64;
         }
         world.now += 1;
         if let Some(batch) = under_way.take() {
             let reply = world.ledger.apply(&batch);
-            let effects = world.step(Input::Replied(reply));
-            under_way = effects.send.take();
+            let effects = world.step(Input::Replied(batch.seq, reply));
+            under_way = effects.send.pop();
             admitted += effects.replies.drain(..).filter(|(_, answer)| answer.is_ok()).count() as u64;
         }
     }

@@ -1,10 +1,10 @@
 //! Shares of every window: no rows for windows and keys, and never over, whatever crashes and whatever the clock says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use deltaic_quota::{
     Batch, Budgets, Chunk, Flush, Guarantee, Input, Ledger, LedgerError, Limit, MemoryLedger, NodeId, Permit,
-    Policy, PolicyError, PolicyId, Reason, Reply, RequestId, Time, Units, WhenAway, Window,
+    Policy, PolicyError, PolicyId, Reason, Reply, RequestId, Seq, Time, Units, WhenAway, Window,
 };
 use proptest::prelude::*;
 
@@ -49,8 +49,8 @@ fn a_thousand_keys_in_a_hundred_windows_cost_a_row_for_each_policy_and_node() {
         let mut send = node.step(Time(0), Input::Opened(opened)).send;
         let mut admitted = 0;
         for now in (0..101 * LENGTH).step_by(5) {
-            while let Some(batch) = send.take() {
-                send = node.step(Time(now), Input::Replied(ledger.apply(&batch))).send;
+            while let Some(batch) = send.pop() {
+                send = node.step(Time(now), Input::Replied(batch.seq, ledger.apply(&batch))).send;
             }
             send = node.step(Time(now), Input::Tick).send;
             if now % LENGTH == 50 {
@@ -163,13 +163,13 @@ fn a_share_changes_with_the_next_window() {
 fn a_window_is_not_begun_without_its_horizon() {
     let mut world = standing(policy(1));
     world.now = 2 * LENGTH - 1;
-    let batch = world.step(Input::Tick).send.take().unwrap();
+    let batch = world.step(Input::Tick).send.pop().unwrap();
     assert!(batch.entries.is_empty() && batch.horizon == Time(2 * LENGTH + 1));
     world.now = 2 * LENGTH;
     let denied = world.handle("k").try_consume(Time(world.now), Units(1)).unwrap_err();
     assert_eq!((denied.reason, denied.retry_after), (Reason::Horizon, None));
     let reply = world.ledger.apply(&batch);
-    world.step(Input::Replied(reply));
+    world.step(Input::Replied(batch.seq, reply));
     assert!(world.handle("k").try_consume(Time(world.now), Units(LIMIT)).is_ok());
 }
 
@@ -219,8 +219,8 @@ struct Process {
     policy: PolicyId,
     /// Its clock may be behind that of others, and the node's own never steps back.
     clock: u64,
-    to_ledger: Option<Batch>,
-    to_node: Option<Result<Reply, LedgerError>>,
+    to_ledger: VecDeque<Batch>,
+    to_node: VecDeque<(Seq, Result<Reply, LedgerError>)>,
     permits: Vec<(u8, u64, Permit<'static>)>,
     is_buried: bool,
 }
@@ -228,6 +228,8 @@ struct Process {
 #[derive(Default)]
 struct Sim {
     guarantee: Guarantee,
+    /// Batches of a node that may be under way together.
+    depth: usize,
     ledger: MemoryLedger,
     nodes: Vec<Process>,
     zombies: Vec<Process>,
@@ -238,8 +240,8 @@ struct Sim {
 }
 
 impl Sim {
-    fn new(guarantee: Guarantee) -> Self {
-        let mut sim = Self { guarantee, ..Self::default() };
+    fn new(guarantee: Guarantee, depth: usize) -> Self {
+        let mut sim = Self { guarantee, depth, ..Self::default() };
         for id in 0..2 {
             let process = sim.boot(id, 0);
             sim.nodes.push(process);
@@ -251,8 +253,17 @@ impl Sim {
         let opened = self.ledger.open(NodeId(id as u64)).unwrap();
         let mut node = Budgets::new(NodeId(id as u64));
         let policy = node.declare(Policy { guarantee: self.guarantee, ..policy(2) });
-        let to_ledger = node.step(Time(clock), Input::Opened(opened)).send;
-        Process { node, policy, clock, to_ledger, to_node: None, permits: Vec::new(), is_buried: false }
+        node.set_depth(self.depth);
+        let to_ledger = node.step(Time(clock), Input::Opened(opened)).send.into();
+        Process {
+            node,
+            policy,
+            clock,
+            to_ledger,
+            to_node: VecDeque::new(),
+            permits: Vec::new(),
+            is_buried: false,
+        }
     }
 
     fn note(told: &mut BTreeMap<(u8, u64), u64>, process: &mut Process, which: u8, permit: Permit<'static>) {
@@ -269,7 +280,7 @@ impl Sim {
             assert!(process.is_buried, "the ledger takes what a node says");
             return self.run(Step::Crash(id, 0));
         }
-        process.to_ledger = effects.send.or(process.to_ledger.take());
+        process.to_ledger.extend(effects.send);
         for (request, answer) in effects.replies {
             if let Ok(permit) = answer {
                 Self::note(&mut self.told, process, (request.0 % 2) as u8, permit);
@@ -308,20 +319,20 @@ impl Sim {
                 self.step(id, Input::Tick);
             }
             Step::Apply(id, delivery) => {
-                if let Some(batch) = self.nodes[id].to_ledger.take() {
+                if let Some(batch) = self.nodes[id].to_ledger.pop_front() {
                     let answer = match delivery {
                         Delivery::Whole => self.ledger.apply(&batch),
                         Delivery::Lost => Err(LedgerError::Away),
                         Delivery::LostAnswer => self.ledger.apply(&batch).and(Err(LedgerError::Away)),
                     };
-                    self.nodes[id].to_node = Some(answer);
+                    self.nodes[id].to_node.push_back((batch.seq, answer));
                 }
             }
             Step::Hear(id) => {
-                if let Some(answer) = self.nodes[id].to_node.take() {
+                if let Some((seq, answer)) = self.nodes[id].to_node.pop_front() {
                     // Those who wait go to the window that has begun before they are answered.
                     self.step(id, Input::Tick);
-                    self.step(id, Input::Replied(answer));
+                    self.step(id, Input::Replied(seq, answer));
                 }
             }
             Step::Crash(id, back) => {
@@ -375,8 +386,8 @@ proptest! {
 
     /// With crashes, zombies, nodes that are declared dead while they live, lost messages and clocks that are apart and set back: no window has more than the limit.
     #[test]
-    fn standing_is_never_over(steps in steps()) {
-        let mut sim = Sim::new(Guarantee::Standing);
+    fn standing_is_never_over(steps in steps(), depth in 1_usize..4) {
+        let mut sim = Sim::new(Guarantee::Standing, depth);
         for step in steps {
             sim.run(step);
         }
@@ -384,8 +395,8 @@ proptest! {
 
     /// The same for leases, with the next window's among them.
     #[test]
-    fn windows_that_are_leased_ahead_are_never_over(steps in steps()) {
-        let mut sim = Sim::new(Guarantee::Escrow);
+    fn windows_that_are_leased_ahead_are_never_over(steps in steps(), depth in 1_usize..4) {
+        let mut sim = Sim::new(Guarantee::Escrow, depth);
         for step in steps {
             sim.run(step);
         }

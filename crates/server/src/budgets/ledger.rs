@@ -1,12 +1,20 @@
 //! The thread that owns the ledger of budgets.
 //!
-//! It makes the engine's calls one after the other and sends the answers back. Invariant: each call but a burial has one
-//! answer; a ledger that failed is opened anew before the next call.
+//! It makes the engine's calls in their order and sends the answers back; a batch is begun while those before it are under
+//! way, where the ledger can do that. Invariant: each call but a burial has one answer; a ledger that failed is opened anew
+//! before the next call.
 
-use std::{sync::mpsc::Sender, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
+    thread,
+};
 
 use deltaic_engine::{LedgerAnswer, LedgerCall};
-use deltaic_quota::{Ledger, LedgerError};
+use deltaic_quota::{Batch, Ledger, LedgerError, Outcome, Reply};
 
 use crate::engine::Command;
 
@@ -17,28 +25,53 @@ pub(crate) type LedgerOpener = Box<dyn FnMut() -> Result<Box<dyn Ledger + Send>,
 struct Lazy {
     opener: LedgerOpener,
     ledger: Option<Box<dyn Ledger + Send>>,
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Lazy {
+    fn open(&mut self) -> Result<&mut (dyn Ledger + Send), LedgerError> {
+        if self.has_failed.swap(false, Ordering::Relaxed) {
+            self.ledger = None;
+        }
+        match &mut self.ledger {
+            Some(ledger) => Ok(&mut **ledger),
+            none => match (self.opener)() {
+                Ok(ledger) => Ok(&mut **none.insert(ledger)),
+                Err(error) => {
+                    eprintln!("deltaic: the ledger of budgets does not open: {error}");
+                    Err(LedgerError::Refused { why: "it does not open" })
+                }
+            },
+        }
+    }
+
     fn call<T>(
         &mut self,
         call: impl FnOnce(&mut dyn Ledger) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        let ledger = match &mut self.ledger {
-            Some(ledger) => ledger,
-            None => match (self.opener)() {
-                Ok(ledger) => self.ledger.insert(ledger),
-                Err(error) => {
-                    eprintln!("deltaic: the ledger of budgets does not open: {error}");
-                    return Err(LedgerError::Refused { why: "it does not open" });
-                }
-            },
-        };
-        let outcome = call(&mut **ledger);
-        if matches!(outcome, Err(LedgerError::Away | LedgerError::Refused { .. })) {
-            self.ledger = None;
-        }
+        let outcome = call(self.open()?);
+        note(&self.has_failed, &outcome);
         outcome
+    }
+
+    fn begin(&mut self, batch: Batch, done: Outcome) {
+        let has_failed = Arc::clone(&self.has_failed);
+        match self.open() {
+            Ok(ledger) => ledger.begin(
+                batch,
+                Box::new(move |outcome: Result<Reply, LedgerError>| {
+                    note(&has_failed, &outcome);
+                    done(outcome);
+                }),
+            ),
+            Err(error) => done(Err(error)),
+        }
+    }
+}
+
+fn note<T>(has_failed: &AtomicBool, outcome: &Result<T, LedgerError>) {
+    if matches!(outcome, Err(LedgerError::Away | LedgerError::Refused { .. })) {
+        has_failed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -68,11 +101,19 @@ impl Drop for LedgerThread {
 pub(crate) fn start(opener: LedgerOpener, back: Sender<Command>) -> std::io::Result<LedgerThread> {
     let (to, calls) = std::sync::mpsc::channel::<LedgerCall>();
     let thread = thread::Builder::new().name("ledger".into()).spawn(move || {
-        let mut ledger = Lazy { opener, ledger: None };
+        let mut ledger = Lazy { opener, ledger: None, has_failed: Arc::default() };
         for call in calls {
             let answer = match call {
                 LedgerCall::Open(node) => LedgerAnswer::Opened(ledger.call(|ledger| ledger.open(node))),
-                LedgerCall::Apply(batch) => LedgerAnswer::Applied(ledger.call(|ledger| ledger.apply(&batch))),
+                LedgerCall::Apply(batch) => {
+                    let (seq, back) = (batch.seq, back.clone());
+                    // Where nobody hears it any more the thread ends too.
+                    let done = move |outcome| {
+                        drop(back.send(Command::Ledger(LedgerAnswer::Applied(seq, outcome))));
+                    };
+                    ledger.begin(batch, Box::new(done));
+                    continue;
+                }
                 LedgerCall::Silent(before) => {
                     LedgerAnswer::Silent(ledger.call(|ledger| ledger.silent(before)))
                 }

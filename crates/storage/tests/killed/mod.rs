@@ -134,7 +134,7 @@ impl<L: Ledger> Process<L> {
         let mut next = Some(input);
         let mut closed = false;
         while let Some(input) = next.take() {
-            let is_reply = matches!(input, Input::Replied(_));
+            let is_reply = matches!(input, Input::Replied(..));
             let effects = self.node.step(Time(self.now), input);
             let Effects { send, replies, closed: is_closed, lost, failed, .. } = effects;
             assert_eq!((lost, failed), (None, None));
@@ -148,13 +148,13 @@ impl<L: Ledger> Process<L> {
                 reach("installed");
             }
             self.tell_bound();
-            if let Some(batch) = send {
+            if let Some(batch) = send.into_iter().next() {
                 reach("before");
                 APPLIES.store(true, Ordering::Relaxed);
                 let outcome = self.ledger.apply(&batch);
                 APPLIES.store(false, Ordering::Relaxed);
                 reach("after");
-                next = Some(Input::Replied(outcome));
+                next = Some(Input::Replied(batch.seq, outcome));
             }
         }
         closed

@@ -40,12 +40,12 @@ impl World {
         for (_, permit) in effects.replies.drain(..) {
             permit.expect("the budget is fresh").refund();
         }
-        while let Some(batch) = effects.send.take() {
+        while let Some(batch) = effects.send.pop() {
             self.cost.rows += batch.entries.len() as u64;
             self.cost.calls += 1;
             self.cost.bytes += batch.encode().len() as u64;
             let reply = self.ledger.apply(&batch);
-            effects = self.node.step(now, Input::Replied(reply));
+            effects = self.node.step(now, Input::Replied(batch.seq, reply));
             for (_, permit) in effects.replies.drain(..) {
                 permit.expect("the budget is fresh").refund();
             }
