@@ -18,6 +18,7 @@ use deltaic_types::{Row, TableId, TableSchema, Value};
 use crate::{
     constraint::{Applied, RowChange, Rules, apply, list},
     error::{ConstraintError, RequestError},
+    merging::kept,
     read,
     transaction::Transaction,
 };
@@ -63,6 +64,8 @@ pub(crate) fn insert(transaction: &mut Transaction<'_>, insert: &Insert) -> Resu
             *row = Row::from(values);
         }
     }
+    let schema = transaction.tables.schema(insert.table).clone();
+    let rows = rows.into_iter().map(|row| kept(&schema, None, row)).collect::<Result<Vec<_>, _>>()?;
     let written = match &insert.on_conflict {
         None => {
             let changes: Vec<RowChange> =
@@ -128,7 +131,7 @@ fn insert_or(
         for (column, scalar) in assignments {
             values[*column] = scalar.eval(&tuple)?;
         }
-        let after = Row::from(values);
+        let after = kept(&schema, Some(&present.values), Row::from(values))?;
         touched.insert(after.project(&schema.primary_key));
         let change = RowChange { before: Some(present), after: Some(after.clone()) };
         statement.write(transaction, &rules, &[change])?;
@@ -166,6 +169,7 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
         plain.into_iter().map(|(column, expr)| (*column, over_row(expr))).collect();
     // Subqueries see the state before the statement, and are part of the query that finds the rows.
     let queried: Vec<&Expr> = nested.iter().map(|(_, expr)| expr).collect();
+    let schema = transaction.tables.schema(update.table).clone();
     let mut changes = Vec::new();
     let mut written = Vec::new();
     for (before, found) in matching(transaction, update.table, update.filter.as_ref(), &queried)? {
@@ -176,7 +180,7 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
         for ((column, _), value) in nested.iter().zip(found) {
             values[*column] = value;
         }
-        let after = Row::from(values);
+        let after = kept(&schema, Some(&before.values), Row::from(values))?;
         written.push(after.clone());
         changes.push(RowChange { before: Some(before), after: Some(after) });
     }

@@ -109,6 +109,28 @@ pub enum ConstraintError {
         /// The constraint's name.
         constraint: String,
     },
+    /// A grow-only counter that is to be less than it was.
+    #[error(
+        "column \"{column}\" of table \"{table}\" only grows: {from} cannot become {to}; declare it as counter if it may fall"
+    )]
+    Shrinks {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it is.
+        from: String,
+        /// What it was to be.
+        to: String,
+    },
+    /// NULL in a set.
+    #[error("null value among those of column \"{column}\" of table \"{table}\": leave it out")]
+    NullElement {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// ON CONFLICT DO UPDATE would change one row twice.
     #[error("ON CONFLICT DO UPDATE cannot change a row a second time: the statement brings ({values}) twice")]
     SecondChange {
@@ -121,8 +143,8 @@ impl ConstraintError {
     fn sqlstate(&self) -> &'static str {
         match self {
             Self::Unique { .. } => "23505",
-            Self::NotNull { .. } => "23502",
-            Self::Check { .. } => "23514",
+            Self::NotNull { .. } | Self::NullElement { .. } => "23502",
+            Self::Check { .. } | Self::Shrinks { .. } => "23514",
             Self::NoParent { .. } | Self::StillReferenced { .. } => "23503",
             Self::TableReferenced { .. }
             | Self::ReadByView { .. }

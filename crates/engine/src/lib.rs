@@ -17,6 +17,7 @@ mod input;
 mod label;
 mod life;
 mod merge;
+mod merging;
 mod parameters;
 mod provisional;
 mod read;

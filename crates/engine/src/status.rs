@@ -70,7 +70,7 @@ impl Engine {
                 .visible()
                 .map(|place| {
                     let column = &table.columns[place];
-                    (column.name.clone(), column.data_type.to_string(), hot.contains(&place))
+                    (column.name.clone(), column.type_name(), hot.contains(&place))
                 })
                 .collect();
             TableStatus {
@@ -94,6 +94,11 @@ impl Engine {
             aside_counts: self.aside.counts(),
             held_bytes: self.views.held_bytes(),
         }
+    }
+
+    /// The latest time that was given to a request, in milliseconds since 1970: ahead of a clock that was set back since.
+    pub fn time_millis(&self) -> u64 {
+        self.clock.last().millis()
     }
 
     /// The operators of a view's circuit, inputs first.

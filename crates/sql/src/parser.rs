@@ -82,6 +82,13 @@ impl Parsed {
     }
 }
 
+/// A type by its text; none if it is no type and nothing else.
+pub(crate) fn parse_type(text: &str) -> Option<sqlparser::ast::DataType> {
+    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?;
+    let parsed = parser.parse_data_type().ok()?;
+    (parser.peek_token().token == Token::EOF).then_some(parsed)
+}
+
 /// Parses statements separated by semicolons.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
     if sql.len() > limits::STATEMENT_BYTES {

@@ -39,7 +39,7 @@ fn is_small(data_type: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use deltaic_types::{Column, ForeignKey, IndexSchema, ReferentialAction, TableId, Unique};
+    use deltaic_types::{Column, ForeignKey, IndexSchema, Merges, ReferentialAction, TableId, Unique};
 
     use super::*;
 
@@ -61,6 +61,7 @@ mod tests {
             data_type,
             not_null: false,
             default: None,
+            merges: Merges::LastWriter,
         });
         let table = TableSchema {
             id: TableId(0),

@@ -16,6 +16,7 @@ mod json;
 pub mod json_format;
 pub mod key;
 pub mod limits;
+mod merges;
 mod numeric;
 pub mod order_key;
 mod row;
@@ -33,6 +34,7 @@ pub use eval_error::EvalError;
 pub use id::{DatabaseId, Lsn, TableId};
 pub use interval::{DAY_MICROS, Interval};
 pub use json::Json;
+pub use merges::Merges;
 pub use numeric::Numeric;
 pub use row::Row;
 pub use schema::{

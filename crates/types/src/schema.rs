@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Budget, BudgetAmount, BudgetId, DataType, LimitQuery, TableId};
+use crate::{Budget, BudgetAmount, BudgetId, DataType, LimitQuery, Merges, TableId};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,16 @@ pub struct Column {
     pub not_null: bool,
     /// The SQL text of its default.
     pub default: Option<String>,
+    /// How it merges.
+    #[serde(default)]
+    pub merges: Merges,
+}
+
+impl Column {
+    /// Its type as it is declared.
+    pub fn type_name(&self) -> String {
+        self.merges.type_name(&self.data_type)
+    }
 }
 
 /// Columns whose values no two rows share; NULLs are never equal. The first is the primary key's sibling
@@ -167,6 +177,7 @@ static BUDGETS_TABLE: LazyLock<TableSchema> = LazyLock::new(|| {
         data_type,
         not_null,
         default: None,
+        merges: Merges::LastWriter,
     };
     TableSchema {
         id: BUDGETS,
@@ -379,6 +390,7 @@ mod tests {
                 data_type: DataType::Integer,
                 not_null: true,
                 default: None,
+                merges: Merges::LastWriter,
             }],
             primary_key: vec![0],
             uniques: Vec::new(),

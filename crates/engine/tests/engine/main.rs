@@ -26,6 +26,7 @@ mod large;
 mod life;
 mod live;
 mod live_view;
+mod merging;
 mod mutual;
 mod recursion;
 mod resume;

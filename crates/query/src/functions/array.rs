@@ -68,6 +68,13 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
             list.push(argument(args, 1)?.clone());
             return bounded(list);
         }
+        Function::SetAdd => {
+            let mut list = first.unwrap_or_default().to_vec();
+            list.push(argument(args, 1)?.clone());
+            list.sort_unstable();
+            list.dedup();
+            return bounded(list);
+        }
         Function::ArrayCat => {
             return match (first, items(args, 1)?) {
                 (None, None) => Ok(Value::Null),

@@ -185,6 +185,7 @@ pub enum Function {
     ArrayOverlaps,
     ArrayCat,
     ArrayAppend,
+    SetAdd,
     ArrayPrepend,
     ArrayRemove,
     ArrayLength,
@@ -241,6 +242,7 @@ impl Function {
                 | Self::ArrayAll(_)
                 | Self::ArrayCat
                 | Self::ArrayAppend
+                | Self::SetAdd
                 | Self::ArrayPrepend
                 | Self::ArrayRemove
                 | Self::ArrayPosition
@@ -369,6 +371,7 @@ impl Function {
             | Self::ArrayOverlaps
             | Self::ArrayCat
             | Self::ArrayAppend
+            | Self::SetAdd
             | Self::ArrayPrepend
             | Self::ArrayRemove
             | Self::ArrayLength

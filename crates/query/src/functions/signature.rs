@@ -216,6 +216,9 @@ pub static SIGNATURES: &[Signature] = &[
     fixed("array_cat", &[AnyArray, AnyArray], AnyArray, Function::ArrayCat),
     fixed("array_to_string", &[AnyArray, Text], Text, Function::ArrayToString),
     fixed("array_to_string", &[AnyArray, Text, Text], Text, Function::ArrayToString),
+    // Sets: arrays that are ordered and say nothing twice.
+    fixed("add", &[AnyArray, AnyElement], AnyArray, Function::SetAdd),
+    fixed("remove", &[AnyArray, AnyElement], AnyArray, Function::ArrayRemove),
     // Anything.
     variadic("num_nulls", &[Any], Integer, Function::NumNulls),
     variadic("num_nonnulls", &[Any], Integer, Function::NumNonnulls),

@@ -12,7 +12,7 @@ use deltaic_query::{
 };
 use deltaic_types::{
     Budget, BudgetAmount, BudgetGuarantee, BudgetKey, BudgetLimit, Column, DataType, Interval, LimitQuery,
-    OnLedgerFailure, Per,
+    Merges, OnLedgerFailure, Per,
 };
 use sqlparser::{
     ast::{self, Ident, Spanned},
@@ -63,7 +63,8 @@ impl<'a> Binder<'a> {
                 return Err(SqlError::DuplicateColumn { name, position: self.at(ident.span) });
             }
             let data_type = self.data_type(data_type, ident.span)?;
-            let column = Column { name, data_type, not_null: true, default: None };
+            let merges = Merges::LastWriter;
+            let column = Column { name, data_type, not_null: true, default: None, merges };
             self.check_key_type(&column, "a budget's key", ident.span)?;
             key.push(BudgetKey { name: column.name, data_type: column.data_type });
         }

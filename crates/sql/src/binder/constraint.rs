@@ -1,6 +1,8 @@
 //! The constraints of a table: collected from its columns and its own list, named as PostgreSQL names them.
 
-use deltaic_types::{Check, Column, ForeignKey, ReferentialAction, TableId, TableSchema, Unique, limits};
+use deltaic_types::{
+    Check, Column, ForeignKey, Merges, ReferentialAction, TableId, TableSchema, Unique, limits,
+};
 use sqlparser::{
     ast::{self, ColumnOption, Ident, Spanned, TableConstraint},
     tokenizer::Span,
@@ -25,6 +27,13 @@ pub(super) struct Constraints<'a> {
     checks: Vec<(Option<&'a Ident>, &'a ast::CheckConstraint)>,
     foreign: Vec<(Option<&'a Ident>, Columns<'a>, &'a ast::ForeignKeyConstraint)>,
     refused: Option<String>,
+}
+
+/// Whether a condition says `column >= 0` and nothing else.
+fn is_not_negative(check: &ast::Expr) -> bool {
+    let ast::Expr::BinaryOp { left, op: ast::BinaryOperator::GtEq, right } = check else { return false };
+    let is_zero = |expr: &ast::Expr| matches!(expr, ast::Expr::Value(value) if matches!(&value.value, ast::Value::Number(zero, false) if zero == "0"));
+    matches!(**left, ast::Expr::Identifier(_)) && is_zero(right)
 }
 
 fn index_columns(columns: &[ast::IndexColumn]) -> Columns<'_> {
@@ -127,6 +136,7 @@ impl<'a> Binder<'a> {
             let scope = Scope::of_table(table, &table.name);
             let expr = check_expr(&check.expr, self.parsed, context, &scope)?;
             let used = expr.columns();
+            self.check_merges_with(table, &check.expr, &used, span)?;
             // PostgreSQL puts the column into the name where there is one.
             let columns = if used.len() == 1 { &used[..] } else { &[] };
             let name = self.constraint_name(table, *name, columns, "check")?;
@@ -141,6 +151,25 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
+    /// Refuses conditions on what nobody has written: what two servers have written as they may would break them together.
+    /// A counter that is not to fall below nothing is divided among them.
+    fn check_merges_with(
+        &self,
+        table: &TableSchema,
+        check: &ast::Expr,
+        used: &[usize],
+        span: Span,
+    ) -> Result<(), SqlError> {
+        let combined =
+            used.iter().map(|place| &table.columns[*place]).find(|column| column.merges.combines());
+        let Some(column) = combined else { return Ok(()) };
+        if column.merges == Merges::Counter && is_not_negative(check) {
+            return Ok(());
+        }
+        let what = format!("type {} in a check constraint", column.type_name());
+        Err(self.refuse(&what, Some("CHECK (counter >= 0) is the one that holds when servers merge."), span))
+    }
+
     fn constraint_columns(
         &self,
         table: &TableSchema,
@@ -151,6 +180,7 @@ impl<'a> Binder<'a> {
         let names = match columns {
             Columns::Own(column) => {
                 self.check_key_type(&table.columns[*column], place, span)?;
+                self.check_no_merging(&table.columns[*column], place, span)?;
                 return Ok(vec![*column]);
             }
             Columns::Named(names) => names,
@@ -163,6 +193,7 @@ impl<'a> Binder<'a> {
                 return Err(SqlError::DuplicateColumn { name: folded(ident), position: self.at(ident.span) });
             }
             self.check_key_type(&table.columns[column], place, ident.span)?;
+            self.check_no_merging(&table.columns[column], place, ident.span)?;
             places.push(column);
         }
         Ok(places)

@@ -4,7 +4,7 @@ use deltaic_query::{
     expression::Expr,
     statement::{AddColumn, CreateIndex, Statement},
 };
-use deltaic_types::{Column, DataType, IndexSchema, TableSchema, Value, limits};
+use deltaic_types::{Column, DataType, IndexSchema, Merges, TableSchema, Value, limits};
 use sqlparser::{
     ast::{self, AlterTableOperation, ColumnOption, ObjectType, Spanned},
     tokenizer::Span,
@@ -93,8 +93,11 @@ impl<'a> Binder<'a> {
         if table.column(&name).is_some() {
             return Err(SqlError::DuplicateColumn { name, position: self.at(span) });
         }
-        let data_type = self.data_type(&definition.data_type, span)?;
-        let mut column = Column { name, data_type, not_null: false, default: None };
+        let (data_type, merges) = self.column_type(&definition.data_type, span)?;
+        let default = merges.initially().map(str::to_owned);
+        // What begins with something is never nothing.
+        let not_null = default.is_some();
+        let mut column = Column { name, data_type, not_null, default, merges };
         let mut nullable = false;
         for option in &definition.options {
             match &option.option {
@@ -202,6 +205,9 @@ impl<'a> Binder<'a> {
             }
             let place = self.table_column(table, ident)?;
             self.check_key_type(&table.columns[place], "an index", ident.span)?;
+            if create.unique {
+                self.check_no_merging(&table.columns[place], "a unique index", ident.span)?;
+            }
             if columns.contains(&place) {
                 return Err(SqlError::DuplicateColumn { name: folded(ident), position: self.at(ident.span) });
             }
@@ -222,6 +228,15 @@ impl<'a> Binder<'a> {
         };
         let index = IndexSchema { name, columns, unique: create.unique };
         Ok(Some(CreateIndex { table: table.id, index }))
+    }
+
+    /// Refuses columns that merge where rows are told apart by their values: no two servers could keep that.
+    pub(super) fn check_no_merging(&self, column: &Column, place: &str, span: Span) -> Result<(), SqlError> {
+        if column.merges == Merges::LastWriter {
+            return Ok(());
+        }
+        let what = format!("type {} in {place}", column.type_name());
+        Err(self.refuse(&what, Some("Keep what is unique in a column that does not merge."), span))
     }
 
     /// Refuses types whose values cannot be told apart and ordered by a key.

@@ -7,7 +7,7 @@ use deltaic_query::{
     plan::{Plan, ResultColumn},
     statement::{ConflictAction, Delete, Insert, OnConflict, Returning, Update},
 };
-use deltaic_types::{DataType, ROW_ID, TableSchema, Value, limits};
+use deltaic_types::{DataType, Merges, ROW_ID, TableSchema, Value, limits};
 use sqlparser::{
     ast::{self, Assignment, AssignmentTarget, Ident, Spanned, TableFactor},
     tokenizer::Span,
@@ -427,5 +427,6 @@ pub(super) fn row_id_column() -> deltaic_types::Column {
         data_type: DataType::Bigint,
         not_null: true,
         default: None,
+        merges: Merges::LastWriter,
     }
 }

@@ -1,13 +1,13 @@
 //! Type names: which of ours each of PostgreSQL's is, and why the others are not there.
 
-use deltaic_types::{DataType, Precision};
+use deltaic_types::{DataType, Merges, Precision};
 use sqlparser::{
     ast::{self, ArrayElemTypeDef, ExactNumberInfo, TimezoneInfo},
     tokenizer::Span,
 };
 
 use super::Binder;
-use crate::{error::SqlError, suggestion::nearest};
+use crate::{error::SqlError, parser::parse_type, suggestion::nearest};
 
 const NAMES: &[&str] = &[
     "boolean",
@@ -28,6 +28,52 @@ const NAMES: &[&str] = &[
 const PRECISION: u64 = 1_000;
 
 impl Binder<'_> {
+    /// The type of a column, and how it merges.
+    pub(super) fn column_type(
+        &self,
+        ast: &ast::DataType,
+        span: Span,
+    ) -> Result<(DataType, Merges), SqlError> {
+        let ast::DataType::Custom(name, modifiers) = ast else {
+            return Ok((self.data_type(ast, span)?, Merges::LastWriter));
+        };
+        let name = name.to_string().to_lowercase();
+        let Some((merges, takes_type)) = Merges::named(&name) else {
+            return Ok((self.data_type(ast, span)?, Merges::LastWriter));
+        };
+        let of = modifiers.join(" ");
+        if of.is_empty() == takes_type {
+            let reason = if takes_type {
+                format!("type {name} needs a type in brackets, as in {name}(text)")
+            } else {
+                format!("type {name} has no brackets")
+            };
+            return Err(SqlError::InvalidTableDefinition { reason, position: self.at(span) });
+        }
+        let of = match takes_type {
+            false => None,
+            true => {
+                let unknown = || SqlError::UndefinedType {
+                    hint: type_hint(&of),
+                    name: of.clone(),
+                    position: self.at(span),
+                };
+                let item = self.data_type(&parse_type(&of).ok_or_else(unknown)?, span)?;
+                if !item.is_key() || matches!(item, DataType::Array(_)) {
+                    let what = format!("type {name}({item})");
+                    return Err(self.refuse(
+                        &what,
+                        Some("Take a type whose values are ordered, and no array."),
+                        span,
+                    ));
+                }
+                Some(item)
+            }
+        };
+        let data_type = merges.data_type(of).expect("invariant: the brackets were looked at");
+        Ok((data_type, merges))
+    }
+
     /// The type of a name.
     pub(super) fn data_type(&self, ast: &ast::DataType, span: Span) -> Result<DataType, SqlError> {
         use ast::DataType as T;
@@ -121,11 +167,16 @@ impl Binder<'_> {
                 span,
             )),
             "timestamptz" if modifiers.is_empty() => Ok(DataType::Timestamptz),
+            _ if Merges::named(&name).is_some() => Err(self.refuse(
+                &format!("type {name} anywhere but in a table"),
+                Some("Values of such a column have the type that it is made of."),
+                span,
+            )),
             _ => Err(SqlError::UndefinedType { hint: type_hint(&name), name, position: self.at(span) }),
         }
     }
 }
 
 fn type_hint(name: &str) -> Option<String> {
-    nearest(name, NAMES.iter().copied()).map(|name| format!("Perhaps you meant {name}."))
+    nearest(name, NAMES.iter().copied().chain(Merges::NAMES)).map(|name| format!("Perhaps you meant {name}."))
 }

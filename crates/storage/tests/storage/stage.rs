@@ -7,7 +7,7 @@ use deltaic_storage::{
     Change, Changes, Commit, FaultyDisk, MemoryStore, PROVISIONAL, RedbStore, Staged, Stager, StorageError,
     Store, check,
 };
-use deltaic_types::{Catalog, Column, DataType, Lsn, Row, TableId, Value};
+use deltaic_types::{Catalog, Column, DataType, Lsn, Merges, Row, TableId, Value};
 use proptest::prelude::*;
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -354,7 +354,13 @@ fn staged_commits_that_break_a_rule_panic_and_leave_no_trace() {
     let mut catalog = header.catalog.clone();
     for mut table in header.catalog.tables().cloned() {
         let name = "another".to_owned();
-        table.columns.push(Column { name, data_type: DataType::Text, not_null: false, default: None });
+        table.columns.push(Column {
+            name,
+            data_type: DataType::Text,
+            not_null: false,
+            default: None,
+            merges: Merges::LastWriter,
+        });
         catalog.put(table).unwrap();
     }
     let change = commit(header.seq, vec![Change::Catalog(catalog)].into());

@@ -7,7 +7,8 @@ use deltaic_storage::{
     CellVersion, Change, Commit, Identity, PROVISIONAL, Reader, Staged, Store, StoredRow, TableSize,
 };
 use deltaic_types::{
-    Catalog, Column, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Row, TableId, TableSchema, Value,
+    Catalog, Column, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Merges, Row, TableId,
+    TableSchema, Value,
 };
 
 pub(crate) const IDENTITY: Identity = Identity { database: DatabaseId(0xdb), actor: ActorId(5) };
@@ -200,6 +201,7 @@ impl World {
             data_type,
             not_null: false,
             default: None,
+            merges: Merges::LastWriter,
         });
         let schema = TableSchema {
             id,
@@ -226,7 +228,13 @@ impl World {
         let Some(mut table) = self.a_table() else { return };
         let data_type = if self.chance(50) { DataType::Text } else { DataType::Bigint };
         let name = format!("c{}", table.columns.len());
-        table.columns.push(Column { name, data_type: data_type.clone(), not_null: false, default: None });
+        table.columns.push(Column {
+            name,
+            data_type: data_type.clone(),
+            not_null: false,
+            default: None,
+            merges: Merges::LastWriter,
+        });
         self.catalog.put(table.clone()).unwrap();
         changes.push(Change::Catalog(self.catalog.clone()));
         let added = self.value(&data_type);
