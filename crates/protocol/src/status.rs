@@ -12,6 +12,10 @@ pub struct Status {
     pub version: String,
     /// The last commit.
     pub lsn: u64,
+    /// By how many milliseconds the time of commits is ahead of the server's clock: more than 0 where that was set back.
+    /// Beyond a minute nothing is written.
+    #[serde(default)]
+    pub skew_ms: u64,
     /// The tables.
     pub tables: Vec<TableStatus>,
     /// The live queries.

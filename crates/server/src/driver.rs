@@ -390,7 +390,7 @@ impl Driver {
             Command::Status(reply) => {
                 let views = self.engine.status().views;
                 self.latencies.retain(|id, _| views.iter().any(|view| view.id == *id));
-                let status = status::status(&self.engine, self.store(), &self.latencies);
+                let status = status::status(&self.engine, self.store(), &self.latencies, now());
                 let status = status.map_err(|error| ErrorBody::new("58030", error.to_string()));
                 let _ = reply.send(status);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deltaic_engine::{Engine, Life, ViewId};
+use deltaic_engine::{Engine, Life, Now, ViewId};
 use deltaic_protocol::{
     BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, TableStatus,
     ViewStatus, encode_row,
@@ -16,6 +16,7 @@ pub(crate) fn status(
     engine: &Engine,
     store: &dyn Store,
     latencies: &BTreeMap<ViewId, Latency>,
+    now: Now,
 ) -> Result<Status, StorageError> {
     let sizes = store.sizes()?;
     let status = engine.status();
@@ -68,12 +69,19 @@ pub(crate) fn status(
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lsn: status.lsn.0,
+        skew_ms: skew_millis(engine.time_millis(), now),
         tables: tables.collect(),
         views: views.collect(),
         counters,
         budgets: budgets(engine),
         demo: None,
     })
+}
+
+/// By how much a time is ahead of the clock.
+fn skew_millis(time_millis: u64, now: Now) -> u64 {
+    let now = u64::try_from(now.0 / 1_000).unwrap_or(0);
+    time_millis.saturating_sub(now)
 }
 
 fn budgets(engine: &Engine) -> BudgetCounters {
@@ -132,4 +140,16 @@ pub(crate) fn circuit(engine: &Engine, view: ViewId) -> Option<CircuitStatus> {
         }
     });
     Some(CircuitStatus { nodes: nodes.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_what_the_commits_are_ahead_of_the_clock() {
+        assert_eq!(skew_millis(5_000, Now(3_500_000)), 1_500);
+        assert_eq!(skew_millis(5_000, Now(6_000_000)), 0);
+        assert_eq!(skew_millis(5_000, Now(-1)), 5_000);
+    }
 }

@@ -137,6 +137,7 @@ fn of_the_clock_and_the_store() {
     assert!(effects.append.is_empty());
     let error = effects.replies[0].result.as_ref().unwrap_err();
     assert_eq!(error.sqlstate(), "57P03", "{error}");
+    assert!(db.engine.time_millis() >= 60_000, "the skew can be seen");
     let full = StorageError::DiskFull { source: std::io::Error::other("full") };
     assert_eq!(RequestError::from(full).sqlstate(), "53100");
     assert_eq!(RequestError::from(StorageError::CommitTooLarge { limit: 1 }).sqlstate(), "54000");
