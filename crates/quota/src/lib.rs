@@ -27,6 +27,7 @@ pub use accumulator::{Accumulator, Available, LostWrite, Settings};
 pub use bucket::Rate;
 pub use budgets::{Answer, Budgets, Changed, Effects, Input, KeyState, Lost, PolicyId, RequestId};
 pub use coalescer::{Changes, Coalescer};
+pub use deltaic_types::Element;
 pub use event::{Event, EventKind, replay};
 pub use guarantee::{Bound, Chunk, Exposure, Guarantee};
 pub use handle::{Handle, consume_all};
@@ -37,7 +38,7 @@ pub use ledger::{
     Outcome, Reply, Row, Rows, Silent, Stored, Then, combine_bytes,
 };
 pub use metrics::Metrics;
-pub use monoid::{Element, Max, Monoid, Sum, Union};
+pub use monoid::{Max, Monoid, Sum, Union};
 pub use note::Note;
 pub use permit::{CommitError, Denied, Expired, Permit, Reason, Reservation, Shortfall, TooSmall};
 pub use policy::{Flush, Limit, Policy, PolicyError, WhenAway};

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use deltaic_types::codec::{DecodeError, Reader, write_bytes, write_i64, write_u64};
+use deltaic_types::Element;
+use deltaic_types::codec::{DecodeError, Reader, write_bytes, write_u64};
 
 use crate::Key;
 
@@ -20,34 +21,6 @@ pub trait Monoid: Clone + PartialEq {
     fn encode(&self, bytes: &mut Vec<u8>);
     /// The value of these bytes and no more.
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError>;
-}
-
-/// What a maximum or a union is made of.
-pub trait Element: Ord + Clone {
-    /// The element's bytes, behind those that are there.
-    fn write(&self, bytes: &mut Vec<u8>);
-    /// Reads what [`Element::write`] wrote.
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
-}
-
-impl Element for u64 {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        write_u64(bytes, *self);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.u64()
-    }
-}
-
-impl Element for i64 {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        write_i64(bytes, *self);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.i64()
-    }
 }
 
 impl Element for Key {

@@ -8,6 +8,7 @@ mod data_type;
 pub mod datetime;
 mod datetime_fields;
 mod datetime_text;
+mod element;
 mod eval_error;
 mod id;
 mod interval;
@@ -30,6 +31,7 @@ pub use budget::{
     Budget, BudgetAmount, BudgetGuarantee, BudgetId, BudgetKey, BudgetLimit, LimitQuery, OnLedgerFailure, Per,
 };
 pub use data_type::{DataType, Precision, TypeMismatch};
+pub use element::Element;
 pub use eval_error::EvalError;
 pub use id::{DatabaseId, Lsn, TableId};
 pub use interval::{DAY_MICROS, Interval};
