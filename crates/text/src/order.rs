@@ -1,14 +1,35 @@
 //! Which units have their place: those whose neighbours have theirs, and all earlier ones of their writer.
 //!
 //! Invariant: the library sees only these, in an order in which each finds what it was put beside, so that it keeps nothing
-//! for later; what comes too early waits in the [`Update`], and a circle waits for ever. O(b log b) for b blocks.
+//! for later; what comes too early waits in the [`Update`], and a circle waits for ever, as does what was put between the
+//! halves of a character, by which the library would cut it. O(n) for the text, O(b log b) for b blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::update::{Blocks, Update};
+use crate::update::{Blocks, Content, Id, Update};
+
+/// The first halves of the characters that have two.
+fn first_halves(all: &Update) -> BTreeSet<Id> {
+    let mut halves = BTreeSet::new();
+    for (client, blocks) in &all.blocks {
+        for (at, block) in blocks {
+            let Content::Text(text) = &block.content else { continue };
+            let mut clock = *at;
+            for c in text.chars() {
+                if c.len_utf16() == 2 {
+                    halves.insert(Id { client: *client, clock });
+                }
+                clock += c.len_utf16() as u32;
+            }
+        }
+    }
+    halves
+}
 
 /// The part of the update that has its place, and how many units of each writer that is.
 pub(crate) fn placed(all: &Update) -> (Update, BTreeMap<u64, u32>) {
+    let halves = first_halves(all);
+    let cuts_before = |id: Id| id.clock > 0 && halves.contains(&Id { clock: id.clock - 1, ..id });
     let mut reached: BTreeMap<u64, u32> = all.blocks.keys().map(|client| (*client, 0)).collect();
     // By the writer that is waited for: the unit, and who waits.
     let mut waiting: BTreeMap<u64, BTreeSet<(u32, u64)>> = BTreeMap::new();
@@ -17,6 +38,9 @@ pub(crate) fn placed(all: &Update) -> (Update, BTreeMap<u64, u32>) {
         let Some(blocks) = all.blocks.get(&client) else { continue };
         let mut at = reached.get(&client).copied().unwrap_or(0);
         while let Some(block) = blocks.get(&at) {
+            if block.left.is_some_and(|id| halves.contains(&id)) || block.right.is_some_and(cuts_before) {
+                break;
+            }
             let missing = block.left.iter().chain(&block.right).find(|id| {
                 let there = if id.client == client { at } else { reached.get(&id.client).copied().unwrap_or(0) };
                 id.clock >= there

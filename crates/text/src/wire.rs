@@ -171,6 +171,9 @@ fn read_block(reader: &mut Reader<'_>, client: u64, at: u32) -> Result<(u32, Opt
     if first == GAP {
         return Ok((read_length(reader)?, None));
     }
+    if first & KIND == 0 {
+        return Err(TextError::Unsupported { what: "a collected unit" });
+    }
     if first & HAS_KEY != 0 {
         return Err(TextError::Unsupported { what: "a key of a map" });
     }
@@ -197,7 +200,6 @@ fn read_block(reader: &mut Reader<'_>, client: u64, at: u32) -> Result<(u32, Opt
             check_value(&value)?;
             (1, Content::Mark { name, value })
         }
-        0 => return Err(TextError::Unsupported { what: "a collected unit" }),
         _ => return Err(TextError::Unsupported { what: "a value that is no text" }),
     };
     Ok((length, Some(Block { length, left, right, content })))
