@@ -97,7 +97,12 @@ impl Document {
         self.edit(|transaction| self.root.remove_range(transaction, start, length))
     }
 
-    pub(crate) fn format(&self, range: Range<usize>, name: &str, value: &Format) -> Result<Update, TextError> {
+    pub(crate) fn format(
+        &self,
+        range: Range<usize>,
+        name: &str,
+        value: &Format,
+    ) -> Result<Update, TextError> {
         let (start, length) = self.library_range(range)?;
         if length == 0 {
             return Ok(Update::default());

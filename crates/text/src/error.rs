@@ -14,7 +14,9 @@ pub enum TextError {
     #[error("these are no bytes of a text: {0}")]
     Decode(#[from] DecodeError),
     /// The bytes are of a Yjs document, but hold what no text of ours has.
-    #[error("{what} is nothing that a text holds: send updates of one root text named `text`, without embedded values")]
+    #[error(
+        "{what} is nothing that a text holds: send updates of one root text named `text`, without embedded values"
+    )]
     Unsupported {
         /// What was found.
         what: &'static str,
@@ -44,7 +46,9 @@ pub enum TextError {
         held: u32,
     },
     /// An actor whose number has no client id.
-    #[error("actor {actor} is 0 or does not fit 53 bits, which is what a text keeps of it: give writers of texts smaller numbers")]
+    #[error(
+        "actor {actor} is 0 or does not fit 53 bits, which is what a text keeps of it: give writers of texts smaller numbers"
+    )]
     ActorOutOfRange {
         /// The actor.
         actor: ActorId,

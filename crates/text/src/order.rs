@@ -42,7 +42,8 @@ pub(crate) fn placed(all: &Update) -> (Update, BTreeMap<u64, u32>) {
                 break;
             }
             let missing = block.left.iter().chain(&block.right).find(|id| {
-                let there = if id.client == client { at } else { reached.get(&id.client).copied().unwrap_or(0) };
+                let there =
+                    if id.client == client { at } else { reached.get(&id.client).copied().unwrap_or(0) };
                 id.clock >= there
             });
             if let Some(id) = missing {

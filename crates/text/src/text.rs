@@ -38,7 +38,7 @@ pub struct Text {
 
 impl Text {
     /// Makes the edit and returns its delta. The dot is the actor's next; the actor of a restored copy is another.
-    pub fn write(&mut self, dot: Dot, edit: &Edit) -> Result<Self, TextError> {
+    pub fn edit(&mut self, dot: Dot, edit: &Edit) -> Result<Self, TextError> {
         let client = Client::new(dot.actor)?;
         let later = (Bound::Included(dot), Bound::Included(Dot { seq: u64::MAX, ..dot }));
         if dot.seq == 0 || self.writes.range(later).next().is_some() {
@@ -96,7 +96,8 @@ impl Crdt for Text {
     }
 
     fn decompose(&self) -> Vec<Self> {
-        let part = |(dot, bytes): (&Dot, &Arc<[u8]>)| Self { writes: BTreeMap::from([(*dot, Arc::clone(bytes))]) };
+        let part =
+            |(dot, bytes): (&Dot, &Arc<[u8]>)| Self { writes: BTreeMap::from([(*dot, Arc::clone(bytes))]) };
         self.writes.iter().map(part).collect()
     }
 

@@ -21,7 +21,8 @@ pub enum Format {
 }
 
 /// A text that merges. Places are counted in Unicode scalar values (`char`), from 0. Edits return the *delta*: the update
-/// that brings them to another text. Costs are of a text of `n` characters.
+/// that brings them to another text. Costs are of a text of `n` characters and
+/// removals; an edit is O(n).
 pub trait TextCrdt: Sized {
     /// The text of these bytes of [`TextCrdt::encode`], which nobody writes to yet. O(n).
     fn decode(bytes: &[u8]) -> Result<Self, TextError>;
@@ -42,7 +43,7 @@ pub trait TextCrdt: Sized {
     /// An update with what a text of this version may lack; all removals are in it. O(n).
     fn diff(&self, since: &[u8]) -> Result<Vec<u8>, TextError>;
 
-    /// The text without its formats. O(n) for the first time after others' updates came.
+    /// The text without its formats. O(n).
     fn read(&mut self) -> Result<String, TextError>;
 
     /// Puts `text` before the character at `at`, or at the end.

@@ -22,7 +22,10 @@ pub(crate) enum Content {
     Deleted,
     Text(String),
     /// A mark that is no character: from here on the format has this value, in JSON.
-    Mark { name: String, value: String },
+    Mark {
+        name: String,
+        value: String,
+    },
 }
 
 /// Units of one writer that were put one after the other at one place.
@@ -102,7 +105,8 @@ pub(crate) struct Update {
 
 /// The blocks that have units in the range.
 pub(crate) fn overlapping(blocks: &Blocks, range: Range<u32>) -> impl Iterator<Item = (u32, &Block)> {
-    let before = blocks.range(..range.start).next_back().filter(move |(at, block)| *at + block.length > range.start);
+    let before =
+        blocks.range(..range.start).next_back().filter(move |(at, block)| *at + block.length > range.start);
     before.into_iter().chain(blocks.range(range)).map(|(at, block)| (*at, block))
 }
 
@@ -209,7 +213,9 @@ impl Update {
             return;
         }
         let mut wide = range.clone();
-        for (at, block) in self.blocks.get(&client).into_iter().flat_map(|own| overlapping(own, range.clone())) {
+        for (at, block) in
+            self.blocks.get(&client).into_iter().flat_map(|own| overlapping(own, range.clone()))
+        {
             let inside = range.start.max(at) - at..range.end.min(at + block.length) - at;
             let inside = block.whole_characters(inside);
             wide = wide.start.min(at + inside.start)..wide.end.max(at + inside.end);

@@ -278,8 +278,19 @@ fn replicas_converge() {
     }
     println!("{seeds} worlds: {done:?}");
     let kinds = [
-        "insert", "delete", "format", "whole", "difference", "difference for another", "merged on the way",
-        "nothing new", "early", "kept", "crash", "restored", "lost",
+        "insert",
+        "delete",
+        "format",
+        "whole",
+        "difference",
+        "difference for another",
+        "merged on the way",
+        "nothing new",
+        "early",
+        "kept",
+        "crash",
+        "restored",
+        "lost",
     ];
     for kind in kinds {
         assert!(done.get(kind).is_some_and(|count| *count > 0), "no {kind} in {done:?}");

@@ -150,7 +150,9 @@ fn a_claim_takes_no_more_than_its_bytes() {
         let mut bytes: Vec<u8> = (0..choices.below(5)).map(|_| choices.below(3) as u8).collect();
         bytes.extend([[0xff, 0xff, 0xff, 0x3f].as_slice(), &[0x80, 0x80, 4], &[100]][choices.place(3)]);
         let filler = choices.below(5) as u8;
-        bytes.extend((0..1 << choices.below(13)).map(|_| if filler == 4 { choices.number() as u8 } else { filler }));
+        bytes.extend(
+            (0..1 << choices.below(13)).map(|_| if filler == 4 { choices.number() as u8 } else { filler }),
+        );
         let used = allocation_counter::measure(|| {
             let mut text = YrsText::default();
             let _ = text.apply(&bytes);

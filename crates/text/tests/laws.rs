@@ -20,7 +20,7 @@ impl Model for Texts {
             5..7 => Edit::Delete(start..end),
             _ => Edit::Format(start..end, "bold".to_owned(), Format::Flag(choices.percent(50))),
         };
-        value.write(write.dot, &edit).ok()
+        value.edit(write.dot, &edit).ok()
     }
 }
 

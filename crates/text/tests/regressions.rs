@@ -34,7 +34,8 @@ fn of_the_library(updates: &[&[u8]]) -> Outcome {
         transaction.encode_state_as_update_v1(&StateVector::default());
         Some(root.get_string(&transaction))
     };
-    catch_unwind(AssertUnwindSafe(run)).map_or(Outcome::Panicked, |read| read.map_or(Outcome::Refused, Outcome::Read))
+    catch_unwind(AssertUnwindSafe(run))
+        .map_or(Outcome::Panicked, |read| read.map_or(Outcome::Refused, Outcome::Read))
 }
 
 fn writer(actor: u64) -> YrsText {
