@@ -116,3 +116,17 @@ impl Document {
         self.edit(|transaction| self.root.format(transaction, start, length, formats))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_refuses_is_an_error() {
+        let document = Document::load(&Update::default(), None).unwrap();
+        let open = document.doc.try_transact_mut().unwrap();
+        assert!(matches!(document.read(), Err(TextError::Library { .. })));
+        drop(open);
+        assert_eq!(document.read().unwrap(), "");
+    }
+}

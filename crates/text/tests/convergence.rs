@@ -4,6 +4,8 @@
 //! inserted and removed by nobody is there once, nothing else is, and no two characters ever change places.
 //! `DELTAIC_SEEDS` says how many worlds.
 
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_causality::ActorId;
@@ -85,7 +87,7 @@ impl World {
         let text = &mut self.replicas[who].text;
         let (kind, delta) = match self.choices.below(10) {
             0..5 => {
-                let new: String = (0..1 + self.choices.below(6))
+                let new: String = (0..=self.choices.below(6))
                     .map(|_| {
                         let c = character(self.inserted.len() as u32);
                         self.inserted.insert(c);

@@ -1,5 +1,7 @@
 //! Each error is said by what it is for, and changes nothing.
 
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
 use deltaic_causality::{ActorId, Dot};
 use deltaic_crdt::Crdt;
 use deltaic_text::{Client, Edit, Format, Text, TextCrdt, TextError, YrsText};

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what a text takes in can be read, edited and written again. `DELTAIC_MUTATIONS` says how many are tried.
 
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use deltaic_causality::ActorId;

@@ -1,5 +1,7 @@
 //! The laws of values that merge, for texts that histories reach.
 
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
 use deltaic_crdt::laws::{self, Choices, Model, Write};
 use deltaic_text::{Edit, Format, Text};
 

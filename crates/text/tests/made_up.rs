@@ -45,7 +45,9 @@ fn write_unit(bytes: &mut Vec<u8>, (client, clock): Unit) {
 
 fn written(sent: &[Sent], removed: &[(Unit, u32)]) -> Vec<u8> {
     let mut clients: BTreeMap<u64, Vec<&Sent>> = BTreeMap::new();
-    sent.iter().for_each(|part| clients.entry(part.at.0).or_default().push(part));
+    for part in sent {
+        clients.entry(part.at.0).or_default().push(part);
+    }
     let mut bytes = Vec::new();
     write_u64(&mut bytes, clients.len() as u64);
     for (client, parts) in clients {
@@ -57,7 +59,11 @@ fn written(sent: &[Sent], removed: &[(Unit, u32)]) -> Vec<u8> {
                 write_u64(&mut body, u64::from(part.at.1 - at));
                 count += 1;
             }
-            let kind = if part.removed { 1 } else { if part.text.is_some() { 4 } else { 6 } };
+            let kind = match &part.text {
+                _ if part.removed => 1,
+                Some(_) => 4,
+                None => 6,
+            };
             body.push(kind | u8::from(part.left.is_some()) << 7 | u8::from(part.right.is_some()) << 6);
             part.left.iter().chain(&part.right).for_each(|unit| write_unit(&mut body, *unit));
             if part.left.is_none() && part.right.is_none() {
@@ -237,9 +243,9 @@ fn sound_updates_give_what_their_units_say() {
             updates.push(written(&sent, &removed));
         }
         let mut whole = YrsText::default();
-        updates
-            .iter()
-            .for_each(|update| whole.apply(update).unwrap_or_else(|error| panic!("seed {seed}: {error}")));
+        for update in &updates {
+            whole.apply(update).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
         for _ in 0..3 {
             // In another order, one through another text, each perhaps twice.
             let mut turned = YrsText::default();
@@ -250,7 +256,9 @@ fn sound_updates_give_what_their_units_say() {
                 to.apply(update).unwrap();
             }
             turned.apply(&carrier.diff(&turned.version()).unwrap()).unwrap();
-            updates.iter().for_each(|update| turned.apply(update).unwrap());
+            for update in &updates {
+                turned.apply(update).unwrap();
+            }
             assert_eq!(turned.encode(), whole.encode(), "seed {seed}");
             assert_eq!(turned.read(), whole.read(), "seed {seed}");
         }

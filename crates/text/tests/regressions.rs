@@ -4,9 +4,12 @@
 //! Invariant: each test says with an assertion what the library does, so that a new version that mends it, or breaks what
 //! was whole, is seen.
 
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use deltaic_causality::ActorId;
+use deltaic_crdt::laws::Choices;
 use deltaic_text::{Client, Format, TextCrdt, TextError, YrsText};
 use yrs::updates::decoder::Decode;
 use yrs::{
@@ -46,6 +49,53 @@ fn applied(updates: &[&[u8]]) -> Result<YrsText, TextError> {
     let mut text = YrsText::default();
     updates.iter().try_for_each(|update| text.apply(update))?;
     Ok(text)
+}
+
+/// The library's bytes of all that it was told, in this order.
+fn state_of_the_library(updates: &[&[u8]]) -> Vec<u8> {
+    let doc = Doc::with_options(Options::with_guid_and_client_id("g".into(), ClientID::new(99)));
+    doc.get_or_insert_text("text");
+    for update in updates {
+        doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
+    }
+    doc.transact().encode_state_as_update_v1(&StateVector::default())
+}
+
+/// Equal documents have other bytes, by the way they came about.
+#[test]
+fn the_state_of_the_library_is_not_canonical() {
+    let mut differ = 0;
+    for seed in 0..200 {
+        let mut choices = Choices::new(seed);
+        let mut writers = [writer(1), writer(2)];
+        let mut deltas = Vec::new();
+        for _ in 0..8 {
+            let who = choices.place(2);
+            let text = &mut writers[who];
+            let length = text.read().unwrap().chars().count();
+            let at = choices.place(length + 1);
+            deltas.push(
+                match choices.below(5) {
+                    0..3 => text.insert(at, "ab"),
+                    3 => text.delete(at..length.min(at + 2)),
+                    _ => text.format(at..length.min(at + 2), "bold", &Format::Flag(true)),
+                }
+                .unwrap(),
+            );
+            if choices.percent(40) {
+                let update = writers[who].encode();
+                writers[1 - who].apply(&update).unwrap();
+            }
+        }
+        let parts: Vec<&[u8]> = deltas.iter().map(|delta| &delta[..]).collect();
+        let turned: Vec<&[u8]> = parts.iter().rev().copied().collect();
+        let (one, other) = (applied(&parts).unwrap(), applied(&turned).unwrap());
+        assert_eq!(one.encode(), other.encode());
+        let states = [&parts[..], &turned, &[&one.encode()]].map(state_of_the_library);
+        differ += u32::from(states[0] != states[1] || states[0] != states[2]);
+    }
+    println!("{differ} differ");
+    assert!(differ > 0);
 }
 
 fn keys(doc: &Doc) -> Vec<String> {
