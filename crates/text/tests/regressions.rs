@@ -181,6 +181,9 @@ fn y_crdt_404_ranges_that_leave_their_bits() {
         assert_eq!(of_the_library(&[&insert, update]), Outcome::Panicked);
         assert!(matches!(applied(&[&insert, update]).err(), Some(TextError::Decode(_))));
     }
+    // Well before: no sum of numbers that are let in leaves its bits.
+    let half = [1, 1, 1, 0xff, 0xff, 0xff, 0xff, 7, 4, 1, 4, b't', b'e', b'x', b't', 2, b'a', b'b', 0];
+    assert!(matches!(applied(&[&half]).err(), Some(TextError::Decode(_))));
 }
 
 /// A unit put between two that are no neighbours: Yjs' rule does not order it the same in every order of arrival. No
