@@ -16,10 +16,11 @@ enum Allowed {
 
 use Allowed::{Above, Anything, These};
 
-const TABLE: [(&str, Allowed); 18] = [
+const TABLE: [(&str, Allowed); 19] = [
     ("types", These(&[])),
     ("causality", These(&["types"])),
     ("crdt", These(&["types", "causality"])),
+    ("text", These(&["types", "causality", "crdt"])),
     ("quota", These(&["types"])),
     ("dataflow", These(&["types"])),
     ("query", These(&["types", "dataflow"])),
@@ -52,10 +53,11 @@ const TABLE: [(&str, Allowed); 18] = [
 ];
 
 /// The crates that know no clock, thread, socket or random source, and no hash map's order.
-pub(super) const CORE: [&str; 12] = [
+pub(super) const CORE: [&str; 13] = [
     "types",
     "causality",
     "crdt",
+    "text",
     "quota",
     "dataflow",
     "query",
