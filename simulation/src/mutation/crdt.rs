@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use deltaic_causality::{ActorId, Dot, HybridTime, VersionVector};
 use deltaic_crdt::anti_entropy::{Message, StreamId};
-use deltaic_crdt::*;
+use deltaic_crdt::{
+    AddWinsSet, BoundedCounter, BroadcastLimits, Causal, CausalBroadcast, Change, Counter, Crdt,
+    DisableWinsFlag, DotStore, EnableWinsFlag, Exact, Existence, GCounter, GSet, LwwRegister, Map, Max,
+    Merge, Min, MvRegister, PnCounter, RemoveWinsSet, Row, State, Table, Theirs, TwoPhaseSet,
+};
 use deltaic_types::Value;
 use deltaic_types::codec::{DecodeError, Reader};
 
@@ -41,6 +45,9 @@ fn exact(random: &mut Random) -> Exact {
         _ => Value::Boolean(number == 0),
     })
 }
+
+/// An operation of a log.
+type Operation = deltaic_crdt::Message<String>;
 
 /// A write to one replica's value; none where it is refused.
 type Write<T> = fn(&mut T, Dot, HybridTime, &mut Random) -> Option<T>;
@@ -100,7 +107,9 @@ fn table<E: Existence>(random: &mut Random) -> Result<[Table<u64, E>; 2], String
         if random.one_in(12) {
             // What all hold is not noted any more.
             let mut stable = tables[0].cut().clone();
-            tables.iter().for_each(|table| stable.meet(table.cut()));
+            for table in &tables {
+                stable.meet(table.cut());
+            }
             tables[place].trim(&stable);
         }
         write_row(&mut tables[place], HybridTime::new(step + 1, 0), random);
@@ -349,7 +358,6 @@ impl Trials<'_> {
             Decoder { name: "crdt/message", factor: USUAL, decode: Message::decode, encode: Message::encode };
         self.of(&decoder, [&valid[0], &valid[1]], |_| Ok(()))?;
 
-        type Operation = deltaic_crdt::Message<String>;
         let encode = |operation: &Operation| {
             let mut bytes = Vec::new();
             operation.write(&mut bytes);
@@ -371,7 +379,9 @@ impl Trials<'_> {
         self.of(&decoder, [&valid[0], &valid[1]], |read| {
             let mut cleo = member(3);
             let _ = cleo.receive(read.clone());
-            sent.iter().for_each(|operation| drop(cleo.receive(operation.clone())));
+            for operation in &sent {
+                let _ = cleo.receive(operation.clone());
+            }
             holds(cleo.delivered().last(ActorId(3)) == 0, "makes an operation of somebody else's")
         })
     }

@@ -52,7 +52,9 @@ fn note(random: &mut Random) -> Vec<u8> {
     if cover == 2 {
         words.extend([number(random), number(random), number(random), random.below(2) as u64]);
     }
-    words.iter().for_each(|word| write_u64(&mut bytes, *word));
+    for word in words {
+        write_u64(&mut bytes, word);
+    }
     bytes
 }
 
