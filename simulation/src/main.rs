@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         let tell = options.seed.is_some();
         let case = catch_unwind(AssertUnwindSafe(|| match mode.as_str() {
             "fuzz" => fuzz::case(seed, postgres.as_mut(), tell, options.shrinks),
-            "mutate" => mutation::case(seed, tell),
+            "mutate" => mutation::case(seed, tell, &|run| allocation_counter::measure(run).bytes_max),
             _ => world(seed, tell),
         }));
         let outcome = case.unwrap_or_else(|_| Err(format!("seed {seed}: a panic, told above")));

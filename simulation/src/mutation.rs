@@ -1,14 +1,23 @@
 //! The fuzzer of everything that reads foreign bytes: valid inputs, a few places changed.
 //!
 //! Invariant of a case: nothing panics; what is read can be written and read again as the same; an engine that was
-//! given damaged SQL still answers, and a live result beside it equals the fresh one. Damaged store files are the
-//! storage crate's own test.
+//! given damaged SQL still answers, and a live result beside it equals the fresh one. Of what replicas and ledgers send and
+//! keep, [`decoders`] says more. Damaged store files are the storage crate's own test.
+
+mod causality;
+mod crdt;
+mod damage;
+mod decoders;
+mod quota;
 
 use deltaic_engine::{Cookie, News};
 use deltaic_protocol::{Claims, ClientMessage, EventReader, Keep, SqlRequest, Subscribe, event_text};
 use deltaic_storage::MemoryStore;
 use deltaic_types::{DataType, Interval, Numeric, Text, Value, codec, json_format, key, text_format};
 use serde_json::{Value as Json, json};
+
+pub use decoders::Measure;
+use decoders::Trials;
 
 use crate::{
     client::LiveResult,
@@ -100,17 +109,28 @@ const WORDS: [&str; 44] = [
     "$1",
 ];
 
-/// Runs the case of a seed.
-pub fn case(seed: u64, tell: bool) -> Result<Tally, String> {
+/// Runs the case of a seed. `measure` says what the decoders allocate.
+pub fn case(seed: u64, tell: bool, measure: Measure<'_>) -> Result<Tally, String> {
     let mut case = Case { random: Random::new(seed), tell, tally: Tally::default() };
     for _ in 0..8 {
         case.values()?;
         case.texts()?;
     }
     case.messages()?;
+    // About half of the time of a case.
+    for _ in 0..ROUNDS {
+        let mut trials = Trials { random: &mut case.random, tell, measure, tried: 0 };
+        trials.causality()?;
+        trials.crdt()?;
+        trials.quota()?;
+        case.tally.comparisons += trials.tried;
+    }
     case.statements(seed)?;
     Ok(case.tally)
 }
+
+/// How often a case asks the decoders of replicas and ledgers.
+const ROUNDS: usize = 4;
 
 struct Case {
     random: Random,
@@ -186,28 +206,7 @@ impl Case {
         (0..self.random.below(4)).map(|_| *self.random.pick(&PIECES)).collect()
     }
 
-    /// A few bytes changed, taken out, put in or moved.
-    fn bytes(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut bytes = bytes.to_vec();
-        for _ in 0..=self.random.below(3) {
-            let place = self.random.below(bytes.len() + 1);
-            match self.random.below(5) {
-                0 => bytes.truncate(place),
-                1 => bytes.insert(place, self.random.number() as u8),
-                2 if place < bytes.len() => drop(bytes.remove(place)),
-                3 if place < bytes.len() => bytes[place] ^= 1 << self.random.below(8),
-                _ => {
-                    let from = self.random.below(bytes.len() + 1).min(place);
-                    let part = bytes[from..place].to_vec();
-                    let to = self.random.below(bytes.len() + 1);
-                    bytes.splice(to..to, part);
-                }
-            }
-        }
-        bytes
-    }
-
-    /// The same for text: pieces of `pieces` go in, stretches go out.
+    /// Damage of text: pieces of `pieces` go in, stretches go out.
     fn garbled(&mut self, text: &str, pieces: &[&str]) -> String {
         let mut characters: Vec<char> = text.chars().collect();
         for _ in 0..=self.random.below(3) {
@@ -232,7 +231,7 @@ impl Case {
         let row: Vec<Value> = types.iter().map(|data_type| self.value(data_type)).collect();
         let mut encoded = Vec::new();
         codec::write_row(&mut encoded, &row);
-        let damaged = self.bytes(&encoded);
+        let damaged = damage::damaged(&mut self.random, &encoded, &encoded);
         self.tell("row", &damaged);
         if let Ok(read) = codec::Reader::new(&damaged).row() {
             let mut again = Vec::new();
@@ -244,7 +243,7 @@ impl Case {
         let keys: Vec<Value> = keys.map(|(_, value)| value).collect();
         let mut encoded = Vec::new();
         key::encode_into(&mut encoded, &keys);
-        let damaged = self.bytes(&encoded);
+        let damaged = damage::damaged(&mut self.random, &encoded, &encoded);
         self.tell("key", &damaged);
         if let Ok(read) = key::decode(&damaged) {
             let mut again = Vec::new();
@@ -297,8 +296,8 @@ impl Case {
         let sql = self.text();
         let request =
             SqlRequest { sql: sql.clone(), params: vec![json!(1), json!(null)], claims: Claims::new() };
-        let damaged = self.bytes(&serde_json::to_vec(&request).map_err(|error| error.to_string())?);
-        let _ = SqlRequest::decode(&damaged);
+        let request = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
+        let _ = SqlRequest::decode(&damage::damaged(&mut self.random, &request, &request));
         let cookie = format!("{:016x}-{}-{:016x}", self.random.number(), self.random.below(1 << 20), 7);
         let damaged = self.garbled(&cookie, &PIECES);
         if let Ok(read) = damaged.parse::<Cookie>() {

@@ -8,7 +8,7 @@ use deltaic_types::codec::{DecodeError, Reader, write_u64};
 use deltaic_types::limits;
 
 use crate::{
-    AddWinsSet, Causal, Counter, Crdt, DotStore, Element, EnableWinsFlag, Exact, GCounter, Max, Min,
+    AddWinsSet, Causal, Counter, Crdt, DotStore, Element, EnableWinsFlag, Exact, GCounter, Max, Merge, Min,
     MvRegister, RemoveWinsSet, Stamp, WriteError,
 };
 
@@ -241,6 +241,20 @@ impl Cell {
             Self::Flag(cell) => Self::Flag(cell.novel(seen)),
             Self::Max(cell) => Self::Max(cell.novel(seen)),
             Self::Min(cell) => Self::Min(cell.novel(seen)),
+        }
+    }
+
+    /// [`Merge::is_within`](crate::Merge::is_within).
+    pub(crate) fn is_within(&self, held: &CausalContext) -> bool {
+        match self {
+            Self::Register(cell) => cell.is_within(held),
+            Self::AddWinsSet(cell) => cell.is_within(held),
+            Self::RemoveWinsSet(cell) => cell.is_within(held),
+            Self::Flag(cell) => cell.is_within(held),
+            // Each knows its writes by itself.
+            Self::Counter(_) | Self::GrowCounter(_) | Self::Max(_) | Self::Min(_) => {
+                self.novel(held) == self.empty()
+            }
         }
     }
 

@@ -48,6 +48,8 @@ impl<'a, G> Theirs<'a, G> {
 pub trait Gone: Clone + Default {
     /// Whether it is nothing.
     fn is_nothing(&self) -> bool;
+    /// Whether `held` has all the writes that went.
+    fn is_within(&self, held: &CausalContext) -> bool;
     /// Appends it; equal ones append equal bytes.
     fn put(&self, bytes: &mut Vec<u8>);
     /// Reads what [`Gone::put`] wrote, and no other bytes.
@@ -57,6 +59,10 @@ pub trait Gone: Clone + Default {
 impl Gone for CausalContext {
     fn is_nothing(&self) -> bool {
         self.is_empty()
+    }
+
+    fn is_within(&self, held: &CausalContext) -> bool {
+        held.includes(self)
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {
@@ -79,6 +85,9 @@ pub trait Merge: Clone + Default {
     fn unseen(&self, seen: &CausalContext) -> Self;
     /// Whether nothing of it is to be seen.
     fn is_gone(&self) -> bool;
+    /// Whether all its writes are held, and each is at one place of a store at most. What comes from outside has to be asked: a
+    /// write that nobody holds could be removed by nobody, and would be there when its actor makes it.
+    fn is_within(&self, held: &CausalContext) -> bool;
     /// Appends the value; equal values append equal bytes.
     fn put(&self, bytes: &mut Vec<u8>);
     /// Reads what [`Merge::put`] wrote, and no other bytes.
@@ -98,6 +107,13 @@ impl<S: DotStore> Merge for S {
 
     fn is_gone(&self) -> bool {
         self.is_empty()
+    }
+
+    fn is_within(&self, held: &CausalContext) -> bool {
+        let mut dots = Vec::new();
+        self.each_dot(&mut |dot| dots.push(dot));
+        dots.sort_unstable();
+        dots.iter().all(|dot| held.contains(*dot)) && dots.windows(2).all(|pair| pair[0] != pair[1])
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {
@@ -134,6 +150,10 @@ impl<C: Crdt> Merge for Plain<C> {
 
     fn is_gone(&self) -> bool {
         self.0.is_bottom()
+    }
+
+    fn is_within(&self, held: &CausalContext) -> bool {
+        self.0.novel(held).is_bottom()
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {

@@ -170,6 +170,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
             let stays = !kept.value.is_gone() || dots(kept).any(|dot| !stable.contains(dot));
             if !stays {
                 dots(kept).for_each(|dot| drop(self.index.remove(&dot)));
+                self.size -= kept.bytes;
             }
             stays
         });
@@ -224,7 +225,20 @@ impl<K: Element, V: Merge> Replica<K, V> {
         if !parts.iter().flat_map(dots).all(|dot| is_told(&dot)) {
             return Err(DecodeError::Invalid("delta: a write beyond its cut"));
         }
-        self.trimmed.join(&trimmed);
+        if !parts.is_sorted_by(|one, next| one.key < next.key) {
+            return Err(DecodeError::Invalid("delta: the order of its keys"));
+        }
+        let mut held = self.context.clone();
+        held.join(&to.into());
+        if !parts.iter().all(|part| part.is_within(&held)) {
+            return Err(DecodeError::Invalid(
+                "delta: a value of writes beyond its cut, or with one at two places",
+            ));
+        }
+        if !trimmed.is_empty() {
+            self.trimmed.join(&trimmed);
+            self.removed.retain(|dot, _| !self.trimmed.contains(*dot));
+        }
         if is_whole == 1 {
             // What the other has seen and not any more is gone.
             let theirs = CausalContext::from(to);
@@ -243,7 +257,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
             }
         }
         self.cut.join(to);
-        self.context.join(&to.into());
+        self.context = held;
         Ok(())
     }
 
@@ -297,6 +311,11 @@ impl<K: Element, V: Merge> Replica<K, V> {
 }
 
 impl<K: Element, V: Merge> Part<K, V> {
+    /// Whether all that the value holds, and all that was removed, is held.
+    fn is_within(&self, held: &CausalContext) -> bool {
+        self.value.is_within(held) && self.removed.iter().all(|(_, gone)| gone.is_within(held))
+    }
+
     /// Appends the key; its writes; its removals, each with what went; the value.
     fn write(&self, bytes: &mut Vec<u8>) {
         self.key.write(bytes);
@@ -314,9 +333,16 @@ impl<K: Element, V: Merge> Part<K, V> {
         let key = K::read(reader)?;
         let writes = (0..reader.length(limits::ACTORS)?).map(|_| Dot::read(reader));
         let writes = writes.collect::<Result<Vec<Dot>, DecodeError>>()?;
-        let mut removed = Vec::new();
+        if !writes.is_sorted_by(|one, next| one.actor < next.actor) {
+            return Err(DecodeError::Invalid("delta: the order of a key's writes"));
+        }
+        let mut removed: Vec<(Dot, V::Gone)> = Vec::new();
         for _ in 0..reader.length(limits::INTERVALS)? {
-            removed.push((Dot::read(reader)?, V::Gone::take(reader)?));
+            let (dot, gone) = (Dot::read(reader)?, V::Gone::take(reader)?);
+            if gone.is_nothing() || removed.last().is_some_and(|(before, _)| *before >= dot) {
+                return Err(DecodeError::Invalid("delta: the order of its removals, or one of nothing"));
+            }
+            removed.push((dot, gone));
         }
         Ok(Self { key, writes, removed, value: V::take(reader)? })
     }

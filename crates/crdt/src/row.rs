@@ -206,6 +206,10 @@ impl Gone for RowGone {
         self.existence.is_empty() && self.cells.is_empty()
     }
 
+    fn is_within(&self, held: &CausalContext) -> bool {
+        held.includes(&self.existence) && self.cells.values().all(|gone| held.includes(gone))
+    }
+
     /// What went of the row's being there, and of each column.
     fn put(&self, bytes: &mut Vec<u8>) {
         self.existence.write(bytes);
@@ -219,6 +223,9 @@ impl Gone for RowGone {
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let existence = CausalContext::read(reader)?;
         let cells = read_columns(reader, CausalContext::read)?;
+        if cells.values().any(CausalContext::is_empty) {
+            return Err(DecodeError::Invalid("row: a column of which nothing went"));
+        }
         Ok(Self { existence, cells })
     }
 }
@@ -280,6 +287,12 @@ impl<E: Existence> Merge for Row<E> {
         !self.is_there()
     }
 
+    fn is_within(&self, held: &CausalContext) -> bool {
+        self.generation.is_none_or(|stamp| held.contains(stamp.dot))
+            && self.existence.is_within(held)
+            && self.cells.values().all(|cell| cell.is_within(held))
+    }
+
     /// The generation; what says that the row is there; the cells by their columns.
     fn put(&self, bytes: &mut Vec<u8>) {
         bytes.push(u8::from(self.generation.is_some()));
@@ -301,7 +314,14 @@ impl<E: Existence> Merge for Row<E> {
             [tag] => return Err(DecodeError::UnknownTag(tag)),
         };
         let existence = E::read(reader)?;
-        Ok(Self { generation, existence, cells: read_columns(reader, Cell::read)? })
+        let cells = read_columns(reader, Cell::read)?;
+        if cells.values().any(|cell| *cell == cell.empty()) {
+            return Err(DecodeError::Invalid("row: an empty cell"));
+        }
+        if generation.is_none() && !(existence.is_empty() && cells.is_empty()) {
+            return Err(DecodeError::Invalid("row: writes before an insertion"));
+        }
+        Ok(Self { generation, existence, cells })
     }
 }
 

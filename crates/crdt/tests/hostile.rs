@@ -5,7 +5,7 @@
 
 mod subjects;
 
-use deltaic_causality::{ActorId, CausalContext, Dot};
+use deltaic_causality::{ActorId, CausalContext, Dot, HybridTime, VersionVector};
 use deltaic_crdt::laws::{Choices, Model};
 use deltaic_crdt::*;
 use deltaic_types::codec::{DecodeError, write_u64};
@@ -134,4 +134,66 @@ fn one_dot_with_two_values_merges_to_one_of_them_everywhere() {
     left.join(&two);
     right.join(&one);
     assert_eq!((&left, left.value()), (&right, 20));
+}
+
+/// What a table is sent: parts in another order, writes that nobody holds, and what no row says of itself.
+#[test]
+fn a_part_of_a_table_that_no_table_sends_is_refused() {
+    let to: VersionVector = [Dot { actor: ActorId(1), seq: 2 }].into_iter().collect();
+    let row = |existence: &[u8], cells: &[u8]| [&[1, 5, 1, 1], existence, cells].concat();
+    let good = row(&[1, 1, 1], &[1, 0, 2, 1, 1, 1, 7]);
+    let part = |key: u8, writes: &[u8], removed: &[u8], row: &[u8]| [&[key], writes, removed, row].concat();
+    let merge = |count: u8, parts: &[Vec<u8>]| {
+        let mut table = Table::<u64>::new(ActorId(9));
+        let before = table.digest();
+        let outcome = table.merge(&[&[0, count], &parts.concat()[..]].concat(), &to);
+        assert!(outcome.is_ok() || (table.digest() == before && table.cut().is_empty()));
+        outcome
+    };
+    let one = |writes: &[u8], removed: &[u8], row: &[u8]| merge(1, &[part(7, writes, removed, row)]);
+    let refused = |what| Err(DecodeError::Invalid(what));
+    let none = &[0][..];
+    assert_eq!(one(&[1, 1, 1], none, &good), Ok(()));
+
+    let keys = [part(7, &[1, 1, 1], none, &good), part(6, &[1, 1, 1], none, &good)];
+    assert_eq!(merge(2, &keys), refused("delta: the order of its keys"));
+    assert_eq!(merge(2, &[keys[0].clone(), keys[0].clone()]), refused("delta: the order of its keys"));
+    assert_eq!(one(&[2, 1, 1, 1, 2], none, &good), refused("delta: the order of a key's writes"));
+    assert_eq!(one(&[1, 1, 3], none, &good), refused("delta: a write beyond its cut"));
+    let removals = refused("delta: the order of its removals, or one of nothing");
+    assert_eq!(one(&[1, 1, 2], &[1, 1, 2, 0, 0], &good), removals);
+    let went = [1, 2, 1, 1, 1, 0, 0, 0];
+    assert_eq!(one(&[1, 1, 2], &[&[1][..], &went].concat(), &good), Ok(()));
+    assert_eq!(one(&[1, 1, 2], &[&[2][..], &went, &went].concat(), &good), removals);
+
+    let beyond = refused("delta: a value of writes beyond its cut, or with one at two places");
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 3], none)), beyond, "that the row is there");
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &[1, 0, 2, 1, 1, 3, 7])), beyond, "a cell");
+    assert_eq!(one(&[1, 1, 1], none, &[1, 5, 1, 3, 0, 0]), beyond, "its insertion");
+    let far = [1, 1, 2, 1, 1, 1, 0, 9, 0];
+    assert_eq!(one(&[1, 1, 2], &far, &good), beyond, "what was removed");
+    let twice = [1, 0, 3, 2, 1, 1, 1, 1, 2, 1, 1, 1];
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &twice)), beyond, "a write at two places");
+
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &[1, 0, 2, 0])), refused("row: an empty cell"));
+    assert_eq!(one(&[1, 1, 1], none, &[0, 1, 1, 1, 0]), refused("row: writes before an insertion"));
+    let nothing = [1, 1, 2, 0, 1, 0, 0];
+    assert_eq!(one(&[1, 1, 2], &nothing, &good), refused("row: a column of which nothing went"));
+}
+
+/// What is forgotten is not counted any more: a delta is held against the size of what there is.
+#[test]
+fn a_trimmed_table_is_as_large_as_what_it_sends() {
+    let mut table = Table::<u64>::new(ActorId(1));
+    let write = || [(0, Change::Write(vec![Exact(deltaic_types::Value::from("a long title"))]))];
+    for key in 0..10 {
+        table.insert(&key, HybridTime(key + 1), write()).expect("a new row");
+    }
+    for key in 0..9 {
+        table.delete(&key, None).expect("it is there");
+    }
+    table.trim(&table.cut().clone());
+    let mut copy = Table::<u64>::new(ActorId(2));
+    copy.merge(&table.whole(), table.cut()).expect("it is whole");
+    assert_eq!((copy.iter().count(), copy.whole_size()), (1, table.whole_size()));
 }

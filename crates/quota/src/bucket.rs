@@ -64,7 +64,11 @@ impl Share {
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (end, given_back, ticks) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        Ok(Self { end, given_back, ticks, backed: reader.u64()? == 1 })
+        let backed = match reader.u64()? {
+            backed @ 0..=1 => backed == 1,
+            _ => return Err(DecodeError::Invalid("share of a bucket")),
+        };
+        Ok(Self { end, given_back, ticks, backed })
     }
 
     /// The share of `part` units of `whole`, and the rest.

@@ -93,6 +93,8 @@ mod tests {
             assert!(Note::decode(&mut Reader::new(&bytes[..end])).is_err());
         }
         assert!(Note::decode(&mut Reader::new(&[0, 0, 3])).is_err());
+        let share = |backed| Note::decode(&mut Reader::new(&[0, 0, 2, 0, 0, 0, backed])).map(|_| ());
+        assert_eq!((share(1), share(2)), (Ok(()), Err(DecodeError::Invalid("share of a bucket"))));
         assert!(Permit::unlimited(Units(1)).note().is_none());
     }
 }

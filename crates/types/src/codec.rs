@@ -232,7 +232,8 @@ impl<'a> Reader<'a> {
             5 => {
                 let scale = self.i64()?;
                 let digits = self.bytes(limits::VALUE_BYTES)?;
-                if scale.unsigned_abs() > limits::NUMERIC_DIGITS || digits.len() > 8192 {
+                // Whole numbers are written with all their digits: few bytes do not stand for many.
+                if !(0..=limits::NUMERIC_DIGITS as i64).contains(&scale) || digits.len() > 8192 {
                     return Err(DecodeError::Invalid("numeric"));
                 }
                 let digits = bigdecimal::num_bigint::BigInt::from_signed_bytes_le(digits);
@@ -316,5 +317,18 @@ mod tests {
         let mut reader = Reader::new(&[0, 0]);
         reader.value().unwrap();
         assert!(reader.finish().is_err());
+    }
+
+    /// A number with all its zeros is what is written; few bytes that stand for thousands of digits are nobody's.
+    #[test]
+    fn a_numeric_with_an_exponent_is_refused() {
+        let read = |bytes: &[u8]| Reader::new(bytes).value();
+        let mut bytes = Vec::new();
+        write_value(&mut bytes, &Value::numeric("1e9".parse().unwrap()));
+        assert_eq!(read(&bytes), Ok(Value::numeric("1000000000".parse().unwrap())));
+        bytes = vec![5];
+        write_i64(&mut bytes, -9_000);
+        bytes.extend([1, 1]);
+        assert_eq!(read(&bytes), Err(DecodeError::Invalid("numeric")));
     }
 }

@@ -27,7 +27,8 @@ const ID: u8 = 0x21;
 /// What a tree that comes from outside may cost, checked while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How many bytes. In memory a tree takes at most a hundred times as much.
+    /// How many bytes. In memory a tree takes at most a hundred times as much, and while a short one is read at most four
+    /// hundred times.
     pub bytes: usize,
     /// How many levels.
     pub depth: u32,

@@ -1,0 +1,71 @@
+//! Inputs that once found something, and must not again: `tests/corpus/`, a folder a decoder, a line an input.
+//!
+//! Invariant of each: no panic, little memory, and refused or written again as it came. New ones come from
+//! `cargo run -p deltaic-simulation -- mutate`.
+#![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use deltaic_quota::{Batch, Event, Key, Max, Monoid, Note, Sum, Union};
+use deltaic_types::codec::Reader;
+
+fn aggregate<M: Monoid>(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    M::decode(bytes).ok()?.encode(out);
+    Some(())
+}
+
+/// The bytes that a decoder of this name writes of what it has read of these.
+fn again(decoder: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match decoder {
+        "batch" => out = Batch::decode(bytes).ok()?.encode(),
+        "event" => out = Event::decode(bytes).ok()?.encode(),
+        "note" => {
+            let mut reader = Reader::new(bytes);
+            Note::decode(&mut reader).ok()?.encode_into(&mut out);
+            reader.finish().ok()?;
+        }
+        "sum" => aggregate::<Sum>(bytes, &mut out)?,
+        "max" => aggregate::<Max<Key>>(bytes, &mut out)?,
+        "union_of_numbers" => aggregate::<Union<u64>>(bytes, &mut out)?,
+        "union_of_keys" => aggregate::<Union<Key>>(bytes, &mut out)?,
+        other => panic!("no decoder is named {other}"),
+    }
+    Some(out)
+}
+
+fn unhex(line: &str) -> Vec<u8> {
+    let digits: Vec<u8> =
+        line.trim().chars().map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap()).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut inputs = 0;
+    for folder in fs::read_dir(home).unwrap() {
+        let folder = folder.unwrap().path();
+        let decoder = folder.file_name().unwrap().to_str().unwrap();
+        for file in fs::read_dir(&folder).unwrap() {
+            let file = file.unwrap().path();
+            for line in fs::read_to_string(&file).unwrap().lines() {
+                let bytes = unhex(line);
+                let used = allocation_counter::measure(|| {
+                    if let Some(again) = again(decoder, &bytes) {
+                        assert_eq!(again, bytes, "{}", file.display());
+                    }
+                });
+                let most = 4_096 + MOST * bytes.len() as u64;
+                assert!(used.bytes_max <= most, "{}: {} bytes: {line}", file.display(), used.bytes_max);
+                inputs += 1;
+            }
+        }
+    }
+    assert!(inputs >= LEAST, "the corpus is there: {inputs}");
+}
+
+/// So many times its bytes may an input take: lists of numbers of a byte.
+const MOST: u64 = 64;
+const LEAST: usize = 3;
