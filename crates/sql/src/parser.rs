@@ -82,8 +82,11 @@ impl Parsed {
     }
 }
 
-/// A type by its text; none if it is no type and nothing else.
+/// A type by its text; none if it is no type and nothing else. Words alone: what nests could nest without end.
 pub(crate) fn parse_type(text: &str) -> Option<sqlparser::ast::DataType> {
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_ ".contains(&byte)) {
+        return None;
+    }
     let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?;
     let parsed = parser.parse_data_type().ok()?;
     (parser.peek_token().token == Token::EOF).then_some(parsed)

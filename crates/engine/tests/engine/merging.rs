@@ -131,6 +131,8 @@ fn a_counter_may_be_kept_from_falling_below_nothing_and_no_other_condition_stand
         ("CREATE TABLE a (c counter NULL)", "42P16"),
         ("CREATE TABLE a (c max(txt))", "42704"),
         ("CREATE TABLE a (c countr)", "42704"),
+        ("CREATE TABLE a (c max('int[]'))", "42704"),
+        ("CREATE TABLE a (c max(int, int))", "42704"),
     ] {
         assert_eq!(db.code(wrong), code, "{wrong}");
     }

@@ -50,25 +50,24 @@ impl Binder<'_> {
             };
             return Err(SqlError::InvalidTableDefinition { reason, position: self.at(span) });
         }
-        let of = match takes_type {
-            false => None,
-            true => {
-                let unknown = || SqlError::UndefinedType {
-                    hint: type_hint(&of),
-                    name: of.clone(),
-                    position: self.at(span),
-                };
-                let item = self.data_type(&parse_type(&of).ok_or_else(unknown)?, span)?;
-                if !item.is_key() || matches!(item, DataType::Array(_)) {
-                    let what = format!("type {name}({item})");
-                    return Err(self.refuse(
-                        &what,
-                        Some("Take a type whose values are ordered, and no array."),
-                        span,
-                    ));
-                }
-                Some(item)
+        let of = if takes_type {
+            let unknown = || SqlError::UndefinedType {
+                hint: type_hint(&of),
+                name: of.clone(),
+                position: self.at(span),
+            };
+            let item = self.data_type(&parse_type(&of).ok_or_else(unknown)?, span)?;
+            if !item.is_key() || matches!(item, DataType::Array(_)) {
+                let what = format!("type {name}({item})");
+                return Err(self.refuse(
+                    &what,
+                    Some("Take a type whose values are ordered, and no array."),
+                    span,
+                ));
             }
+            Some(item)
+        } else {
+            None
         };
         let data_type = merges.data_type(of).expect("invariant: the brackets were looked at");
         Ok((data_type, merges))
