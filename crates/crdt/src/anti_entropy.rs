@@ -129,7 +129,7 @@ pub enum Input {
     Join(ActorId),
     /// A member is none any more, as this write says, which is held here: it has retired, or has been silent for too long.
     /// Nothing is taken from it any more. What is kept for it is kept until every member holds the write, and so takes nothing
-    /// from it either; so one that has just joined is told of those that have left. Who may write so has to be settled elsewhere: two members that remove each other part for ever.
+    /// from it either, nor from one that has left since without holding it; so one that has just joined is told of those that have left. Who may write so has to be settled elsewhere: two members that remove each other part for ever.
     Leave(ActorId, Dot),
     /// A message came from a peer.
     Received(ActorId, Vec<u8>),
@@ -213,7 +213,7 @@ pub struct AntiEntropy {
     streams: u64,
     settings: Settings,
     links: BTreeMap<ActorId, Link>,
-    /// Those that have left, by the write that says so, with what they had told, until every member holds that.
+    /// Those that have left, by the write that says so, with what they had told, until nothing of them can come any more.
     leaving: BTreeMap<ActorId, (Dot, VersionVector)>,
     left: BTreeSet<ActorId>,
     stable: VersionVector,
@@ -476,6 +476,27 @@ impl AntiEntropy {
         }
     }
 
+    /// Forgets what those had told that have left and of whom nothing can come any more: neither to a member that does not hold
+    /// the write that says so, nor to one that has left since, did not hold it either, and may hand it on.
+    fn forget_the_left(&mut self) {
+        let links = &self.links;
+        let is_open = |by: &Dot| links.values().any(|link| !link.told.contains(*by));
+        let (mut open, mut closed): (Vec<_>, Vec<_>) = self
+            .leaving
+            .iter()
+            .map(|(gone, (by, told))| (*gone, *by, told))
+            .partition(|(_, by, _)| is_open(by));
+        let mut next = 0;
+        while let Some((_, _, told)) = open.get(next).copied() {
+            let reached;
+            (reached, closed) = closed.into_iter().partition(|(_, by, _)| !told.contains(*by));
+            open.extend::<Vec<_>>(reached);
+            next += 1;
+        }
+        let forgotten: Vec<ActorId> = closed.into_iter().map(|(gone, ..)| gone).collect();
+        forgotten.iter().for_each(|gone| drop(self.leaving.remove(gone)));
+    }
+
     /// Finds out what every member holds, and what no write can come to that has not seen it.
     fn settle(&mut self, now: Micros, state: &impl State, effects: &mut Vec<Effect>) {
         for link in self.links.values_mut().filter(|link| !link.is_silent) {
@@ -487,8 +508,8 @@ impl AntiEntropy {
         let held = self.links.values().map(|link| link.holds.last(self.actor)).min();
         self.outstanding.reached(held.unwrap_or(u64::MAX), now, &mut self.metrics);
 
+        self.forget_the_left();
         let links = &self.links;
-        self.leaving.retain(|_, (by, _)| links.values().any(|link| !link.told.contains(*by)));
         let (mut held, mut before) = (state.cut().clone(), VersionVector::default());
         let gone = self.leaving.values().map(|(_, told)| told);
         for told in links.values().map(|link| &link.told).chain(gone) {

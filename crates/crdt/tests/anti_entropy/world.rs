@@ -390,11 +390,14 @@ impl<S: Subject> World<S> {
     }
 }
 
+/// Worlds beyond the first that showed a fault once: 4245, where one that had left handed on what another had told nobody.
+const FOUND: [u64; 1] = [4_245];
+
 /// So many seeds; `DELTAIC_SEEDS` says how many instead.
 fn converge<S: Subject>() {
     let seeds = std::env::var("DELTAIC_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(150);
     let mut total = Seen::default();
-    for seed in 0..seeds {
+    for seed in (0..seeds).chain(FOUND) {
         let seen = World::<S>::new(seed, 2 + seed % 4).run(400);
         total.writes += seen.writes;
         total.deltas += seen.deltas;
