@@ -494,7 +494,9 @@ impl AntiEntropy {
             next += 1;
         }
         let forgotten: Vec<ActorId> = closed.into_iter().map(|(gone, ..)| gone).collect();
-        forgotten.iter().for_each(|gone| drop(self.leaving.remove(gone)));
+        for gone in forgotten {
+            self.leaving.remove(&gone);
+        }
     }
 
     /// Finds out what every member holds, and what no write can come to that has not seen it.
