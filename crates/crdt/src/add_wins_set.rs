@@ -75,16 +75,16 @@ impl<T: Element> AddWinsSet<T> {
         Ok(delta.map(|elements| Self { elements }))
     }
 
-    /// Removes the additions that the cut holds: what the removal's author had seen. An error if the cut holds writes
+    /// Removes the additions that the basis holds: what the removal's author had seen. An error if that holds writes
     /// that have not come here yet.
     pub fn remove_seen(
         &mut self,
         seen: &CausalContext,
         dot: Dot,
         element: &T,
-        cut: &VersionVector,
+        basis: &CausalContext,
     ) -> Result<Causal<Self>, WriteError> {
-        let delta = self.elements.remove_seen(seen, dot, element, cut)?;
+        let delta = self.elements.remove_seen(seen, dot, element, basis)?;
         Ok(delta.map(|elements| Self { elements }))
     }
 }
@@ -102,7 +102,7 @@ impl<T: Element> Causal<AddWinsSet<T>> {
 
     /// Removes the additions that the cut holds: [`AddWinsSet::remove_seen`].
     pub fn remove_seen(&mut self, dot: Dot, element: &T, cut: &VersionVector) -> Result<Self, WriteError> {
-        self.apply(|set, seen| set.remove_seen(seen, dot, element, cut))
+        self.apply(|set, seen| set.remove_seen(seen, dot, element, &cut.into()))
     }
 }
 

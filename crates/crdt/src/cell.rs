@@ -3,7 +3,7 @@
 //! Invariant: a cell keeps its kind. Two of one column that have different kinds, which only a foreign peer can bring about,
 //! merge to the one whose kind comes last.
 
-use deltaic_causality::{CausalContext, Dot, HybridTime, VersionVector};
+use deltaic_causality::{CausalContext, Dot, HybridTime};
 use deltaic_types::codec::{DecodeError, Reader, write_u64};
 use deltaic_types::limits;
 
@@ -122,7 +122,7 @@ impl Cell {
     pub(crate) fn change(
         cell: Option<&Self>,
         seen: &CausalContext,
-        basis: &VersionVector,
+        basis: &CausalContext,
         Stamp { time, dot }: Stamp,
         change: Change,
     ) -> Result<(Self, CausalContext), WriteError> {
@@ -132,7 +132,7 @@ impl Cell {
             (Self::Register(register), Change::Write(values)) => {
                 let mut new = MvRegister::default();
                 new.set(&none, dot, Written { time, values })?;
-                replace(register, &new, &basis.into())
+                replace(register, &new, basis)
             }
             (Self::Counter(counter), Change::Increment(amount)) => counter.add(dot, amount).map(|_| none)?,
             (Self::Counter(counter), Change::Set(base)) => counter.set(dot, time, base).map(|_| none)?,
@@ -154,7 +154,7 @@ impl Cell {
                 if on {
                     new.enable(&none, dot)?;
                 }
-                replace(flag, &new, &basis.into())
+                replace(flag, &new, basis)
             }
             (Self::Max(max), Change::Raise(value)) => max.put(dot, value).map(|_| none)?,
             (Self::Min(min), Change::Lower(value)) => min.put(dot, value).map(|_| none)?,
@@ -168,6 +168,15 @@ impl Cell {
         let Self::Register(register) = self else { return None };
         let (dot, last) = register.iter().max_by_key(|(dot, written)| (written.time, *dot))?;
         Some((Stamp { time: last.time, dot }, &last.values))
+    }
+
+    /// The latest time of its writes, of those that have one.
+    pub(crate) fn latest(&self) -> Option<HybridTime> {
+        match self {
+            Self::Register(register) => register.values().map(|written| written.time).max(),
+            Self::Counter(counter) => counter.epoch().map(|stamp| stamp.time),
+            _ => None,
+        }
     }
 
     /// The writes of a register that had not seen each other, if there is more than one: a conflict, until somebody who has

@@ -103,22 +103,22 @@ impl<K: Element, S: DotStore> Map<K, S> {
         Ok(Causal::delta(S::default(), dot, &gone).map(|_| Self::default()))
     }
 
-    /// Removes of what is under the key only what the cut holds: what the removal's author had seen. An error if the cut
+    /// Removes of what is under the key only what the basis holds: what the removal's author had seen. An error if that
     /// holds writes that have not come here yet, as the removal would miss them.
     pub fn remove_seen(
         &mut self,
         seen: &CausalContext,
         dot: Dot,
         key: &K,
-        cut: &VersionVector,
+        basis: &CausalContext,
     ) -> Result<Causal<Self>, WriteError> {
-        if !seen.covers(cut) {
+        if !seen.includes(basis) {
             return Err(WriteError::Unseen);
         }
         check_fresh(seen, dot)?;
         let mut context = CausalContext::default();
         if let Some(store) = self.entries.get_mut(key) {
-            let left = store.novel(&cut.into());
+            let left = store.novel(basis);
             context = store.dots().minus(&left.dots());
             if left.is_empty() {
                 self.entries.remove(key);
@@ -182,7 +182,7 @@ impl<K: Element, S: DotStore> Causal<Map<K, S>> {
 
     /// Removes of what is under the key only what the cut holds: [`Map::remove_seen`].
     pub fn remove_seen(&mut self, dot: Dot, key: &K, cut: &VersionVector) -> Result<Self, WriteError> {
-        self.apply(|map, seen| map.remove_seen(seen, dot, key, cut))
+        self.apply(|map, seen| map.remove_seen(seen, dot, key, &cut.into()))
     }
 }
 

@@ -23,7 +23,7 @@
 //! ```
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use deltaic_causality::{ActorId, CausalContext, Dot, VersionVector};
@@ -54,6 +54,8 @@ pub enum ReplicaError {
 struct Kept<V> {
     value: V,
     writes: Vec<(ActorId, u64)>,
+    /// The writes that removed something of it and are noted.
+    notes: Vec<Dot>,
     /// Of its key and its bytes, as they are in the digest; 0 where nothing is left of it.
     hash: u64,
     bytes: usize,
@@ -163,8 +165,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
 
     /// Forgets the notes of removals that every member holds, and keys of which nothing is left. Cost: the notes and the keys.
     pub fn trim(&mut self, stable: &VersionVector) {
-        self.removed.retain(|dot, _| !stable.contains(*dot));
-        self.trimmed.join(stable);
+        self.forget_notes(stable);
         let dots = |kept: &Kept<V>| kept.writes.clone().into_iter().map(|(actor, seq)| Dot { actor, seq });
         self.values.retain(|_, kept| {
             let stays = !kept.value.is_gone() || dots(kept).any(|dot| !stable.contains(dot));
@@ -174,6 +175,103 @@ impl<K: Element, V: Merge> Replica<K, V> {
             }
             stays
         });
+    }
+
+    /// Forgets the notes of removals in this cut.
+    fn forget_notes(&mut self, stable: &VersionVector) {
+        let values = &mut self.values;
+        self.removed.retain(|dot, (key, _)| {
+            let stays = !stable.contains(*dot);
+            if !stays && let Some(kept) = values.get_mut(key) {
+                kept.notes.retain(|note| note != dot);
+            }
+            stays
+        });
+        self.trimmed.join(stable);
+    }
+
+    /// What was seen here, as a context.
+    pub fn seen(&self) -> &CausalContext {
+        &self.context
+    }
+
+    /// Removals in this cut are noted no more.
+    pub fn trimmed(&self) -> &VersionVector {
+        &self.trimmed
+    }
+
+    /// The keys that were written to by writes beyond `since`, each once. Cost: these writes.
+    pub fn written_since(&self, since: &VersionVector) -> BTreeSet<&K> {
+        let mut keys = BTreeSet::new();
+        for (actor, last) in self.cut.iter() {
+            let seen = since.last(actor);
+            if seen < last {
+                let unseen = Dot { actor, seq: seen + 1 }..=Dot { actor, seq: last };
+                keys.extend(self.index.range(unseen).map(|(_, key)| key));
+            }
+        }
+        keys
+    }
+
+    /// Puts a value in place that was made of the one that is here by this replica's own writes, each with what it removed, in
+    /// their order. Cost: the value's bytes, and O(log n).
+    ///
+    /// # Panics
+    /// Where a write is another actor's or was made before.
+    pub fn put(&mut self, key: &K, value: V, made: Vec<(Dot, V::Gone)>) {
+        let Some((last, _)) = made.last() else { return };
+        let last = *last;
+        let is_new =
+            |dot: &Dot| dot.actor == self.actor && !self.context.contains(*dot) && dot.seq <= last.seq;
+        assert!(made.iter().all(|(dot, _)| is_new(dot)), "writes are new, this replica's and in their order");
+        self.advance(last.seq);
+        self.values.entry(key.clone()).or_default().value = value;
+        let removed = made.into_iter().filter(|(_, gone)| !gone.is_nothing()).collect();
+        self.note(key, &[last], removed);
+    }
+
+    /// Says that this replica has made writes up to this number, of which nothing is kept where nothing was [put](Self::put).
+    pub fn advance(&mut self, seq: u64) {
+        if seq > self.cut.last(self.actor) {
+            self.cut.raise(Dot { actor: self.actor, seq });
+            self.context = CausalContext::from(&self.cut);
+        }
+    }
+
+    /// All that is held of a key as bytes, for [`Replica::restore`]; none if nothing is.
+    pub fn record(&self, key: &K) -> Option<Vec<u8>> {
+        let kept = self.values.get(key)?;
+        let note = |dot: &Dot| self.removed.get(dot).map(|(_, gone)| (*dot, gone.clone()));
+        let removed = kept.notes.iter().filter_map(note).collect();
+        let mut bytes = Vec::new();
+        self.part(key, &CausalContext::default(), removed).write(&mut bytes);
+        Some(bytes)
+    }
+
+    /// A replica of what [`Replica::record`] gave of each key, at a cut. Cost: as many merges as there are keys.
+    pub fn restore<'r>(
+        actor: ActorId,
+        cut: &VersionVector,
+        trimmed: &VersionVector,
+        records: impl IntoIterator<Item = &'r [u8]>,
+    ) -> Result<Self, DecodeError> {
+        let mut replica = Self::new(actor);
+        replica.trimmed = trimmed.clone();
+        let held = CausalContext::from(cut);
+        for record in records {
+            let mut reader = Reader::new(record);
+            let part = Part::<K, V>::read(&mut reader)?;
+            reader.finish()?;
+            if !part.is_within(&held) {
+                return Err(DecodeError::Invalid("record: a write beyond the cut"));
+            }
+            let Part { key, writes, mut removed, value } = part;
+            removed.sort_unstable_by_key(|(dot, _)| *dot);
+            replica.values.entry(key.clone()).or_default().value = value;
+            replica.note(&key, &writes, removed);
+        }
+        (replica.cut, replica.context) = (cut.clone(), held);
+        Ok(replica)
     }
 
     /// Makes a write: `change` gets the value, what was seen and the name of the write, and says what it removed. Where it
@@ -202,9 +300,9 @@ impl<K: Element, V: Merge> Replica<K, V> {
     }
 
     /// Merges what [`State::delta`] or [`State::whole`] of another replica gave; `to` is what is held then, beyond what was
-    /// held before. Foreign bytes are an error, and nothing is merged. Cost: what is in it; of a whole state, what is here
-    /// too.
-    pub fn merge(&mut self, body: &[u8], to: &VersionVector) -> Result<(), DecodeError> {
+    /// held before; says which keys have changed. Foreign bytes are an error, and nothing is merged. Cost: what is in it; of a
+    /// whole state, what is here too.
+    pub fn merge(&mut self, body: &[u8], to: &VersionVector) -> Result<Vec<K>, DecodeError> {
         let mut reader = Reader::new(body);
         let [is_whole] = reader.take()?;
         if is_whole > 1 {
@@ -236,48 +334,51 @@ impl<K: Element, V: Merge> Replica<K, V> {
             ));
         }
         if !trimmed.is_empty() {
-            self.trimmed.join(&trimmed);
-            self.removed.retain(|dot, _| !self.trimmed.contains(*dot));
+            self.forget_notes(&trimmed);
         }
+        let mut changed = Vec::new();
         if is_whole == 1 {
             // What the other has seen and not any more is gone.
             let theirs = CausalContext::from(to);
-            let there: std::collections::BTreeSet<&K> = parts.iter().map(|part| &part.key).collect();
+            let there: BTreeSet<&K> = parts.iter().map(|part| &part.key).collect();
             let absent: Vec<K> = self.values.keys().filter(|key| !there.contains(key)).cloned().collect();
             for key in absent {
                 let (writes, removed, value) = (Vec::new(), Vec::new(), V::default());
-                self.absorb(Part { key, writes, removed, value }, Some(&theirs));
+                changed.extend(self.absorb(Part { key, writes, removed, value }, Some(&theirs)));
             }
             for part in parts {
-                self.absorb(part, Some(&theirs));
+                changed.extend(self.absorb(part, Some(&theirs)));
             }
         } else {
             for part in parts {
-                self.absorb(part, None);
+                changed.extend(self.absorb(part, None));
             }
         }
         self.cut.join(to);
         self.context = held;
-        Ok(())
+        Ok(changed)
     }
 
-    /// Takes in a part, of a whole state with what that holds.
-    fn absorb(&mut self, part: Part<K, V>, whole: Option<&CausalContext>) {
+    /// Takes in a part, of a whole state with what that holds; the key, if that changed anything of it.
+    fn absorb(&mut self, part: Part<K, V>, whole: Option<&CausalContext>) -> Option<K> {
         let Part { key, writes, removed, value } = part;
         let kept = self.values.entry(key.clone()).or_default();
+        let before = (kept.hash, kept.bytes, kept.writes.clone(), kept.notes.len());
         let theirs = whole.map_or(Theirs::Part(&removed), Theirs::Whole);
         kept.value.merge(&self.context, &value, theirs);
         self.note(&key, &writes, removed);
+        let kept = &self.values[&key];
+        (before != (kept.hash, kept.bytes, kept.writes.clone(), kept.notes.len())).then_some(key)
     }
 
     /// The value of a key has changed by these writes.
     fn note(&mut self, key: &K, writes: &[Dot], removed: Vec<(Dot, V::Gone)>) {
+        let kept = self.values.get_mut(key).expect("invariant: it was just written");
         for (dot, gone) in removed {
-            if !self.trimmed.contains(dot) {
-                self.removed.insert(dot, (key.clone(), gone));
+            if !self.trimmed.contains(dot) && self.removed.insert(dot, (key.clone(), gone)).is_none() {
+                kept.notes.push(dot);
             }
         }
-        let kept = self.values.get_mut(key).expect("invariant: it was just written");
         for &Dot { actor, seq } in writes {
             match kept.writes.binary_search_by_key(&actor, |(held, _)| *held) {
                 Ok(place) if kept.writes[place].1 >= seq => continue,

@@ -145,7 +145,7 @@ impl<E: Existence> Row<E> {
             Self { generation: Some(stamp), existence: E::there(stamp.dot), cells: BTreeMap::new() };
         for (column, change) in changes {
             let cell = row.cells.get(&column);
-            let (cell, _) = Cell::change(cell, seen, &VersionVector::default(), stamp, change)?;
+            let (cell, _) = Cell::change(cell, seen, &CausalContext::default(), stamp, change)?;
             row.cells.insert(column, cell);
         }
         row.drop_empty();
@@ -159,7 +159,7 @@ impl<E: Existence> Row<E> {
         &mut self,
         seen: &CausalContext,
         stamp: Stamp,
-        basis: &VersionVector,
+        basis: &CausalContext,
         changes: impl IntoIterator<Item = (u32, Change)>,
     ) -> Result<RowGone, WriteError> {
         check_fresh(seen, stamp.dot)?;
@@ -176,7 +176,7 @@ impl<E: Existence> Row<E> {
         }
         self.cells.extend(cells);
         self.drop_empty();
-        gone.existence = replace(&mut self.existence, &E::there(stamp.dot), &basis.into());
+        gone.existence = replace(&mut self.existence, &E::there(stamp.dot), basis);
         Ok(gone)
     }
 
@@ -190,14 +190,37 @@ impl<E: Existence> Row<E> {
         &mut self,
         seen: &CausalContext,
         dot: Dot,
-        basis: &VersionVector,
+        basis: &CausalContext,
     ) -> Result<RowGone, WriteError> {
         check_fresh(seen, dot)?;
         if self.generation.is_none() {
             return Err(WriteError::NoRow);
         }
-        let existence = replace(&mut self.existence, &E::gone(dot), &basis.into());
+        let existence = replace(&mut self.existence, &E::gone(dot), basis);
         Ok(RowGone { existence, cells: BTreeMap::new() })
+    }
+
+    /// The same, standing against nothing that the author had not seen, also where deletions would: so that in one replica some
+    /// tables may let deletions win and others not.
+    pub fn delete_seen(
+        &mut self,
+        seen: &CausalContext,
+        dot: Dot,
+        basis: &CausalContext,
+    ) -> Result<RowGone, WriteError> {
+        check_fresh(seen, dot)?;
+        if self.generation.is_none() {
+            return Err(WriteError::NoRow);
+        }
+        let existence = replace(&mut self.existence, &E::default(), basis);
+        Ok(RowGone { existence, cells: BTreeMap::new() })
+    }
+
+    /// The latest time that a write to it has, as far as writes have times: a clock that gives a time to a write behind it
+    /// must have observed it.
+    pub fn latest(&self) -> Option<HybridTime> {
+        let cells = self.cells.values().filter_map(Cell::latest);
+        self.generation.map(|stamp| stamp.time).into_iter().chain(cells).max()
     }
 }
 
@@ -355,13 +378,13 @@ impl<K: Element, E: Existence> Replica<K, Row<E>> {
         basis: Option<&VersionVector>,
         changes: impl IntoIterator<Item = (u32, Change)>,
     ) -> Result<(), ReplicaError> {
-        let basis = basis.unwrap_or(self.cut()).clone();
+        let basis = CausalContext::from(basis.unwrap_or(self.cut()));
         self.change(key, |row, seen, dot| row.update(seen, Stamp { time, dot }, &basis, changes))
     }
 
     /// Deletes what the author had seen of a row: [`Row::delete`].
     pub fn delete(&mut self, key: &K, basis: Option<&VersionVector>) -> Result<(), ReplicaError> {
-        let basis = basis.unwrap_or(self.cut()).clone();
+        let basis = CausalContext::from(basis.unwrap_or(self.cut()));
         self.change(key, |row, seen, dot| row.delete(seen, dot, &basis))
     }
 }
@@ -392,12 +415,12 @@ mod tests {
         assert_eq!((table.digest(), table.cut().last(ActorId(1))), (before, 1));
 
         let stamp = Stamp { time: HybridTime(9), dot: Dot { actor: ActorId(1), seq: 1 } };
-        let (mut row, basis) = (table.get(&7).unwrap().clone(), table.cut().clone());
-        let seen = CausalContext::from(&basis);
+        let mut row = table.get(&7).unwrap().clone();
+        let seen = CausalContext::from(table.cut());
         let used = WriteError::UsedDot { dot: stamp.dot };
         assert_eq!(row.insert(&seen, stamp, []), Err(used));
-        assert_eq!(row.update(&seen, stamp, &basis, []), Err(used));
-        assert_eq!(row.delete(&seen, stamp.dot, &basis), Err(used));
+        assert_eq!(row.update(&seen, stamp, &seen, []), Err(used));
+        assert_eq!(row.delete(&seen, stamp.dot, &seen), Err(used));
         assert!(row.is_there());
     }
 
@@ -416,5 +439,82 @@ mod tests {
         assert_eq!((stamp.time, last), (HybridTime(5), vec![Exact(deltaic_types::Value::Integer(2))]));
         here.update_row(&7, HybridTime(6), None, write(4)).unwrap();
         assert_eq!(title(&here).conflict(), None);
+    }
+
+    /// Writes made beside a replica and put in place are those made in it, and what is restored from its records is the same
+    /// replica: equal states, equal deltas for whoever lacks something, also behind removals.
+    #[test]
+    fn what_is_put_is_what_is_written_and_what_is_restored_is_what_was() {
+        let write = |number| (0, Change::Write(vec![Exact(deltaic_types::Value::Integer(number))]));
+        let tag = |number| Exact(deltaic_types::Value::Integer(number));
+        let (mut here, mut there) = (Table::<u64>::new(ActorId(1)), Table::<u64>::new(ActorId(2)));
+        here.insert(&7, HybridTime(1), [write(1), (1, Change::Add(tag(1)))]).unwrap();
+        here.insert(&8, HybridTime(2), [write(2)]).unwrap();
+        there.merge(&here.whole(), here.cut()).unwrap();
+        there.update_row(&7, HybridTime(3), None, [(1, Change::Remove(tag(1)))]).unwrap();
+        there.delete(&8, None).unwrap();
+        let mut beside = here.clone();
+        here.update_row(&7, HybridTime(4), None, [write(3), (1, Change::Add(tag(2)))]).unwrap();
+        here.update_row(&7, HybridTime(5), None, [(1, Change::Remove(tag(2)))]).unwrap();
+
+        let (mut row, mut seen) = (beside.get(&7).unwrap().clone(), beside.seen().clone());
+        let mut made = Vec::new();
+        let changes = [vec![write(3), (1, Change::Add(tag(2)))], vec![(1, Change::Remove(tag(2)))]];
+        for (place, changes) in changes.into_iter().enumerate() {
+            let seq = 3 + place as u64;
+            let dot = Dot { actor: ActorId(1), seq };
+            let stamp = Stamp { time: HybridTime(4 + place as u64), dot };
+            let gone = row.update(&seen, stamp, &seen, changes).unwrap();
+            seen.insert(dot);
+            made.push((dot, gone));
+        }
+        assert_eq!(row.latest(), Some(HybridTime(4)));
+        beside.put(&7, row, made);
+        assert_eq!((beside.digest(), beside.whole()), (here.digest(), here.whole()));
+
+        assert_eq!(here.merge(&there.delta(here.cut()).unwrap(), there.cut()), Ok(vec![7, 8]));
+        assert_eq!(here.merge(&there.delta(&VersionVector::default()).unwrap(), there.cut()), Ok(vec![]));
+        let records: Vec<Vec<u8>> = [7, 8].iter().filter_map(|key| here.record(key)).collect();
+        let restore = || {
+            let records = records.iter().map(Vec::as_slice);
+            Table::<u64>::restore(ActorId(1), here.cut(), here.trimmed(), records)
+        };
+        let mut again = restore().unwrap();
+        assert_eq!((again.digest(), again.notes(), again.cut()), (here.digest(), here.notes(), here.cut()));
+        for since in [VersionVector::default(), there.cut().clone(), beside.cut().clone()] {
+            assert_eq!(again.delta(&since), here.delta(&since));
+        }
+        let written: Vec<u64> = here.written_since(beside.cut()).into_iter().copied().collect();
+        assert_eq!(written, [7, 8]);
+        let stable = here.cut().clone();
+        here.trim(&stable);
+        again.trim(&stable);
+        assert_eq!((again.whole(), again.notes()), (here.whole(), 0));
+        assert!(here.record(&8).is_none(), "nothing is left of what was deleted");
+
+        let short = VersionVector::default();
+        let refused = Table::<u64>::restore(ActorId(1), &short, &short, records.iter().map(Vec::as_slice));
+        assert_eq!(refused.err(), Some(DecodeError::Invalid("record: a write beyond the cut")));
+    }
+
+    /// In one replica deletions of some rows win and of others do not.
+    #[test]
+    fn a_deletion_that_wins_and_one_that_does_not() {
+        type Rows = Table<u64, DisableWinsFlag>;
+        let (mut here, mut there) = (Rows::new(ActorId(1)), Rows::new(ActorId(2)));
+        for key in [1, 2] {
+            here.insert(&key, HybridTime(key), []).unwrap();
+        }
+        there.merge(&here.whole(), here.cut()).unwrap();
+        let basis = here.cut().clone();
+        here.delete(&1, None).unwrap();
+        here.change(&2, |row, seen, dot| row.delete_seen(seen, dot, seen)).unwrap();
+        assert!(!here.has(&1) && !here.has(&2));
+        for key in [1, 2] {
+            there.update_row(&key, HybridTime(9), None, [(0, Change::Increment(1))]).unwrap();
+        }
+        here.merge(&there.delta(here.cut()).unwrap(), there.cut()).unwrap();
+        there.merge(&here.delta(&basis).unwrap(), here.cut()).unwrap();
+        assert_eq!((here.has(&1), here.has(&2), here.digest()), (false, true, there.digest()));
     }
 }
