@@ -29,7 +29,7 @@ fn value_kept(
 ) -> Result<Value, ConstraintError> {
     let place = || (schema.name.clone(), column.name.clone());
     match column.merges {
-        Merges::LastWriter | Merges::Counter | Merges::Flag => Ok(after),
+        Merges::LastWriter | Merges::Counter | Merges::Flag | Merges::RichText => Ok(after),
         Merges::GrowCounter => {
             let before = before.unwrap_or(&Value::Integer(0));
             if !after.is_null() && after < *before {

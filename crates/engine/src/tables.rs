@@ -14,7 +14,9 @@ use std::{
 use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations, Sample};
 use deltaic_query::lower;
 use deltaic_storage::{Reader, StorageError, StoredRow};
-use deltaic_types::{BUDGETS, Budget, Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value};
+use deltaic_types::{
+    Budget, Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value, system_tables,
+};
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.
 pub(crate) type Writes = BTreeMap<(TableId, Row), Option<StoredRow>>;
@@ -100,17 +102,19 @@ impl Tables {
             Arc::make_mut(&mut tables.layouts).insert(id, layout);
             tables.reload(id, store, &[])?;
         }
-        tables.show_budgets();
+        tables.show_system_tables();
         Ok(tables)
     }
 
-    /// The table of budgets, empty: all of it is in memory, and nothing of it in the store.
-    fn show_budgets(&mut self) {
-        let mut layout = Layout::of(self.schema(BUDGETS));
-        (0..self.schema(BUDGETS).columns.len()).for_each(|column| layout.add(column));
-        let key = layout.slots_of(&self.schema(BUDGETS).primary_key);
-        Arc::make_mut(&mut self.layouts).insert(BUDGETS, layout);
-        self.relations.put(RelationId::Table(BUDGETS), Relation::new(&key));
+    /// The tables of the engine's own, empty: all of them is in memory, and nothing of them in the store.
+    fn show_system_tables(&mut self) {
+        for table in system_tables() {
+            let mut layout = Layout::of(&table.schema);
+            (0..table.schema.columns.len()).for_each(|column| layout.add(column));
+            let key = layout.slots_of(&table.schema.primary_key);
+            Arc::make_mut(&mut self.layouts).insert(table.schema.id, layout);
+            self.relations.put(RelationId::Table(table.schema.id), Relation::new(&key));
+        }
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

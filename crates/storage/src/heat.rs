@@ -39,7 +39,9 @@ fn is_small(data_type: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use deltaic_types::{Column, ForeignKey, IndexSchema, Merges, ReferentialAction, TableId, Unique};
+    use deltaic_types::{
+        Column, ConflictPolicy, ForeignKey, IndexSchema, Merges, ReferentialAction, TableId, Unique,
+    };
 
     use super::*;
 
@@ -62,6 +64,7 @@ mod tests {
             not_null: false,
             default: None,
             merges: Merges::LastWriter,
+            conflict: ConflictPolicy::LastWriter,
         });
         let table = TableSchema {
             id: TableId(0),
@@ -79,6 +82,8 @@ mod tests {
                 on_update: ReferentialAction::Cascade,
             }],
             indexes: vec![IndexSchema { name: "i".to_owned(), columns: vec![5], unique: false }],
+            groups: Vec::new(),
+            remove_wins: false,
         };
         assert_eq!(hot_columns(&table), BTreeSet::from([0, 1, 2, 4, 5]));
     }

@@ -4,6 +4,7 @@
 mod arbitrary;
 mod budget;
 pub mod codec;
+mod conflict_policy;
 mod data_type;
 pub mod datetime;
 mod datetime_fields;
@@ -22,6 +23,7 @@ mod numeric;
 pub mod order_key;
 mod row;
 mod schema;
+mod system_table;
 mod text;
 pub mod text_format;
 mod transcendental;
@@ -30,6 +32,7 @@ mod value;
 pub use budget::{
     Budget, BudgetAmount, BudgetGuarantee, BudgetId, BudgetKey, BudgetLimit, LimitQuery, OnLedgerFailure, Per,
 };
+pub use conflict_policy::ConflictPolicy;
 pub use data_type::{DataType, Precision, TypeMismatch};
 pub use element::Element;
 pub use eval_error::EvalError;
@@ -40,8 +43,11 @@ pub use merges::Merges;
 pub use numeric::Numeric;
 pub use row::Row;
 pub use schema::{
-    BUDGETS, BUDGETS_NAME, Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, LiveView, ROW_ID,
-    ReferentialAction, TableSchema, Unique,
+    Catalog, CatalogError, Check, Column, ForeignKey, IndexSchema, LiveView, ROW_ID, ReferentialAction,
+    TableSchema, Unique,
+};
+pub use system_table::{
+    BUDGETS, BUDGETS_NAME, CONFLICTS, CONFLICTS_NAME, SystemTable, system_table, system_tables,
 };
 pub use text::Text;
 pub use value::{Double, Value};

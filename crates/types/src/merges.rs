@@ -30,12 +30,23 @@ pub enum Merges {
     Min,
     /// True if a setting of it was not seen by a clearing. A `boolean`, false at first.
     Flag,
+    /// Insertions and deletions of characters, each at its place among the others. A `text`, empty at first.
+    RichText,
 }
 
 impl Merges {
     /// The names of the types, as a column is declared: those with a type in brackets behind them, and those without.
-    pub const NAMES: [&str; 8] =
-        ["counter", "grow_counter", "flag", "add_wins_set", "remove_wins_set", "multi_value", "max", "min"];
+    pub const NAMES: [&str; 9] = [
+        "counter",
+        "grow_counter",
+        "flag",
+        "add_wins_set",
+        "remove_wins_set",
+        "multi_value",
+        "max",
+        "min",
+        "rich_text",
+    ];
 
     /// By its name, and whether there is a type in brackets behind it.
     pub fn named(name: &str) -> Option<(Self, bool)> {
@@ -48,6 +59,7 @@ impl Merges {
             "multi_value" => (Self::MultiValue, true),
             "max" => (Self::Max, true),
             "min" => (Self::Min, true),
+            "rich_text" => (Self::RichText, false),
             _ => return None,
         })
     }
@@ -58,6 +70,7 @@ impl Merges {
             Self::LastWriter | Self::Max | Self::Min => of,
             Self::Counter | Self::GrowCounter => of.is_none().then_some(DataType::Bigint),
             Self::Flag => of.is_none().then_some(DataType::Boolean),
+            Self::RichText => of.is_none().then_some(DataType::Text),
             Self::AddWinsSet | Self::RemoveWinsSet | Self::MultiValue => of.map(DataType::array),
         }
     }
@@ -68,6 +81,7 @@ impl Merges {
             Self::LastWriter | Self::Max | Self::Min => None,
             Self::Counter | Self::GrowCounter => Some("0"),
             Self::Flag => Some("false"),
+            Self::RichText => Some("''"),
             Self::AddWinsSet | Self::RemoveWinsSet | Self::MultiValue => Some("'{}'"),
         }
     }
@@ -79,7 +93,7 @@ impl Merges {
 
     /// Whether values come about that nobody has written, so that no condition on what is written holds of them.
     pub fn combines(self) -> bool {
-        self.is_set() || matches!(self, Self::Counter | Self::GrowCounter)
+        self.is_set() || matches!(self, Self::Counter | Self::GrowCounter | Self::RichText)
     }
 
     /// The type as it is declared.
@@ -98,6 +112,7 @@ impl Merges {
             Self::MultiValue => format!("multi_value({of})"),
             Self::Max => format!("max({of})"),
             Self::Min => format!("min({of})"),
+            Self::RichText => "rich_text".to_owned(),
         }
     }
 }
@@ -127,5 +142,12 @@ mod tests {
         let column = r#"{"name": "a", "data_type": "text", "not_null": false, "default": null}"#;
         let column: crate::Column = serde_json::from_str(column).unwrap();
         assert_eq!(column.merges, Merges::LastWriter);
+    }
+
+    #[test]
+    fn a_text_that_merges_is_a_text_that_nobody_wrote() {
+        let merges = Merges::RichText;
+        assert_eq!((merges.data_type(None), merges.initially()), (Some(DataType::Text), Some("''")));
+        assert!(merges.combines() && !merges.is_set());
     }
 }

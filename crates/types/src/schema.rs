@@ -4,15 +4,15 @@
 //! again, so that rows, plans and circuits may refer to them by number. Expressions (defaults, checks) and the
 //! queries of views are kept as SQL text: the text is what the user said, and it outlives any form of ours.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Budget, BudgetAmount, BudgetId, DataType, LimitQuery, Merges, TableId};
+use crate::{
+    Budget, BudgetAmount, BudgetId, ConflictPolicy, DataType, LimitQuery, Merges, TableId,
+    system_table::{system_table, system_tables},
+};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +28,24 @@ pub struct Column {
     /// How it merges.
     #[serde(default)]
     pub merges: Merges,
+    /// What decides between writes of it that have not seen each other; of no meaning where it merges.
+    #[serde(default, skip_serializing_if = "ConflictPolicy::is_last_writer")]
+    pub conflict: ConflictPolicy,
 }
 
 impl Column {
+    /// A column that may be NULL, has no default and does not merge.
+    pub fn plain(name: impl Into<String>, data_type: DataType) -> Self {
+        Self {
+            name: name.into(),
+            data_type,
+            not_null: false,
+            default: None,
+            merges: Merges::default(),
+            conflict: ConflictPolicy::default(),
+        }
+    }
+
     /// Its type as it is declared.
     pub fn type_name(&self) -> String {
         self.merges.type_name(&self.data_type)
@@ -115,12 +130,45 @@ pub struct TableSchema {
     pub foreign_keys: Vec<ForeignKey>,
     /// Indexes.
     pub indexes: Vec<IndexSchema>,
+    /// Places of columns that are written together, ascending, so that their values are always those of one write. A column is in
+    /// one group at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<usize>>,
+    /// Whether a row stays away whose removal had not seen what was written to it meanwhile; otherwise the write brings it back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub remove_wins: bool,
 }
 
 /// The name of the hidden key column of tables without a primary key. Not a name that SQL can say.
 pub const ROW_ID: &str = "\u{0}row";
 
 impl TableSchema {
+    /// A table of nothing but columns and their primary key.
+    pub fn plain(
+        id: TableId,
+        name: impl Into<String>,
+        columns: Vec<Column>,
+        primary_key: Vec<usize>,
+    ) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            columns,
+            primary_key,
+            uniques: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+            groups: Vec::new(),
+            remove_wins: false,
+        }
+    }
+
+    /// The columns that are written together with one, it among them; none where it is in no group.
+    pub fn group_of(&self, place: usize) -> Option<&[usize]> {
+        self.groups.iter().find(|group| group.contains(&place)).map(Vec::as_slice)
+    }
+
     /// The place of a column, by name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
@@ -163,45 +211,10 @@ pub struct LiveView {
     pub tables: BTreeMap<TableId, usize>,
     /// The views that the query reads itself.
     pub views: BTreeSet<String>,
+    /// Whether each row of its result is a conflict.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub must_be_empty: bool,
 }
-
-/// The table of budgets as they stand: read by queries, written by the engine alone, kept in memory alone.
-pub const BUDGETS: TableId = TableId(u32::MAX);
-
-/// Its name.
-pub const BUDGETS_NAME: &str = "deltaic.budgets";
-
-static BUDGETS_TABLE: LazyLock<TableSchema> = LazyLock::new(|| {
-    let column = |name: &str, data_type, not_null| Column {
-        name: name.to_owned(),
-        data_type,
-        not_null,
-        default: None,
-        merges: Merges::LastWriter,
-    };
-    TableSchema {
-        id: BUDGETS,
-        name: BUDGETS_NAME.to_owned(),
-        columns: vec![
-            column("budget", DataType::Text, true),
-            column("key", DataType::Text, true),
-            column("per", DataType::Text, true),
-            column("limit", DataType::Bigint, true),
-            column("used", DataType::Bigint, true),
-            column("reserved", DataType::Bigint, true),
-            column("available", DataType::Bigint, true),
-            column("bound_under", DataType::Bigint, true),
-            column("bound_over", DataType::Bigint, true),
-            column("denied", DataType::Bigint, true),
-            column("window_end", DataType::Timestamptz, false),
-        ],
-        primary_key: vec![0, 1, 2],
-        uniques: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        indexes: Vec::new(),
-    }
-});
 
 /// A name that is taken or that nothing has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -245,18 +258,21 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the derivation asks for")]
+fn is_false(said: &bool) -> bool {
+    !*said
+}
+
 impl Catalog {
     /// The table of a name.
     pub fn table(&self, name: &str) -> Option<&TableSchema> {
-        if name == BUDGETS_NAME {
-            return Some(&BUDGETS_TABLE);
-        }
-        self.tables.values().find(|table| table.name == name)
+        let system = system_tables().iter().map(|table| &table.schema);
+        system.chain(self.tables.values()).find(|table| table.name == name)
     }
 
     /// The table of a number.
     pub fn get(&self, id: TableId) -> Option<&TableSchema> {
-        if id == BUDGETS { Some(&BUDGETS_TABLE) } else { self.tables.get(&id) }
+        self.tables.get(&id).or_else(|| system_table(id).map(|table| &table.schema))
     }
 
     /// All tables that were made, by number.
@@ -279,7 +295,8 @@ impl Catalog {
         };
         let names = std::iter::once(&table.name).chain(table.indexes.iter().map(|index| &index.name));
         for name in names {
-            if taken(name) || self.views.contains_key(name) {
+            let is_system = || system_tables().iter().any(|table| table.schema.name == *name);
+            if taken(name) || self.views.contains_key(name) || is_system() {
                 return Err(CatalogError::AlreadyExists { name: name.clone() });
             }
         }
@@ -298,7 +315,7 @@ impl Catalog {
     /// Whether a table, an index or a view has the name.
     pub fn is_taken(&self, name: &str) -> bool {
         self.views.contains_key(name)
-            || name == BUDGETS_NAME
+            || system_tables().iter().any(|table| table.schema.name == name)
             || self
                 .tables
                 .values()
@@ -382,22 +399,8 @@ mod tests {
     use super::*;
 
     fn table(id: u32, name: &str) -> TableSchema {
-        TableSchema {
-            id: TableId(id),
-            name: name.to_owned(),
-            columns: vec![Column {
-                name: "id".to_owned(),
-                data_type: DataType::Integer,
-                not_null: true,
-                default: None,
-                merges: Merges::LastWriter,
-            }],
-            primary_key: vec![0],
-            uniques: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: Vec::new(),
-            indexes: Vec::new(),
-        }
+        let id_column = Column { not_null: true, ..Column::plain("id", DataType::Integer) };
+        TableSchema::plain(TableId(id), name, vec![id_column], vec![0])
     }
 
     #[test]
@@ -420,6 +423,7 @@ mod tests {
             columns: vec!["id".to_owned()],
             tables: BTreeMap::from([(TableId(0), 1)]),
             views: BTreeSet::new(),
+            must_be_empty: false,
         };
         let taken = |name: &str| Err(CatalogError::AlreadyExists { name: name.to_owned() });
         let mut catalog = Catalog::default();
@@ -433,5 +437,48 @@ mod tests {
         assert_eq!(serde_json::from_str::<Catalog>(&text).unwrap(), catalog);
         assert!(catalog.remove_view("v") && !catalog.remove_view("v"));
         assert_eq!(serde_json::from_str::<Catalog>(&without).unwrap(), catalog);
+    }
+    #[test]
+    fn what_says_nothing_of_conflicts_is_stored_as_it_ever_was() {
+        let view = r#"{"name":"v","query":"SELECT","columns":[],"tables":{},"views":[]}"#;
+        let column =
+            r#"{"name":"id","data_type":"integer","not_null":true,"default":null,"merges":"last_writer"}"#;
+        let stored = format!(
+            r#"{{"tables":{{"0":{{"id":0,"name":"a","columns":[{column}],"primary_key":[0],"uniques":[],"checks":[],"foreign_keys":[],"indexes":[]}}}},"next_table":1,"views":{{"v":{view}}}}}"#
+        );
+        let catalog: Catalog = serde_json::from_str(&stored).unwrap();
+        assert_eq!(catalog.table("a"), Some(&table(0, "a")));
+        assert!(!catalog.view("v").unwrap().must_be_empty);
+        assert_eq!(serde_json::to_string(&catalog).unwrap(), stored);
+    }
+
+    #[test]
+    fn what_is_said_of_conflicts_is_stored() {
+        let mut catalog = Catalog::default();
+        let mut said = table(0, "a");
+        for (name, conflict) in [
+            ("lat", ConflictPolicy::Priority { by: 2 }),
+            ("rank", ConflictPolicy::Manual),
+            ("title", ConflictPolicy::Custom { expression: "ours || theirs".to_owned() }),
+        ] {
+            said.columns.push(Column { conflict, ..Column::plain(name, DataType::Text) });
+        }
+        said.groups = vec![vec![1, 2]];
+        said.remove_wins = true;
+        assert_eq!(said.group_of(2), Some(&[1, 2][..]));
+        assert_eq!(said.group_of(3), None);
+        catalog.put(said).unwrap();
+        let (query, views) = (String::new(), BTreeSet::new());
+        let view = LiveView {
+            name: "v".to_owned(),
+            query,
+            columns: Vec::new(),
+            tables: BTreeMap::new(),
+            views,
+            must_be_empty: true,
+        };
+        catalog.put_view(view).unwrap();
+        let text = serde_json::to_string(&catalog).unwrap();
+        assert_eq!(serde_json::from_str::<Catalog>(&text).unwrap(), catalog);
     }
 }

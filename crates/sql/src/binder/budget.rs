@@ -64,7 +64,7 @@ impl<'a> Binder<'a> {
             }
             let data_type = self.data_type(data_type, ident.span)?;
             let merges = Merges::LastWriter;
-            let column = Column { name, data_type, not_null: true, default: None, merges };
+            let column = Column { not_null: true, merges, ..Column::plain(name, data_type) };
             self.check_key_type(&column, "a budget's key", ident.span)?;
             key.push(BudgetKey { name: column.name, data_type: column.data_type });
         }

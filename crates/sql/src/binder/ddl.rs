@@ -51,16 +51,7 @@ impl<'a> Binder<'a> {
             let reason = "a table needs a column".to_owned();
             return Err(SqlError::InvalidTableDefinition { reason, position: self.at(span) });
         }
-        let mut table = TableSchema {
-            id: self.catalog.next_table(),
-            name,
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            uniques: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: Vec::new(),
-            indexes: Vec::new(),
-        };
+        let mut table = TableSchema::plain(self.catalog.next_table(), name, Vec::new(), Vec::new());
         let mut constraints = Constraints::default();
         for definition in &create.columns {
             let place = table.columns.len();
@@ -97,7 +88,7 @@ impl<'a> Binder<'a> {
         let default = merges.initially().map(str::to_owned);
         // What begins with something is never nothing.
         let not_null = default.is_some();
-        let mut column = Column { name, data_type, not_null, default, merges };
+        let mut column = Column { not_null, default, merges, ..Column::plain(name, data_type) };
         let mut nullable = false;
         for option in &definition.options {
             match &option.option {

@@ -7,7 +7,7 @@ use deltaic_query::{
     plan::{Plan, ResultColumn},
     statement::{ConflictAction, Delete, Insert, OnConflict, Returning, Update},
 };
-use deltaic_types::{DataType, Merges, ROW_ID, TableSchema, Value, limits};
+use deltaic_types::{Column, DataType, ROW_ID, TableSchema, Value, limits};
 use sqlparser::{
     ast::{self, Assignment, AssignmentTarget, Ident, Spanned, TableFactor},
     tokenizer::Span,
@@ -421,12 +421,6 @@ fn column_types(table: &TableSchema) -> Vec<DataType> {
 }
 
 /// The hidden key column of a table that declares no primary key.
-pub(super) fn row_id_column() -> deltaic_types::Column {
-    deltaic_types::Column {
-        name: ROW_ID.to_owned(),
-        data_type: DataType::Bigint,
-        not_null: true,
-        default: None,
-        merges: Merges::LastWriter,
-    }
+pub(super) fn row_id_column() -> Column {
+    Column { not_null: true, ..Column::plain(ROW_ID, DataType::Bigint) }
 }

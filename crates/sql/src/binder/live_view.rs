@@ -66,8 +66,14 @@ impl<'a> Binder<'a> {
         let columns = self.view_columns(create, &query)?;
         let reads = std::mem::take(&mut self.reads);
         let text = view_query(&self.parsed.text).expect("invariant: the statement was parsed as a view's");
-        let view =
-            LiveView { name, query: text.to_owned(), columns, tables: reads.tables, views: reads.views };
+        let view = LiveView {
+            name,
+            query: text.to_owned(),
+            columns,
+            tables: reads.tables,
+            views: reads.views,
+            must_be_empty: false,
+        };
         Ok(Some(CreateLiveView { view, query }))
     }
 

@@ -31,7 +31,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_query::statement::Statement;
-use deltaic_types::{BUDGETS, BUDGETS_NAME, Catalog, DataType, TableId, TableSchema, limits};
+use deltaic_types::{Catalog, DataType, TableId, TableSchema, limits, system_table, system_tables};
 use sqlparser::{
     ast::{self, Ident, ObjectName, ObjectNamePart, Spanned},
     tokenizer::Span,
@@ -228,15 +228,21 @@ impl<'a> Binder<'a> {
         match parts[..] {
             [one] if name.0.len() == 1 => self.folded_within_limit(one),
             [schema, one] if name.0.len() == 2 && folded(schema) == "public" => self.folded_within_limit(one),
-            [schema, one] if name.0.len() == 2 && folded(schema) == "deltaic" && folded(one) == "budgets" => {
-                Ok(BUDGETS_NAME.to_owned())
+            [schema, one] if name.0.len() == 2 && folded(schema) == "deltaic" => {
+                let whole = format!("deltaic.{}", folded(one));
+                let is_there = system_tables().iter().any(|table| table.schema.name == whole);
+                if is_there { Ok(whole) } else { Err(self.refuse_schema(name)) }
             }
-            _ => Err(self.refuse(
-                &format!("the name {name}: there is one schema, public"),
-                Some("Write the table's name alone. Of the engine's own there is deltaic.budgets."),
-                name.span(),
-            )),
+            _ => Err(self.refuse_schema(name)),
         }
+    }
+
+    fn refuse_schema(&self, name: &ObjectName) -> SqlError {
+        let own: Vec<&str> = system_tables().iter().map(|table| table.schema.name.as_str()).collect();
+        let instead =
+            format!("Write the table's name alone. Of the engine's own there are {}.", own.join(" and "));
+        let what = format!("the name {name}: there is one schema, public");
+        self.refuse(&what, Some(&instead), name.span())
     }
 
     /// A name that is to be given to something.
@@ -259,9 +265,9 @@ impl<'a> Binder<'a> {
     /// A table that statements may write or change.
     fn table(&self, name: &ObjectName) -> Result<&'a TableSchema, SqlError> {
         let table = self.any_table(name)?;
-        if table.id == BUDGETS {
-            let instead = "It shows budgets as they stand: CREATE BUDGET makes one, consume() spends.";
-            return Err(self.refuse("a change of deltaic.budgets", Some(instead), name.span()));
+        if let Some(system) = system_table(table.id) {
+            let what = format!("a change of {}", table.name);
+            return Err(self.refuse(&what, Some(system.instead), name.span()));
         }
         Ok(table)
     }

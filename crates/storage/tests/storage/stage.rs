@@ -7,7 +7,7 @@ use deltaic_storage::{
     Change, Changes, Commit, FaultyDisk, MemoryStore, PROVISIONAL, RedbStore, Staged, Stager, StorageError,
     Store, check,
 };
-use deltaic_types::{Catalog, Column, DataType, Lsn, Merges, Row, TableId, Value};
+use deltaic_types::{Catalog, Column, ConflictPolicy, DataType, Lsn, Merges, Row, TableId, Value};
 use proptest::prelude::*;
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -360,6 +360,7 @@ fn staged_commits_that_break_a_rule_panic_and_leave_no_trace() {
             not_null: false,
             default: None,
             merges: Merges::LastWriter,
+            conflict: ConflictPolicy::LastWriter,
         });
         catalog.put(table).unwrap();
     }

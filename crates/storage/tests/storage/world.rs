@@ -7,8 +7,8 @@ use deltaic_storage::{
     CellVersion, Change, Commit, Identity, PROVISIONAL, Reader, Staged, Store, StoredRow, TableSize,
 };
 use deltaic_types::{
-    Catalog, Column, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Merges, Row, TableId,
-    TableSchema, Value,
+    Catalog, Column, ConflictPolicy, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Merges, Row,
+    TableId, TableSchema, Value,
 };
 
 pub(crate) const IDENTITY: Identity = Identity { database: DatabaseId(0xdb), actor: ActorId(5) };
@@ -202,6 +202,7 @@ impl World {
             not_null: false,
             default: None,
             merges: Merges::LastWriter,
+            conflict: ConflictPolicy::LastWriter,
         });
         let schema = TableSchema {
             id,
@@ -212,6 +213,8 @@ impl World {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             indexes: Vec::new(),
+            groups: Vec::new(),
+            remove_wins: false,
         };
         self.catalog.put(schema).unwrap();
         changes.push(Change::Catalog(self.catalog.clone()));
@@ -234,6 +237,7 @@ impl World {
             not_null: false,
             default: None,
             merges: Merges::LastWriter,
+            conflict: ConflictPolicy::LastWriter,
         });
         self.catalog.put(table.clone()).unwrap();
         changes.push(Change::Catalog(self.catalog.clone()));

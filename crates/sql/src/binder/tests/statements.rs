@@ -172,3 +172,35 @@ fn definitions_that_are_there_already() {
     assert_eq!((create.index.name.as_str(), create.index.unique), ("task_title_idx", true));
     assert!(matches!(run(&catalog, "EXPLAIN SELECT 1").unwrap().statement, Statement::Explain(_)));
 }
+
+#[test]
+fn the_tables_of_the_engines_own_are_read_and_never_changed() {
+    let catalog = catalog();
+    for (table, instead) in
+        [("budgets", "CREATE BUDGET makes one"), ("conflicts", "deltaic conflicts resolve")]
+    {
+        // A live query, which has no time, binds as well.
+        let parsed = parse(&format!("SELECT * FROM deltaic.{table} ORDER BY 1")).unwrap();
+        bind(&parsed[0], &BindContext { catalog: &catalog, now: None }).unwrap();
+        for sql in [
+            "INSERT INTO deltaic.# DEFAULT VALUES",
+            "UPDATE deltaic.# SET key = ''",
+            "DELETE FROM deltaic.#",
+            "DROP TABLE deltaic.#",
+            "ALTER TABLE deltaic.# ADD COLUMN a int",
+            "CREATE INDEX ON deltaic.# (key)",
+            "CREATE TABLE a (key text REFERENCES deltaic.#)",
+        ] {
+            let error = run(&catalog, &sql.replace('#', table)).unwrap_err();
+            assert_eq!(error.sqlstate(), "0A000", "{sql}: {error}");
+            assert_eq!(error.to_string(), format!("not supported: a change of deltaic.{table}"));
+            assert!(error.hint().is_some_and(|hint| hint.contains(instead)), "{sql}");
+        }
+        let error = run(&catalog, &format!("CREATE TABLE \"deltaic.{table}\" (a int)")).unwrap_err();
+        assert_eq!(error.sqlstate(), "42P07");
+    }
+    let error = run(&catalog, "SELECT * FROM deltaic.nothing").unwrap_err();
+    let hint =
+        "Write the table's name alone. Of the engine's own there are deltaic.budgets and deltaic.conflicts.";
+    assert_eq!((error.sqlstate(), error.hint().as_deref()), ("0A000", Some(hint)));
+}
