@@ -35,8 +35,13 @@ impl<S: Store> Session<S> {
     /// Runs a request; gives its outcome and the number of messages that it caused.
     pub(crate) fn run(&mut self, sql: &str, parameters: Vec<serde_json::Value>) -> (Outcome, usize) {
         self.next += 1;
-        let request =
-            Request { id: RequestId(self.next), sql: sql.to_owned(), parameters, claims: Claims::new() };
+        let request = Request {
+            id: RequestId(self.next),
+            sql: sql.to_owned(),
+            parameters,
+            claims: Claims::new(),
+            basis: None,
+        };
         let mut effects = self.step(Input::Requests(vec![request]));
         if !effects.append.is_empty() {
             self.store.append(&effects.append).map_err(Arc::new).expect("the store takes the commit");
@@ -54,6 +59,7 @@ impl<S: Store> Session<S> {
             sql: sql.to_owned(),
             parameters: Vec::new(),
             claims: Claims::new(),
+            basis: None,
         };
         let effects = self.step(Input::Requests(vec![request]));
         self.store.append(&effects.append).map_err(Arc::new).expect("the store takes the commit");

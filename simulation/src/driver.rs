@@ -5,9 +5,10 @@ use std::{
     sync::Arc,
 };
 
+use deltaic_causality::VersionVector;
 use deltaic_engine::{
-    Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, Request, RequestError,
-    RequestId, Subscribe, SubscriptionId, Work,
+    Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, PeerInput, PeerNews,
+    Request, RequestError, RequestId, Subscribe, SubscriptionId, ToPeer, Work,
 };
 use deltaic_storage::{StorageError, Store};
 
@@ -30,6 +31,12 @@ pub struct Driver<S> {
     failure: Option<Arc<StorageError>>,
     /// Why what was written ahead could not be brought into its tables. What was appended is there.
     pub unsettled: Option<Arc<StorageError>>,
+    /// What leaves for other engines, and what is told of them.
+    pub peers: Vec<ToPeer>,
+    /// What is told of other engines.
+    pub peer_news: Vec<PeerNews>,
+    /// What the author of the next requests had seen, if not all.
+    pub basis: Option<VersionVector>,
     next: u64,
 }
 
@@ -58,6 +65,9 @@ impl<S: Store> Driver<S> {
             replies,
             failure: None,
             unsettled: None,
+            peers: Vec::new(),
+            peer_news: Vec::new(),
+            basis: None,
             next: 0,
         }
     }
@@ -74,7 +84,9 @@ impl<S: Store> Driver<S> {
         self.now += 1000;
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
         loop {
-            let Effects { append, replies, send, work, .. } = effects;
+            let Effects { append, replies, send, work, peers, peer_news, .. } = effects;
+            self.peers.extend(peers);
+            self.peer_news.extend(peer_news);
             self.replies.extend(replies.into_iter().map(|reply| (reply.request, reply.result)));
             self.messages.extend(send);
             self.works.extend(work);
@@ -137,8 +149,8 @@ impl<S: Store> Driver<S> {
     pub fn send(&mut self, statements: &[String]) -> Vec<RequestId> {
         let requests = statements.iter().map(|sql| {
             self.next += 1;
-            let (parameters, claims) = (Vec::new(), Claims::new());
-            Request { id: RequestId(self.next), sql: sql.clone(), parameters, claims }
+            let (parameters, claims, basis) = (Vec::new(), Claims::new(), self.basis.clone());
+            Request { id: RequestId(self.next), sql: sql.clone(), parameters, claims, basis }
         });
         let requests: Vec<Request> = requests.collect();
         let ids = requests.iter().map(|request| request.id).collect();
@@ -169,6 +181,22 @@ impl<S: Store> Driver<S> {
             resume,
             life: Life::default(),
         }));
+    }
+
+    /// Something comes from another engine.
+    pub fn peer(&mut self, input: PeerInput) {
+        self.step(Input::Peer(input));
+    }
+
+    /// Time passes.
+    pub fn wake(&mut self, micros: i64) {
+        self.now += micros;
+        self.step(Input::Wake);
+    }
+
+    /// The first failure of the store that nobody has been told yet.
+    pub fn failure(&mut self) -> Option<Arc<StorageError>> {
+        self.failure.take().or_else(|| self.unsettled.take())
     }
 
     /// Ends a subscription.

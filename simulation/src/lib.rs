@@ -6,6 +6,7 @@ pub mod driver;
 pub mod failure;
 pub mod fuzz;
 pub mod generator;
+pub mod members;
 pub mod mutation;
 pub mod naive;
 pub mod postgres;

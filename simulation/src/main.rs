@@ -10,13 +10,14 @@ use std::{
 
 use deltaic_simulation::{
     fuzz::{self, Tally},
+    members::members,
     mutation,
     postgres::Postgres,
     tpch,
     world::world,
 };
 
-const MODES: [&str; 3] = ["run", "fuzz", "mutate"];
+const MODES: [&str; 4] = ["run", "members", "fuzz", "mutate"];
 
 /// What the arguments ask for.
 struct Options {
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
         };
     }
     let usage = "usage: deltaic-simulation tpch [--scale 0.01] \
-                 | run|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X] [--no-shrink]";
+                 | run|members|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X] [--no-shrink]";
     let (mode, options) = match (arguments.first(), options(arguments.get(1..).unwrap_or_default())) {
         (Some(mode), Ok(options)) if MODES.contains(&mode.as_str()) => (mode.clone(), options),
         (_, Err(error)) => return fail(&format!("{error}; {usage}")),
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         let case = catch_unwind(AssertUnwindSafe(|| match mode.as_str() {
             "fuzz" => fuzz::case(seed, postgres.as_mut(), tell, options.shrinks),
             "mutate" => mutation::case(seed, tell, &|run| allocation_counter::measure(run).bytes_max),
+            "members" => members(seed, tell),
             _ => world(seed, tell),
         }));
         let outcome = case.unwrap_or_else(|_| Err(format!("seed {seed}: a panic, told above")));

@@ -163,18 +163,22 @@ impl<K: Element, V: Merge> Replica<K, V> {
         self.removed.len()
     }
 
-    /// Forgets the notes of removals that every member holds, and keys of which nothing is left. Cost: the notes and the keys.
-    pub fn trim(&mut self, stable: &VersionVector) {
+    /// Forgets the notes of removals that every member holds, and keys of which nothing is left, which are given back. Cost: the
+    /// notes and the keys.
+    pub fn trim(&mut self, stable: &VersionVector) -> Vec<K> {
         self.forget_notes(stable);
         let dots = |kept: &Kept<V>| kept.writes.clone().into_iter().map(|(actor, seq)| Dot { actor, seq });
-        self.values.retain(|_, kept| {
+        let mut gone = Vec::new();
+        self.values.retain(|key, kept| {
             let stays = !kept.value.is_gone() || dots(kept).any(|dot| !stable.contains(dot));
             if !stays {
                 dots(kept).for_each(|dot| drop(self.index.remove(&dot)));
                 self.size -= kept.bytes;
+                gone.push(key.clone());
             }
             stays
         });
+        gone
     }
 
     /// Forgets the notes of removals in this cut.
@@ -213,21 +217,24 @@ impl<K: Element, V: Merge> Replica<K, V> {
         keys
     }
 
-    /// Puts a value in place that was made of the one that is here by this replica's own writes, each with what it removed, in
-    /// their order. Cost: the value's bytes, and O(log n).
+    /// Puts values in place that were made of those that are here by this replica's own writes, each with what it removed, in
+    /// their order. Cost: the values' bytes, and O(log n) for each.
     ///
     /// # Panics
     /// Where a write is another actor's or was made before.
-    pub fn put(&mut self, key: &K, value: V, made: Vec<(Dot, V::Gone)>) {
-        let Some((last, _)) = made.last() else { return };
-        let last = *last;
-        let is_new =
-            |dot: &Dot| dot.actor == self.actor && !self.context.contains(*dot) && dot.seq <= last.seq;
-        assert!(made.iter().all(|(dot, _)| is_new(dot)), "writes are new, this replica's and in their order");
-        self.advance(last.seq);
-        self.values.entry(key.clone()).or_default().value = value;
-        let removed = made.into_iter().filter(|(_, gone)| !gone.is_nothing()).collect();
-        self.note(key, &[last], removed);
+    pub fn put(&mut self, values: Vec<(K, V, Vec<(Dot, V::Gone)>)>) {
+        let is_new = |dot: &Dot| dot.actor == self.actor && !self.context.contains(*dot);
+        let dots = values.iter().flat_map(|(_, _, made)| made.iter().map(|(dot, _)| dot));
+        assert!(dots.clone().all(is_new), "writes are new and this replica's");
+        let latest = dots.map(|dot| dot.seq).max();
+        for (key, value, made) in values {
+            let Some((last, _)) = made.last() else { continue };
+            let last = *last;
+            self.values.entry(key.clone()).or_default().value = value;
+            let removed = made.into_iter().filter(|(_, gone)| !gone.is_nothing()).collect();
+            self.note(&key, &[last], removed);
+        }
+        self.advance(latest.unwrap_or(0));
     }
 
     /// Says that this replica has made writes up to this number, of which nothing is kept where nothing was [put](Self::put).

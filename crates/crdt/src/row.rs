@@ -469,7 +469,7 @@ mod tests {
             made.push((dot, gone));
         }
         assert_eq!(row.latest(), Some(HybridTime(4)));
-        beside.put(&7, row, made);
+        beside.put(vec![(7, row, made)]);
         assert_eq!((beside.digest(), beside.whole()), (here.digest(), here.whole()));
 
         assert_eq!(here.merge(&there.delta(here.cut()).unwrap(), there.cut()), Ok(vec![7, 8]));

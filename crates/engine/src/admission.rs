@@ -17,6 +17,7 @@ use crate::{
     error::RequestError,
     explain::explain,
     input::Request,
+    mesh::settling::settle,
     parameters::{Given, bind_statement},
     read,
     transaction::Transaction,
@@ -79,6 +80,9 @@ pub(crate) fn run(
         return Err(RequestError::Transaction { statement: "BEGIN" });
     }
     check_count(used, request.parameters.len())?;
+    if verdict == Verdict::Commit {
+        settle(transaction)?;
+    }
     Ok((result, verdict))
 }
 

@@ -94,7 +94,7 @@ impl Admission {
         let wanted = transaction.purse.take_wanted();
         let is_bound = transaction.is_stopped();
         let catalog = transaction.tables.catalog().clone();
-        let Done { tables: after, writes, changes, reads: mut concerned, seq, mut used } =
+        let Done { tables: after, writes, changes, reads: mut concerned, seq, mut used, .. } =
             transaction.finish();
         let is_as_it_was = changes.is_empty();
         let keeps = matches!(result, Ok((_, Verdict::Commit))) && !changes.is_empty();
@@ -332,7 +332,8 @@ impl Engine {
         let prepared = Prepared { lsn, time, touched, tables, after: standing };
         let replies = vec![Reply { request: request.id, result: Ok(outcome(result, lsn)) }];
         let spent = self.budgets.grants.take(request.id, &used);
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent });
+        let merged = Vec::new();
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
         effects.append = vec![Commit { lsn, time, seq, changes }];
         effects
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use deltaic_storage::{Change, Commit, Reader, Store};
-use deltaic_types::{Lsn, TableId};
+use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
     admission::{self, Verdict},
@@ -70,6 +70,7 @@ impl Engine {
             lsn: batch.lsn,
             seq: batch.seq,
             spent: batch.spent,
+            merged: Vec::new(),
         });
         Effects { append: batch.commits, ..Effects::default() }
     }
@@ -93,8 +94,11 @@ impl Engine {
         let now = self.budgets.grants.time_of(request.id, now);
         let start = Start { actor: self.identity.actor, seq: batch.seq, time, now };
         let reader = store as &dyn Reader;
+        // Rows that merge are written where their replica is.
+        let pace = if self.mesh.is_some() { &Pace::Whole } else { pace };
         let mut transaction =
             Transaction::new(batch.tables.clone(), reader, &batch.writes, start, pace.clone());
+        transaction.draft = self.mesh.as_ref().map(|mesh| mesh.draft(time, request.basis.as_ref()));
         transaction.purse = self.budgets.grants.of(request.id);
         let (result, verdict) = match admission::run(&mut transaction, request) {
             Ok(done) => done,
@@ -112,7 +116,7 @@ impl Engine {
                 return None;
             }
         };
-        let Done { tables, writes, changes, seq, used, .. } = transaction.finish();
+        let Done { mut tables, writes, mut changes, seq, used, draft, .. } = transaction.finish();
         if verdict == Verdict::Commit && changes.is_empty() {
             batch.tables = tables;
             batch.spent.extend(self.budgets.grants.take(request.id, &used));
@@ -125,7 +129,12 @@ impl Engine {
             }
             batch.spent.extend(self.budgets.grants.take(request.id, &used));
             let lsn = batch.lsn.next();
-            let touched = writes.keys().cloned().collect();
+            let mut touched: Vec<(TableId, Row)> = writes.keys().cloned().collect();
+            if let (Some(mesh), Some(draft)) = (&mut self.mesh, draft) {
+                let (records, conflicts) = mesh.put(draft, seq, time, &mut tables);
+                changes.extend(records);
+                touched.extend(conflicts);
+            }
             let after = tables.clone();
             batch.prepared.push(Prepared { lsn, time, touched, tables: written, after });
             batch.commits.push(Commit { lsn, time, seq, changes: changes.into() });

@@ -117,6 +117,7 @@ impl Engine {
             | Input::Worked(_)
             | Input::Consume(_)
             | Input::Ledger(_)
+            | Input::Peer(_)
             | Input::Settle => Some(input),
         }
     }

@@ -17,6 +17,7 @@ use deltaic_types::{
 
 use crate::{
     error::{ConstraintError, RequestError},
+    mesh::{settling::draft, shape::Shift},
     transaction::Transaction,
 };
 
@@ -25,6 +26,22 @@ use crate::{
 pub(crate) struct RowChange {
     pub(crate) before: Option<StoredRow>,
     pub(crate) after: Option<Row>,
+    /// What was done to columns that merge, where that is more than what came of it.
+    pub(crate) shifts: Vec<(usize, Shift)>,
+}
+
+impl RowChange {
+    pub(crate) fn insertion(after: Row) -> Self {
+        Self { before: None, after: Some(after), shifts: Vec::new() }
+    }
+
+    pub(crate) fn deletion(before: StoredRow) -> Self {
+        Self { before: Some(before), after: None, shifts: Vec::new() }
+    }
+
+    pub(crate) fn update(before: StoredRow, after: Row) -> Self {
+        Self { before: Some(before), after: Some(after), shifts: Vec::new() }
+    }
 }
 
 /// Applies changes of one table, with all that they entail in others.
@@ -61,6 +78,8 @@ impl Applied {
             return Err(RequestError::TooManyRows { rows: self.written, limit: limits::STATEMENT_ROWS });
         }
         transaction.expect_writes(changes.len())?;
+        let merged = draft(transaction, &rules.schema, changes)?;
+        let changes = merged.as_deref().unwrap_or(changes);
         let after = changes.iter().filter_map(|change| change.after.as_ref());
         transaction.expect_bytes(after.map(Row::heap_bytes).sum())?;
         for row in changes.iter().filter_map(|change| change.after.as_ref()) {
@@ -263,7 +282,7 @@ impl Follow {
                     }
                     (_, None) => None,
                 };
-                changes.push(RowChange { before: Some(before), after });
+                changes.push(RowChange { before: Some(before), after, shifts: Vec::new() });
             }
         }
         Ok(changes)

@@ -128,7 +128,7 @@ pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> 
             for cell in &mut before.cells {
                 cell.column += usize::from(cell.column >= place);
             }
-            RowChange { before: Some(before), after: Some(after) }
+            RowChange::update(before, after)
         })
         .collect();
     apply(transaction, add.table, &changes)

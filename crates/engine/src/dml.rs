@@ -19,6 +19,7 @@ use crate::{
     constraint::{Applied, RowChange, Rules, apply, list},
     error::{ConstraintError, RequestError},
     merging::kept,
+    mesh::settling::shifted,
     read,
     transaction::Transaction,
 };
@@ -68,8 +69,7 @@ pub(crate) fn insert(transaction: &mut Transaction<'_>, insert: &Insert) -> Resu
     let rows = rows.into_iter().map(|row| kept(&schema, None, row)).collect::<Result<Vec<_>, _>>()?;
     let written = match &insert.on_conflict {
         None => {
-            let changes: Vec<RowChange> =
-                rows.iter().map(|row| RowChange { before: None, after: Some(row.clone()) }).collect();
+            let changes: Vec<RowChange> = rows.iter().cloned().map(RowChange::insertion).collect();
             apply(transaction, insert.table, &changes)?;
             rows
         }
@@ -94,13 +94,14 @@ fn insert_or(
     };
     let update = match &on_conflict.action {
         ConflictAction::Nothing => None,
-        ConflictAction::Update { assignments, filter } => {
+        ConflictAction::Update { assignments: given, filter } => {
             // Two rows make the tuple: the present one's columns, then those of the row that was to come.
             let width = schema.columns.len();
             let place = move |place: usize| if place < width { (0, place) } else { (1, place - width) };
             let assignments: Vec<(usize, Scalar)> =
-                assignments.iter().map(|(column, expr)| (*column, compile(expr, &place))).collect();
-            Some((assignments, filter.as_ref().map(|filter| compile(filter, &place))))
+                given.iter().map(|(column, expr)| (*column, compile(expr, &place))).collect();
+            let shifts = shifted(transaction, &schema, given, &place);
+            Some((assignments, shifts, filter.as_ref().map(|filter| compile(filter, &place))))
         }
     };
     let rules = Rules::of(&schema)?;
@@ -112,11 +113,11 @@ fn insert_or(
         rules.check(&row)?;
         let Some(present) = conflicting(transaction, table, &keys, &row)? else {
             touched.insert(row.project(&schema.primary_key));
-            statement.write(transaction, &rules, &[RowChange { before: None, after: Some(row.clone()) }])?;
+            statement.write(transaction, &rules, &[RowChange::insertion(row.clone())])?;
             written.push(row);
             continue;
         };
-        let Some((assignments, filter)) = &update else { continue };
+        let Some((assignments, shifts, filter)) = &update else { continue };
         let key = present.values.project(&schema.primary_key);
         if touched.contains(&key) {
             return Err(ConstraintError::SecondChange { values: list(&key) }.into());
@@ -133,7 +134,9 @@ fn insert_or(
         }
         let after = kept(&schema, Some(&present.values), Row::from(values))?;
         touched.insert(after.project(&schema.primary_key));
-        let change = RowChange { before: Some(present), after: Some(after.clone()) };
+        let shifts =
+            shifts.iter().filter_map(|shifted| shifted.over(&tuple).transpose()).collect::<Result<_, _>>()?;
+        let change = RowChange { shifts, ..RowChange::update(present, after.clone()) };
         statement.write(transaction, &rules, &[change])?;
         written.push(after);
     }
@@ -170,6 +173,7 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
     // Subqueries see the state before the statement, and are part of the query that finds the rows.
     let queried: Vec<&Expr> = nested.iter().map(|(_, expr)| expr).collect();
     let schema = transaction.tables.schema(update.table).clone();
+    let shifts = shifted(transaction, &schema, &update.assignments, &|place| (0, place));
     let mut changes = Vec::new();
     let mut written = Vec::new();
     for (before, found) in matching(transaction, update.table, update.filter.as_ref(), &queried)? {
@@ -182,7 +186,10 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
         }
         let after = kept(&schema, Some(&before.values), Row::from(values))?;
         written.push(after.clone());
-        changes.push(RowChange { before: Some(before), after: Some(after) });
+        let row = std::slice::from_ref(&before.values);
+        let shifts =
+            shifts.iter().filter_map(|shifted| shifted.over(row).transpose()).collect::<Result<_, _>>()?;
+        changes.push(RowChange { shifts, ..RowChange::update(before, after) });
     }
     apply(transaction, update.table, &changes)?;
     Written::of(&written, update.returning.as_ref())
@@ -193,8 +200,7 @@ pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Resu
     let found = matching(transaction, delete.table, delete.filter.as_ref(), &[])?;
     let rows: Vec<StoredRow> = found.into_iter().map(|(row, _)| row).collect();
     let written: Vec<Row> = rows.iter().map(|row| row.values.clone()).collect();
-    let changes: Vec<RowChange> =
-        rows.into_iter().map(|before| RowChange { before: Some(before), after: None }).collect();
+    let changes: Vec<RowChange> = rows.into_iter().map(RowChange::deletion).collect();
     apply(transaction, delete.table, &changes)?;
     Written::of(&written, delete.returning.as_ref())
 }

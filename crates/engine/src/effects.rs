@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use deltaic_causality::ActorId;
 use deltaic_dataflow::KeyColumn;
 use deltaic_query::plan::ResultColumn;
 use deltaic_storage::Commit;
@@ -40,6 +41,10 @@ pub struct Effects {
     pub looked: Vec<Looked>,
     /// What is wrong with the ledger, to be told to who runs it.
     pub trouble: Option<LedgerTrouble>,
+    /// Messages to other engines, which may be lost, repeated and late.
+    pub peers: Vec<ToPeer>,
+    /// What is to be told of other engines to who runs this one.
+    pub peer_news: Vec<PeerNews>,
     /// When [`crate::Input::Wake`] is due at the latest, if nothing else happens.
     pub wake_at: Option<Now>,
 }
@@ -56,8 +61,40 @@ impl Effects {
         self.ledger.extend(later.ledger);
         self.asked.extend(later.asked);
         self.looked.extend(later.looked);
+        self.peers.extend(later.peers);
+        self.peer_news.extend(later.peer_news);
         self.trouble = later.trouble.or(self.trouble.take());
     }
+}
+
+/// A message to another engine: [`crate::PeerInput::Received`] there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToPeer {
+    /// To whom.
+    pub peer: ActorId,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// What is to be told of other engines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerNews {
+    /// Nothing was heard of a member for long ([`deltaic_crdt::anti_entropy::Settings::retention`]).
+    Silent(ActorId),
+    /// This engine is no member any more.
+    Forgotten {
+        /// Who has forgotten it.
+        by: ActorId,
+    },
+    /// The database was restored from a copy: it must come back under another name.
+    Restored {
+        /// Who has seen writes that it lacks.
+        by: ActorId,
+    },
+    /// A peer was restored from a copy.
+    PeerRestored(ActorId),
+    /// A peer has the same cut and another state: there is a fault, here or there.
+    Diverged(ActorId),
 }
 
 /// The outcome of a request.

@@ -7,7 +7,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use deltaic_causality::{HybridLogicalClock, HybridTime};
+use deltaic_causality::{ActorId, HybridLogicalClock, HybridTime, VersionVector};
+use deltaic_crdt::anti_entropy::{Input as Heard, MergeId, Settings, SyncMetrics};
 use deltaic_dataflow::Breaker;
 use deltaic_quota::NodeId;
 use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
@@ -20,6 +21,7 @@ use crate::{
     effects::{Effects, Reply},
     error::RequestError,
     input::{Input, Now, Subscribe},
+    mesh::Mesh,
     slice::Slice,
     spending::Spending,
     tables::Tables,
@@ -64,8 +66,13 @@ pub struct Engine {
     pub(crate) slice: Slice,
     pub(crate) budgets: Budgets,
     pub(crate) spending: Spending,
+    /// What merges, if there have ever been other members.
+    pub(crate) mesh: Option<Mesh>,
+    /// Members that came before it was begun.
+    pub(crate) joining: BTreeSet<ActorId>,
+    pub(crate) mesh_settings: Settings,
     /// The time of the last commit.
-    time: HybridTime,
+    pub(crate) time: HybridTime,
     /// Before this time no commit is made for the clock alone.
     rest_until: Now,
     /// A subscription that waits for the clock's commit.
@@ -81,6 +88,8 @@ pub(crate) struct InFlight {
     pub(crate) seq: u64,
     /// What its requests have consumed: refunded where nothing of them happened.
     pub(crate) spent: Vec<Spent>,
+    /// What peers sent, that it merges.
+    pub(crate) merged: Vec<MergeId>,
 }
 
 /// A commit that waits to be durable.
@@ -113,6 +122,12 @@ impl Engine {
         assert!(works.is_empty(), "nothing is done beside the start");
         let mut budgets = Budgets::new(NodeId(identity.database.0), false);
         budgets.declare(Now(0), tables.catalog());
+        let mesh_settings = Settings::default();
+        let mesh = Mesh::load(identity.actor, seq, tables.catalog(), store, mesh_settings)?;
+        if let Some(mesh) = &mesh {
+            clock.observe(mesh.state.latest_of_all());
+            tables.show_conflicts(&[], &mesh.state.conflicts().cloned().collect::<Vec<Row>>());
+        }
         Ok(Self {
             identity,
             lsn,
@@ -128,6 +143,9 @@ impl Engine {
             slice: Slice::default(),
             budgets,
             spending: Spending::default(),
+            mesh,
+            joining: BTreeSet::new(),
+            mesh_settings,
             time,
             rest_until: Now(0),
             late: None,
@@ -156,6 +174,31 @@ impl Engine {
         self.views.set_memory(memory);
     }
 
+    /// Sets how replicas speak with each other, before there is one.
+    pub fn set_sync(&mut self, settings: Settings) {
+        self.mesh_settings = settings;
+        if let Some(mesh) = &mut self.mesh {
+            mesh.set(settings);
+        }
+    }
+
+    /// What this replica holds of the writes of all: of its own, if it has always been alone.
+    pub fn cut(&self) -> VersionVector {
+        let own =
+            || [deltaic_causality::Dot { actor: self.identity.actor, seq: self.seq }].into_iter().collect();
+        self.mesh.as_ref().map_or_else(own, |mesh| mesh.cut().clone())
+    }
+
+    /// A sum of all that is merged, equal where replicas with equal cuts are; none where this database has always been alone.
+    pub fn digest(&self) -> Option<u64> {
+        self.mesh.as_ref().map(Mesh::digest)
+    }
+
+    /// What was said between replicas since the start.
+    pub fn sync_metrics(&self) -> SyncMetrics {
+        self.mesh.as_ref().map(Mesh::metrics).unwrap_or_default()
+    }
+
     /// The last commit.
     pub fn lsn(&self) -> Lsn {
         self.lsn
@@ -179,7 +222,13 @@ impl Engine {
         self.release(now, store, &mut effects);
         self.resume(now, store, &mut effects);
         self.spend(now, store, &mut effects);
+        self.merge_peers(now, store, &mut effects);
         effects.wake_at = self.budgets.wake_at(now);
+        if self.in_flight.is_none()
+            && let Some(mesh) = &mut self.mesh
+        {
+            effects.wake_at = effects.wake_at.into_iter().chain(mesh.wake_at(now)).min();
+        }
         if self.behind.is_none() {
             if self.in_flight.is_none() {
                 self.views.expire(now, &mut self.tables);
@@ -219,6 +268,10 @@ impl Engine {
                 self.views.disconnect(client, now);
                 Effects::default()
             }
+            Input::Peer(input) => {
+                self.peer(now, input);
+                Effects::default()
+            }
             Input::Wake => Effects { append: self.tick(now), ..Effects::default() },
         }
     }
@@ -245,8 +298,8 @@ impl Engine {
         let (lsn, seq) = (self.lsn.next(), self.seq);
         let (touched, tables) = (Vec::new(), BTreeSet::new());
         let prepared = Prepared { lsn, time, touched, tables, after: self.tables.clone() };
-        let (replies, spent) = (Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent });
+        let (replies, spent, merged) = (Vec::new(), Vec::new(), Vec::new());
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
         vec![Commit { lsn, time, seq, changes: Vec::new().into() }]
     }
 
@@ -343,6 +396,9 @@ impl Engine {
             };
             let replies = in_flight.replies.into_iter().map(refuse).collect();
             self.rest_until = Now(now.0.saturating_add(TICK_FAILED_MICROS));
+            if let Some(mesh) = &mut self.mesh {
+                mesh.reload(now, self.seq, self.tables.catalog(), store, in_flight.merged);
+            }
             let mut effects = Effects { replies, ..Effects::default() };
             self.told_late(store, &mut effects);
             return effects;
@@ -353,7 +409,14 @@ impl Engine {
             (self.lsn, self.time) = (prepared.lsn, prepared.time);
         }
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
+        let has_written = in_flight.seq > self.seq;
         self.seq = in_flight.seq;
+        if let Some(mesh) = &mut self.mesh {
+            in_flight.merged.into_iter().for_each(|id| mesh.hear(now, Heard::Merged(id)));
+            if has_written {
+                mesh.hear(now, Heard::Wrote(in_flight.seq));
+            }
+        }
         let mut effects =
             Effects { replies: in_flight.replies, spent: in_flight.spent, ..Effects::default() };
         if let Some(commits) = self.queue(in_flight.prepared.into()) {

@@ -1,6 +1,7 @@
 //! [`RequestError`]: why a request or a subscription was refused.
 
 use crate::budgets::ConsumeError;
+use deltaic_crdt::WriteError;
 use deltaic_dataflow::Exhausted;
 use deltaic_query::lower::LowerError;
 use deltaic_sql::SqlError;
@@ -168,6 +169,14 @@ pub enum RequestError {
     /// A constraint is violated.
     #[error(transparent)]
     Constraint(#[from] ConstraintError),
+    /// A row of several members cannot be written so.
+    #[error("table \"{table}\": {error}")]
+    Merge {
+        /// The table.
+        table: String,
+        /// What is wrong.
+        error: WriteError,
+    },
     /// An expression fails on a row.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
@@ -303,7 +312,8 @@ impl RequestError {
             Self::ViewsTooLarge { .. } => "53200",
             Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",
-            Self::Clock(_) | Self::NotAdmitted => "57P03",
+            Self::Merge { error: WriteError::Overflow { .. }, .. } => "22003",
+            Self::Clock(_) | Self::NotAdmitted | Self::Merge { .. } => "57P03",
             Self::Budget(error) => error.sqlstate(),
             Self::Storage(error) => match **error {
                 StorageError::CommitTooLarge { .. } => "54000",

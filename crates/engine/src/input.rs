@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use deltaic_causality::VersionVector;
 use deltaic_storage::StorageError;
 use serde_json::Value as Json;
 
@@ -9,6 +10,7 @@ use crate::{
     budgets::{Consume, LedgerAnswer},
     cookie::Cookie,
     life::Life,
+    mesh::PeerInput,
     work::Worked,
 };
 
@@ -43,6 +45,9 @@ pub struct Request {
     pub parameters: Vec<Json>,
     /// The claims of the session.
     pub claims: Claims,
+    /// What its author had seen ([`crate::Engine::cut`] of then), where that is not all that is here: a write that comes late
+    /// replaces nothing that its author did not know.
+    pub basis: Option<VersionVector>,
 }
 
 /// A query whose result is to be kept up to date.
@@ -77,6 +82,8 @@ pub enum Input {
     Consume(Consume),
     /// The answer to one of [`crate::Effects::ledger`].
     Ledger(LedgerAnswer),
+    /// Something between engines that merge.
+    Peer(PeerInput),
     /// Budgets are to admit nothing more and to be settled: [`crate::Effects::ledger`] until [`crate::Engine::has_settled`].
     Settle,
     /// A subscription.

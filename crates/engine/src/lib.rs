@@ -18,6 +18,7 @@ mod label;
 mod life;
 mod merge;
 mod merging;
+mod mesh;
 mod parameters;
 mod provisional;
 mod read;
@@ -36,11 +37,12 @@ pub use budgets::{
 };
 pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};
-pub use effects::{Effects, Message, News, Outcome, Reply, Snapshot, ViewChange};
+pub use effects::{Effects, Message, News, Outcome, PeerNews, Reply, Snapshot, ToPeer, ViewChange};
 pub use engine::Engine;
 pub use error::{ConstraintError, RequestError};
 pub use input::{Claims, ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
+pub use mesh::PeerInput;
 pub use slice::Slice;
 pub use status::{CircuitNode, Status, TableStatus};
 pub use views::{

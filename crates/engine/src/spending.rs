@@ -132,8 +132,8 @@ impl Engine {
         }
         let (lsn, seq, tables) = (self.lsn.next(), self.seq, BTreeSet::from([BUDGETS]));
         let prepared = Prepared { lsn, time, touched, tables, after };
-        let (replies, spent) = (Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent });
+        let (replies, spent, merged) = (Vec::new(), Vec::new(), Vec::new());
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
         effects.append = vec![Commit { lsn, time, seq, changes: Vec::new().into() }];
     }
 

@@ -14,6 +14,7 @@ use crate::{
     budgets::Purse,
     error::RequestError,
     input::Now,
+    mesh::draft::Draft,
     slice::Slice,
     tables::{DefineError, Tables, Writes},
 };
@@ -35,6 +36,8 @@ pub(crate) struct Transaction<'a> {
     is_stopped: bool,
     /// What it may consume, and what it would.
     pub(crate) purse: Purse,
+    /// Its writes to rows that merge, where there are other members.
+    pub(crate) draft: Option<Draft>,
     actor: ActorId,
     time: HybridTime,
     seq: u64,
@@ -70,6 +73,8 @@ pub(crate) struct Done {
     pub(crate) seq: u64,
     /// Which of its grants it has consumed, by place.
     pub(crate) used: Vec<usize>,
+    /// Its writes to rows that merge.
+    pub(crate) draft: Option<Draft>,
 }
 
 impl<'a> Transaction<'a> {
@@ -92,6 +97,7 @@ impl<'a> Transaction<'a> {
             bytes: 0,
             is_stopped: false,
             purse: Purse::default(),
+            draft: None,
             actor: start.actor,
             time: start.time,
             seq: start.seq,
@@ -224,13 +230,24 @@ impl<'a> Transaction<'a> {
         self.writes.insert((table, key), Some(row));
     }
 
+    /// The draft knows the tables as they are defined.
+    fn redraft(&mut self) {
+        if let Some(draft) = &mut self.draft {
+            draft.define(self.tables.catalog());
+        }
+    }
+
     /// Takes a table's definition.
     pub(crate) fn define(&mut self, table: TableSchema) -> Result<(), RequestError> {
         self.schema_changed = true;
-        self.tables.define(table, self.store, &[self.earlier, &self.writes]).map_err(|error| match error {
-            DefineError::Catalog(error) => RequestError::Catalog(error),
-            DefineError::Storage(error) => error.into(),
-        })
+        self.tables.define(table, self.store, &[self.earlier, &self.writes]).map_err(
+            |error| match error {
+                DefineError::Catalog(error) => RequestError::Catalog(error),
+                DefineError::Storage(error) => error.into(),
+            },
+        )?;
+        self.redraft();
+        Ok(())
     }
 
     /// Takes a live view's definition.
@@ -262,6 +279,17 @@ impl<'a> Transaction<'a> {
         self.schema_changed = true;
         self.tables.drop(table);
         self.writes.retain(|(id, _), _| *id != table);
+        self.redraft();
+    }
+
+    /// The number of the last dot, for writes that are drafted.
+    pub(crate) fn seq_mut(&mut self) -> (&mut u64, Option<&mut Draft>) {
+        (&mut self.seq, self.draft.as_mut())
+    }
+
+    /// Whether a definition has changed.
+    pub(crate) fn has_defined(&self) -> bool {
+        self.schema_changed
     }
 
     /// Every row of a table, whole. Cost: a read of the store for each.
@@ -277,7 +305,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Ends the transaction: what is to be logged, the definitions first.
-    pub(crate) fn finish(self) -> Done {
+    pub(crate) fn finish(mut self) -> Done {
         let mut changes = Vec::new();
         if self.schema_changed {
             changes.push(Change::Catalog(self.tables.catalog().clone()));
@@ -293,8 +321,9 @@ impl<'a> Transaction<'a> {
                 Change::Delete { table, key, dot, time: self.time }
             });
         }
-        let used = self.purse.into_used();
-        Done { tables: self.tables, writes: self.writes, changes, reads: self.reads, seq, used }
+        let used = std::mem::take(&mut self.purse).into_used();
+        let Self { tables, writes, reads, draft, .. } = self;
+        Done { tables, writes, changes, reads, seq, used, draft }
     }
 }
 

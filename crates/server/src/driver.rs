@@ -329,7 +329,7 @@ impl Driver {
                 Command::Sql { sql, parameters, claims, reply, permit } => {
                     let id = RequestId(self.next_request);
                     self.next_request += 1;
-                    requests.push(Request { id, sql, parameters, claims });
+                    requests.push(Request { id, sql, parameters, claims, basis: None });
                     self.waiting.insert(id, Waiting { reply, arrived, _permit: permit });
                 }
                 other => others.push(other),

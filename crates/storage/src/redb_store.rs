@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
-use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
+use deltaic_types::{Catalog, Lsn, REPLICA, Row, TableId, Value};
 use redb::{ReadableDatabase, StorageBackend, TableDefinition};
 
 use crate::chunk::{
@@ -138,6 +138,10 @@ fn read_meta(meta: &Meta) -> Result<(Header, BTreeMap<TableId, TableSize>), Dama
     let mut sizes = BTreeMap::new();
     for table in catalog.tables() {
         sizes.insert(table.id, record::read_size(get(&size_key(table.id))?, table.id)?);
+    }
+    // Only a replica has records of its own.
+    if let Some(size) = meta.get(&size_key(REPLICA)) {
+        sizes.insert(REPLICA, record::read_size(size, REPLICA)?);
     }
     Ok((Header { identity, lsn, seq, time, catalog }, sizes))
 }

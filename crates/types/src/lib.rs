@@ -47,7 +47,7 @@ pub use schema::{
     TableSchema, Unique,
 };
 pub use system_table::{
-    BUDGETS, BUDGETS_NAME, CONFLICTS, CONFLICTS_NAME, SystemTable, system_table, system_tables,
+    BUDGETS, BUDGETS_NAME, CONFLICTS, CONFLICTS_NAME, REPLICA, SystemTable, system_table, system_tables,
 };
 pub use text::Text;
 pub use value::{Double, Value};

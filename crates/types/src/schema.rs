@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     Budget, BudgetAmount, BudgetId, ConflictPolicy, DataType, LimitQuery, Merges, TableId,
-    system_table::{system_table, system_tables},
+    system_table::{REPLICA, replica_table, system_table, system_tables},
 };
 
 /// A column.
@@ -272,12 +272,20 @@ impl Catalog {
 
     /// The table of a number.
     pub fn get(&self, id: TableId) -> Option<&TableSchema> {
-        self.tables.get(&id).or_else(|| system_table(id).map(|table| &table.schema))
+        match id {
+            REPLICA => Some(replica_table()),
+            id => self.tables.get(&id).or_else(|| system_table(id).map(|table| &table.schema)),
+        }
     }
 
     /// All tables that were made, by number.
     pub fn tables(&self) -> impl Iterator<Item = &TableSchema> {
         self.tables.values()
+    }
+
+    /// All tables that a store may hold rows of, by number: those that were made, and the engine's records of a replica.
+    pub fn stored_tables(&self) -> impl Iterator<Item = &TableSchema> {
+        self.tables.values().chain(std::iter::once(replica_table()))
     }
 
     /// The number that the next new table gets.

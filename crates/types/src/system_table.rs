@@ -28,6 +28,20 @@ pub const CONFLICTS: TableId = TableId(u32::MAX - 1);
 /// Its name.
 pub const CONFLICTS_NAME: &str = "deltaic.conflicts";
 
+/// What a replica keeps of each row beyond its values, as records of the engine's own under a name that SQL cannot say. In the
+/// store alone.
+pub const REPLICA: TableId = TableId(u32::MAX - 2);
+
+static REPLICA_TABLE: LazyLock<TableSchema> = LazyLock::new(|| {
+    let columns = vec![given("key", DataType::Text), given("record", DataType::Text)];
+    TableSchema::plain(REPLICA, "\u{0}replica", columns, vec![0])
+});
+
+/// The table of [`REPLICA`].
+pub(crate) fn replica_table() -> &'static TableSchema {
+    &REPLICA_TABLE
+}
+
 static TABLES: LazyLock<[SystemTable; 2]> = LazyLock::new(|| {
     [
         SystemTable {

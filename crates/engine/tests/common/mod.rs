@@ -5,11 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use deltaic_causality::ActorId;
+use deltaic_causality::{ActorId, VersionVector};
 use deltaic_engine::{
     AsideCounts, Asked, Claims, ClientId, Consume, ConsumeId, Cookie, Effects, Engine, Input, LedgerAnswer,
-    LedgerCall, LedgerTrouble, Life, Looked, Message, News, Now, Outcome, Request, RequestError, RequestId,
-    Snapshot, Status, Subscribe, SubscriptionId, ViewChange, Work,
+    LedgerCall, LedgerTrouble, Life, Looked, Message, News, Now, Outcome, PeerNews, Request, RequestError,
+    RequestId, Snapshot, Status, Subscribe, SubscriptionId, ToPeer, ViewChange, Work,
 };
 use deltaic_quota::{FaultyLedger, Ledger as _, LedgerError};
 use deltaic_storage::{Commit, Header, Identity, MemoryStore, StorageError, Store as _};
@@ -39,6 +39,13 @@ pub(crate) struct Db {
     pub(crate) asked: Vec<Asked>,
     pub(crate) looked: Vec<Looked>,
     pub(crate) trouble: Vec<LedgerTrouble>,
+    /// What leaves for other engines, and what is told of them.
+    pub(crate) peers: Vec<ToPeer>,
+    pub(crate) peer_news: Vec<PeerNews>,
+    /// What the author of the next requests had seen, if not all.
+    pub(crate) basis: Option<VersionVector>,
+    /// When the engine wants to be woken.
+    pub(crate) wake_at: Option<Now>,
     is_appending: bool,
     /// Whether the next append fails, and nothing of it is there.
     pub(crate) refuse_append: bool,
@@ -63,7 +70,12 @@ fn texts(rows: &[Row]) -> Vec<String> {
 impl Db {
     /// An empty database.
     pub(crate) fn new() -> Self {
-        Self::over(MemoryStore::new(Identity { database: DatabaseId(7), actor: ActorId(1) }))
+        Self::of(ActorId(1))
+    }
+
+    /// The empty database of an actor.
+    pub(crate) fn of(actor: ActorId) -> Self {
+        Self::over(MemoryStore::new(Identity { database: DatabaseId(7), actor }))
     }
 
     /// A database after these statements.
@@ -90,6 +102,10 @@ impl Db {
             asked: Vec::new(),
             looked: Vec::new(),
             trouble: Vec::new(),
+            peers: Vec::new(),
+            peer_news: Vec::new(),
+            basis: None,
+            wake_at: None,
             is_appending: false,
             refuse_append: false,
             next: 0,
@@ -182,6 +198,9 @@ impl Db {
         self.asked.append(&mut effects.asked);
         self.looked.append(&mut effects.looked);
         self.trouble.extend(effects.trouble.take());
+        self.peers.append(&mut effects.peers);
+        self.peer_news.append(&mut effects.peer_news);
+        self.wake_at = effects.wake_at;
         self.held.extend(effects.work.drain(..).filter(|work| !matches!(work, Work::Discard(_))));
         let kind = |work: &Work| std::mem::discriminant(work);
         let is_alone = |(place, work)| self.held.iter().take(place).all(|other| kind(other) != kind(work));
@@ -209,7 +228,8 @@ impl Db {
             .map(|sql| {
                 self.next += 1;
                 let (id, sql) = (RequestId(self.next), sql.as_ref().to_owned());
-                Request { id, sql, parameters: parameters.to_vec(), claims: self.claims.clone() }
+                let (claims, basis) = (self.claims.clone(), self.basis.clone());
+                Request { id, sql, parameters: parameters.to_vec(), claims, basis }
             })
             .collect()
     }

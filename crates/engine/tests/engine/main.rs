@@ -27,6 +27,7 @@ mod life;
 mod live;
 mod live_view;
 mod merging;
+mod mesh;
 mod mutual;
 mod recursion;
 mod resume;

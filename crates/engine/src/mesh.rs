@@ -1,0 +1,248 @@
+//! [`Mesh`]: this engine as one of several that write apart and merge.
+//!
+//! Its tables are what is seen of a replica of rows that merge ([`State`]), which anti-entropy brings to the state of the others. A
+//! transaction's writes are drafted beside it and put in place with their commit; what peers send is merged by a commit of its own.
+//! Invariants: the replica is what the store has, so a step that fails loads it anew; a peer is told that it was heard when the merge
+//! is durable; the tables, and so every live result, are a function of the merged rows.
+
+pub(crate) mod claims;
+pub(crate) mod conflict;
+pub(crate) mod draft;
+mod merging;
+pub(crate) mod name;
+mod peer;
+pub(crate) mod settling;
+pub(crate) mod shape;
+pub(crate) mod state;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use deltaic_causality::{ActorId, Dot, HybridTime, VersionVector};
+use deltaic_crdt::anti_entropy::{Effect, Input as Heard, MergeId, Micros, Settings, SyncMetrics};
+use deltaic_crdt::{AntiEntropy, State as _};
+use deltaic_storage::{Change, StorageError, Store};
+use deltaic_types::{Catalog, Row, TableId};
+
+use crate::{
+    effects::{PeerNews, ToPeer},
+    input::Now,
+    tables::Tables,
+};
+
+pub use peer::PeerInput;
+
+use self::{
+    draft::Draft,
+    name::RowKey,
+    state::{Kept, State},
+};
+
+/// What a peer sent, to be merged.
+#[derive(Debug)]
+struct Delta {
+    id: MergeId,
+    to: VersionVector,
+    body: Vec<u8>,
+}
+
+/// One replica of several.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    pub(crate) state: Arc<State>,
+    kept: Kept,
+    /// Begun with the first step, whose time names this start.
+    sync: Option<AntiEntropy>,
+    settings: Settings,
+    waiting: VecDeque<Delta>,
+    /// Rows of which nothing is left, whose records are to go with the next commit.
+    trimmed: BTreeSet<RowKey>,
+    /// Whether the store has the members as they are.
+    is_kept: bool,
+    /// What leaves with this step.
+    send: Vec<ToPeer>,
+    news: Vec<PeerNews>,
+}
+
+fn micros(now: Now) -> Micros {
+    Micros(u64::try_from(now.0).unwrap_or(0))
+}
+
+impl Mesh {
+    fn new(state: State, kept: Kept, settings: Settings) -> Self {
+        Self {
+            state: Arc::new(state),
+            kept,
+            sync: None,
+            settings,
+            waiting: VecDeque::new(),
+            trimmed: BTreeSet::new(),
+            is_kept: true,
+            send: Vec::new(),
+            news: Vec::new(),
+        }
+    }
+
+    /// A transaction of an author who had seen `basis`, or all that is here.
+    pub(crate) fn draft(&self, time: HybridTime, basis: Option<&VersionVector>) -> Draft {
+        Draft::new(Arc::clone(&self.state), self.state.rows.actor(), time, basis)
+    }
+
+    /// Puts a transaction's writes in place, the last of which is `seq`: the records that are stored with them, and what changed of
+    /// `deltaic.conflicts`.
+    pub(crate) fn put(
+        &mut self,
+        draft: Draft,
+        seq: u64,
+        time: HybridTime,
+        tables: &mut Tables,
+    ) -> (Vec<Change>, Vec<(TableId, Row)>) {
+        let Draft { state, rows, shown, defined, .. } = draft;
+        drop(state);
+        let keys: BTreeSet<RowKey> = rows.keys().cloned().collect();
+        let (gone, come) = match defined {
+            Some(next) => {
+                let before = std::mem::replace(&mut self.state, Arc::new(next));
+                let (before, after): (BTreeSet<&Row>, BTreeSet<&Row>) =
+                    (before.conflicts().collect(), self.state.conflicts().collect());
+                let of = |rows: &BTreeSet<&Row>, others: &BTreeSet<&Row>| -> Vec<Row> {
+                    rows.difference(others).map(|row| (*row).clone()).collect()
+                };
+                (of(&before, &after), of(&after, &before))
+            }
+            None => {
+                let state = self.state_mut();
+                state.put(rows);
+                state.show(&shown)
+            }
+        };
+        self.state_mut().rows.advance(seq);
+        let version = Dot { actor: self.state.rows.actor(), seq };
+        (self.records(&keys, version, time, false), tables.show_conflicts(&gone, &come))
+    }
+
+    /// What the store has of it; none if this database has always been alone.
+    pub(crate) fn load(
+        actor: ActorId,
+        seq: u64,
+        catalog: &Catalog,
+        store: &dyn Store,
+        settings: Settings,
+    ) -> Result<Option<Self>, StorageError> {
+        let loaded = State::load(actor, seq, catalog, store)?;
+        Ok(loaded.map(|(state, kept)| Self::new(state, kept, settings)))
+    }
+
+    /// An append failed: what is here is what the store has. Deltas that were on their way are asked for again.
+    pub(crate) fn reload(
+        &mut self,
+        now: Now,
+        seq: u64,
+        catalog: &Catalog,
+        store: &dyn Store,
+        merged: Vec<MergeId>,
+    ) {
+        // A store that cannot be read takes no further append either: nothing that is here will be told to anybody.
+        if let Ok(Some((state, kept))) = State::load(self.state.rows.actor(), seq, catalog, store) {
+            (self.state, self.kept) = (Arc::new(state), kept);
+        }
+        for id in merged {
+            self.hear(now, Heard::Refused(id));
+        }
+    }
+
+    pub(crate) fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// The state, to be changed.
+    fn state_mut(&mut self) -> &mut State {
+        Arc::make_mut(&mut self.state)
+    }
+
+    /// Begins to speak with the members, with the first step.
+    fn begin(&mut self, now: Now) {
+        if self.sync.is_none() {
+            let rows = &self.state.rows;
+            self.sync = Some(AntiEntropy::new(rows.actor(), micros(now).0, rows, self.settings));
+            for peer in self.kept.peers.clone() {
+                self.hear(now, Heard::Join(peer));
+            }
+        }
+    }
+
+    /// Something happened between replicas.
+    pub(crate) fn hear(&mut self, now: Now, heard: Heard) {
+        self.begin(now);
+        let Some(sync) = &mut self.sync else { return };
+        for effect in sync.step(micros(now), heard, &self.state.rows) {
+            match effect {
+                Effect::Send { peer, bytes } => self.send.push(ToPeer { peer, bytes }),
+                Effect::Merge { id, to, body, .. } => self.waiting.push_back(Delta { id, to, body }),
+                Effect::Stable(stable) => {
+                    let gone = Arc::make_mut(&mut self.state).rows.trim(&stable);
+                    self.trimmed.extend(gone);
+                }
+                Effect::Silent(peer) => self.news.push(PeerNews::Silent(peer)),
+                Effect::Forgotten { by } => self.news.push(PeerNews::Forgotten { by }),
+                Effect::Restored { by } => self.news.push(PeerNews::Restored { by }),
+                Effect::PeerRestored(peer) => self.news.push(PeerNews::PeerRestored(peer)),
+                Effect::Diverged(peer) => self.news.push(PeerNews::Diverged(peer)),
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Now) {
+        if self.wake_at(now).is_some_and(|due| due <= now) {
+            self.hear(now, Heard::Tick);
+        }
+    }
+
+    pub(crate) fn wake_at(&mut self, now: Now) -> Option<Now> {
+        self.begin(now);
+        let due = self.sync.as_ref()?.wake_at(&self.state.rows)?;
+        Some(Now(i64::try_from(due.0).unwrap_or(i64::MAX)))
+    }
+
+    /// What is to leave.
+    pub(crate) fn take(&mut self) -> (Vec<ToPeer>, Vec<PeerNews>) {
+        (std::mem::take(&mut self.send), std::mem::take(&mut self.news))
+    }
+
+    /// The cut of this replica, and the others.
+    pub(crate) fn cut(&self) -> &VersionVector {
+        self.state.rows.cut()
+    }
+
+    pub(crate) fn peers(&self) -> &BTreeSet<ActorId> {
+        &self.kept.peers
+    }
+
+    pub(crate) fn metrics(&self) -> SyncMetrics {
+        self.sync.as_ref().map(AntiEntropy::metrics).unwrap_or_default()
+    }
+
+    /// A sum of all that is merged, equal where replicas are.
+    pub(crate) fn digest(&self) -> u64 {
+        self.state.rows.digest()
+    }
+
+    /// What is stored beside the changes of a commit: records of rows, of those that went, and of the whole where it has changed.
+    fn records(
+        &mut self,
+        touched: &BTreeSet<RowKey>,
+        version: Dot,
+        time: HybridTime,
+        is_merge: bool,
+    ) -> Vec<Change> {
+        let gone = std::mem::take(&mut self.trimmed);
+        let mut changes = self.state.records(touched.union(&gone), version, time);
+        if is_merge || !gone.is_empty() {
+            self.kept.cut = self.state.rows.cut().clone();
+            self.kept.trimmed = self.state.rows.trimmed().clone();
+            changes.push(self.kept.record(version, time));
+        }
+        changes
+    }
+}

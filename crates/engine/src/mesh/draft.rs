@@ -1,0 +1,198 @@
+//! [`Draft`]: the writes of one transaction to rows that merge, made beside the replica.
+//!
+//! Invariant: a write replaces what its author had seen and nothing else: what is in the replica where no basis is given, and the
+//! transaction's own writes before it. Until the draft is put in place nobody else sees anything of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use deltaic_causality::{ActorId, CausalContext, Dot, HybridTime, VersionVector};
+use deltaic_crdt::{Change, RowGone, Stamp, State as _, WriteError};
+use deltaic_types::{Catalog, Row, TableId};
+
+use super::{
+    claims::Hidden,
+    name::{RowKey, TableTag},
+    shape::{Merged, Shape, Shift, shapes},
+    state::{Shown, State},
+};
+
+/// A row that was written to.
+#[derive(Debug, Clone)]
+pub(crate) struct Drafted {
+    pub(crate) row: Merged,
+    /// The writes, each with what it removed.
+    pub(crate) made: Vec<(Dot, RowGone)>,
+}
+
+/// The writes of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) state: Arc<State>,
+    actor: ActorId,
+    time: HybridTime,
+    /// What was seen here, with the writes of the draft.
+    seen: CausalContext,
+    /// What the author had seen, with the writes of the draft.
+    basis: CausalContext,
+    pub(crate) rows: BTreeMap<RowKey, Drafted>,
+    /// The tables, where the transaction defines some.
+    shapes: Option<BTreeMap<TableTag, Shape>>,
+    /// What is seen when it is in place.
+    pub(crate) shown: Shown,
+    /// All of the state when it is in place, where the transaction defines tables.
+    pub(crate) defined: Option<State>,
+}
+
+impl Draft {
+    /// A transaction of an author who had seen `basis`, or all that is here.
+    pub(crate) fn new(
+        state: Arc<State>,
+        actor: ActorId,
+        time: HybridTime,
+        basis: Option<&VersionVector>,
+    ) -> Self {
+        let seen = state.rows.seen().clone();
+        let basis = basis.map_or_else(|| seen.clone(), |basis| common(basis, state.rows.cut()));
+        let (rows, shown) = (BTreeMap::new(), Shown::default());
+        Self { state, actor, time, seen, basis, rows, shapes: None, shown, defined: None }
+    }
+
+    /// Whether the author had seen all that is here.
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        self.basis.includes(&self.seen)
+    }
+
+    /// Whether the author had seen a write, or made it.
+    pub(crate) fn has_seen(&self, dot: Dot) -> bool {
+        self.basis.contains(dot)
+    }
+
+    /// Takes the tables as the transaction defines them.
+    pub(crate) fn define(&mut self, catalog: &Catalog) {
+        self.shapes = Some(shapes(catalog));
+    }
+
+    pub(crate) fn is_defined(&self) -> bool {
+        self.shapes.is_some()
+    }
+
+    pub(crate) fn shape(&self, table: TableId) -> Option<&Shape> {
+        match &self.shapes {
+            Some(shapes) => shapes.values().find(|shape| shape.table == table),
+            None => self.state.shape(table),
+        }
+    }
+
+    pub(crate) fn shape_of(&self, key: &RowKey) -> Option<&Shape> {
+        self.table(key.table)
+    }
+
+    /// The table of a tag.
+    pub(crate) fn table(&self, tag: TableTag) -> Option<&Shape> {
+        match &self.shapes {
+            Some(shapes) => shapes.get(&tag),
+            None => self.state.table(tag),
+        }
+    }
+
+    /// Works out what is seen when the draft is in place: of each row that may be concerned its values, nothing, or why it is
+    /// there and not seen. Cost: the rows that share constraints with those written to; where tables are defined, all rows.
+    pub(crate) fn look_ahead(&mut self) -> Vec<(RowKey, Result<Option<Row>, Hidden>)> {
+        if let Some(shapes) = &self.shapes {
+            let mut next = State::clone(&self.state);
+            next.put(self.rows.clone());
+            next.define(shapes.clone());
+            let all: Vec<RowKey> = next.rows.iter().map(|(key, _)| key.clone()).collect();
+            let all = all.into_iter().map(|key| {
+                let show = next.hidden(&key).cloned().map_or_else(|| Ok(next.seen(&key)), Err);
+                (key, show)
+            });
+            let all = all.collect();
+            self.defined = Some(next);
+            return all;
+        }
+        self.shown = self.state.look_ahead(&self.rows);
+        let of = |key: &RowKey| {
+            let row = self.row(key).filter(|row| row.is_there())?;
+            self.shape_of(key)?.values(key, row)
+        };
+        let settled = self.shown.settled.iter();
+        settled.map(|(key, hidden)| (key.clone(), hidden.clone().map_or_else(|| Ok(of(key)), Err))).collect()
+    }
+
+    /// A row as the transaction sees it.
+    pub(crate) fn row(&self, key: &RowKey) -> Option<&Merged> {
+        self.rows.get(key).map(|drafted| &drafted.row).or_else(|| self.state.rows.get(key))
+    }
+
+    /// Makes one write, named by the number behind `seq`.
+    fn write(
+        &mut self,
+        seq: &mut u64,
+        key: &RowKey,
+        change: impl FnOnce(&mut Merged, &CausalContext, &CausalContext, Stamp) -> Result<RowGone, WriteError>,
+    ) -> Result<(), WriteError> {
+        let dot = Dot { actor: self.actor, seq: *seq + 1 };
+        let mut row = self.row(key).cloned().unwrap_or_default();
+        let gone = change(&mut row, &self.seen, &self.basis, Stamp { time: self.time, dot })?;
+        *seq += 1;
+        self.seen.insert(dot);
+        self.basis.insert(dot);
+        let made = self.rows.remove(key).map_or_else(Vec::new, |drafted| drafted.made);
+        let made = made.into_iter().chain([(dot, gone)]).collect();
+        self.rows.insert(key.clone(), Drafted { row, made });
+        Ok(())
+    }
+
+    /// Begins a row with these values; they are given back as they are read.
+    pub(crate) fn insert(&mut self, seq: &mut u64, shape: &Shape, values: &Row) -> Result<Row, WriteError> {
+        let key = shape.key_of(values);
+        let mut writes = shape.inserted(values).into_iter();
+        let first = writes.next().unwrap_or_default();
+        self.write(seq, &key, |row, seen, _, stamp| row.insert(seen, stamp, first))?;
+        self.update_row(seq, shape, &key, writes.collect())
+    }
+
+    /// Writes to a row what makes the one of the other; the values are given back as they are read.
+    pub(crate) fn update(
+        &mut self,
+        seq: &mut u64,
+        shape: &Shape,
+        before: &Row,
+        after: &Row,
+        shifts: &[(usize, Shift)],
+    ) -> Result<Row, WriteError> {
+        let key = shape.key_of(before);
+        self.update_row(seq, shape, &key, shape.updated(before, after, shifts))
+    }
+
+    fn update_row(
+        &mut self,
+        seq: &mut u64,
+        shape: &Shape,
+        key: &RowKey,
+        writes: Vec<Vec<(u32, Change)>>,
+    ) -> Result<Row, WriteError> {
+        for changes in writes {
+            self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes))?;
+        }
+        let row = self.row(key).and_then(|row| shape.values(key, row));
+        Ok(row.expect("invariant: a row that was written to has a key of its table"))
+    }
+
+    /// Deletes what the author had seen of a row. Whether it is there all the same: somebody wrote to it meanwhile.
+    pub(crate) fn delete(&mut self, seq: &mut u64, shape: &Shape, key: &RowKey) -> Result<bool, WriteError> {
+        self.write(seq, key, |row, seen, basis, Stamp { dot, .. }| {
+            if shape.deletions_win { row.delete(seen, dot, basis) } else { row.delete_seen(seen, dot, basis) }
+        })?;
+        Ok(self.row(key).is_some_and(Merged::is_there))
+    }
+}
+
+/// What is in both cuts: an author who says to have seen what is not here has seen what is.
+fn common(basis: &VersionVector, cut: &VersionVector) -> CausalContext {
+    let mut common = basis.clone();
+    common.meet(cut);
+    CausalContext::from(&common)
+}

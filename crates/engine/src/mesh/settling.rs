@@ -1,0 +1,204 @@
+//! A transaction's rows as rows that merge: its writes as what their author meant, and what is seen of rows when it is done.
+//!
+//! Invariant: where there are other members, what a statement leaves in a table is what is read of the drafted row; and what else is
+//! seen or not seen because of it changes in the same commit. A row that no one could see is refused when it is written.
+
+use deltaic_dataflow::Scalar;
+use deltaic_query::{
+    compile,
+    expression::{Expr, ExprKind},
+    functions::Function,
+};
+use deltaic_types::{EvalError, Merges, Row, TableSchema};
+
+use super::{
+    claims::Hidden,
+    shape::{Shape, Shift},
+};
+use crate::{
+    constraint::{RowChange, list},
+    error::{ConstraintError, RequestError},
+    transaction::Transaction,
+};
+
+/// An assignment to a column that merges that says what is added to it or removed from it.
+pub(crate) struct Shifted {
+    column: usize,
+    steps: Steps,
+}
+
+enum Steps {
+    Added,
+    Elements(Vec<(bool, Scalar)>),
+}
+
+impl Shifted {
+    /// What it does, over the rows that the statement reads; none where it leaves all as it is.
+    pub(crate) fn over(&self, rows: &[Row]) -> Result<Option<(usize, Shift)>, EvalError> {
+        let Steps::Elements(steps) = &self.steps else { return Ok(Some((self.column, Shift::Added))) };
+        let mut elements = Vec::with_capacity(steps.len());
+        for (is_added, scalar) in steps {
+            let value = scalar.eval(rows)?;
+            // add(tags, NULL) is NULL, which an assignment refuses or not as it would without members.
+            if value.is_null() {
+                return Ok(None);
+            }
+            elements.push((*is_added, value));
+        }
+        Ok(Some((self.column, Shift::Elements(elements))))
+    }
+}
+
+/// The assignments of a statement that add or remove. None where nobody else could tell the difference.
+pub(crate) fn shifted(
+    transaction: &Transaction<'_>,
+    schema: &TableSchema,
+    assignments: &[(usize, Expr)],
+    place: &dyn Fn(usize) -> (usize, usize),
+) -> Vec<Shifted> {
+    if transaction.draft.is_none() {
+        return Vec::new();
+    }
+    let shifted = |(column, expr): &(usize, Expr)| {
+        let steps = match schema.columns[*column].merges {
+            Merges::Counter => adds_to(expr, *column).then_some(Steps::Added)?,
+            Merges::AddWinsSet | Merges::RemoveWinsSet => {
+                let mut steps = Vec::new();
+                elements_of(expr, *column, place, &mut steps).then_some(Steps::Elements(steps))?
+            }
+            _ => return None,
+        };
+        Some(Shifted { column: *column, steps })
+    };
+    assignments.iter().filter_map(shifted).collect()
+}
+
+/// `votes + 1`, `1 + votes`, `votes - 1`, `votes + a - b`.
+fn adds_to(expr: &Expr, column: usize) -> bool {
+    match &expr.kind {
+        ExprKind::Column(place) => *place == column,
+        ExprKind::Cast(inner) => adds_to(inner, column),
+        ExprKind::Call(Function::Add, operands) => operands.iter().any(|operand| adds_to(operand, column)),
+        ExprKind::Call(Function::Subtract, operands) => {
+            operands.first().is_some_and(|operand| adds_to(operand, column))
+        }
+        _ => false,
+    }
+}
+
+/// `add(tags, 'x')`, `remove(add(tags, 'x'), 'y')`: the elements in the order in which they are added and removed.
+fn elements_of(
+    expr: &Expr,
+    column: usize,
+    place: &dyn Fn(usize) -> (usize, usize),
+    steps: &mut Vec<(bool, Scalar)>,
+) -> bool {
+    match &expr.kind {
+        ExprKind::Column(place) => *place == column,
+        ExprKind::Cast(inner) => elements_of(inner, column, place, steps),
+        ExprKind::Call(function @ (Function::SetAdd | Function::ArrayRemove), operands) => {
+            let [set, element] = &operands[..] else { return false };
+            let is_of = elements_of(set, column, place, steps);
+            steps.push((*function == Function::SetAdd, compile(element, place)));
+            is_of
+        }
+        _ => false,
+    }
+}
+
+/// The changes of a statement as the drafted rows are read; none where there are no other members.
+pub(crate) fn draft(
+    transaction: &mut Transaction<'_>,
+    schema: &TableSchema,
+    changes: &[RowChange],
+) -> Result<Option<Vec<RowChange>>, RequestError> {
+    let (seq, Some(draft)) = transaction.seq_mut() else { return Ok(None) };
+    let shape = draft.shape(schema.id).expect("invariant: each table has its shape").clone();
+    let refused = |error| RequestError::Merge { table: schema.name.clone(), error };
+    let stays = |change: &RowChange| {
+        let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
+        shape.key_of(&before.values) == shape.key_of(after)
+    };
+    // All that goes, before anything comes: a key may go from one row to another.
+    let mut left: Vec<Option<Row>> = Vec::with_capacity(changes.len());
+    for change in changes {
+        let Some(before) = change.before.as_ref().filter(|_| !stays(change)) else {
+            left.push(None);
+            continue;
+        };
+        let key = shape.key_of(&before.values);
+        let is_there = draft.delete(seq, &shape, &key).map_err(refused)?;
+        left.push(draft.row(&key).filter(|_| is_there).and_then(|row| shape.values(&key, row)));
+    }
+    let mut merged = Vec::with_capacity(changes.len());
+    for (change, left) in changes.iter().zip(left) {
+        let after = match (&change.before, &change.after) {
+            (Some(before), Some(after)) if stays(change) => {
+                Some(draft.update(seq, &shape, &before.values, after, &change.shifts).map_err(refused)?)
+            }
+            (_, Some(after)) => Some(draft.insert(seq, &shape, after).map_err(refused)?),
+            (_, None) => None,
+        };
+        // Somebody wrote to it whom the author had not seen: it stays, beside what was to come in its place.
+        match (change.before.clone(), left, after) {
+            (Some(before), Some(left), after) => {
+                merged.push(RowChange::update(before, left));
+                merged.extend(after.map(RowChange::insertion));
+            }
+            (before, _, after) => merged.push(RowChange { before, after, shifts: Vec::new() }),
+        }
+    }
+    Ok(Some(merged))
+}
+
+/// Ends a transaction: rows that its writes let be seen, or not be seen any more, change with it.
+pub(crate) fn settle(transaction: &mut Transaction<'_>) -> Result<(), RequestError> {
+    let Some(draft) = &mut transaction.draft else { return Ok(()) };
+    if draft.rows.is_empty() && !draft.is_defined() {
+        return Ok(());
+    }
+    for (key, show) in draft.look_ahead() {
+        let Some(draft) = &transaction.draft else { break };
+        let Some(shape) = draft.shape_of(&key).cloned() else { continue };
+        if draft.rows.contains_key(&key) {
+            if let Err(hidden) = show {
+                return Err(refusal(&shape, &hidden, transaction));
+            }
+            continue;
+        }
+        let Some(name) = key.values().filter(|name| name.len() == shape.key.len()) else { continue };
+        let shown = transaction.tables.get(shape.table, &name);
+        let shown = shown.map(|row| transaction.tables.key_in_memory(shape.table, row));
+        match (show.ok().flatten(), shown) {
+            (Some(values), None) => transaction.insert(shape.table, name, values, None),
+            (None, Some(name)) => transaction.remove(shape.table, &name),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Why a row that was written cannot be: it would be seen nowhere.
+fn refusal(shape: &Shape, hidden: &Hidden, transaction: &Transaction<'_>) -> RequestError {
+    match hidden {
+        Hidden::Unique { constraint, winner, .. } => {
+            let columns = shape.lists.iter().find(|list| list.name == *constraint);
+            let columns = columns.map_or(&[][..], |list| &list.columns);
+            let names: Vec<&str> = columns.iter().map(|place| shape.names[*place].as_str()).collect();
+            let row = transaction.draft.as_ref().and_then(|draft| draft.row(winner).cloned());
+            let values = row.and_then(|row| shape.values(winner, &row));
+            let values = values.map_or_else(String::new, |values| list(&values.project(columns)));
+            let (constraint, columns) = (constraint.clone(), names.join(", "));
+            ConstraintError::Unique { constraint, columns, values }.into()
+        }
+        Hidden::Reference { constraint, values } => {
+            let parent = shape.references.iter().find(|reference| reference.name == *constraint);
+            let parent = parent.and_then(|reference| {
+                transaction.draft.as_ref()?.table(reference.parent).map(|parent| parent.name.clone())
+            });
+            let (table, constraint) = (shape.name.clone(), constraint.clone());
+            let (values, parent) = (list(values), parent.unwrap_or_default());
+            ConstraintError::NoParent { table, constraint, values, parent }.into()
+        }
+    }
+}
