@@ -27,6 +27,15 @@ use crate::{
     random::Random,
 };
 
+/// Definitions with clauses that the library of the parser does not know.
+const DEFINITIONS: [&str; 5] = [
+    "CREATE TABLE u0 (id int PRIMARY KEY, a int CONFLICT PRIORITY (b), b int, c text CONFLICT MANUAL, GROUP (a, b)) REMOVE WINS",
+    "CREATE TABLE u1 (a text CONFLICT CUSTOM (least(ours, theirs) || '/' || greatest(ours, theirs)), b counter, c rich_text)",
+    "ALTER TABLE t0 ADD COLUMN IF NOT EXISTS x0 int CONFLICT CUSTOM (CASE WHEN ours > 0 THEN ours ELSE theirs END) DEFAULT 1",
+    "CREATE LIVE VIEW u2 (a) MUST BE EMPTY AS SELECT id FROM t0 WHERE id < 0",
+    "CREATE BUDGET u3 (KEY who text, LIMIT 5 PER '1 day' SLIDING, LIMIT (SELECT 7)) GUARANTEE ESCROW WITH EVENTS",
+];
+
 /// Texts that a parser of values may stumble over.
 const PIECES: [&str; 30] = [
     "",
@@ -62,7 +71,12 @@ const PIECES: [&str; 30] = [
 ];
 
 /// Words that statements are made of.
-const WORDS: [&str; 44] = [
+const WORDS: [&str; 49] = [
+    "CONFLICT",
+    "CUSTOM (",
+    "GROUP (",
+    "REMOVE WINS",
+    "MUST BE EMPTY",
     "SELECT",
     "FROM",
     "WHERE",
@@ -338,7 +352,11 @@ impl Case {
         let mut live = LiveResult::default();
         for number in 1..24 {
             let query = generator.query();
-            let text = if self.random.one_in(2) { generator.statement() } else { query.sql };
+            let text = match self.random.below(5) {
+                0 => (*self.random.pick(&DEFINITIONS)).to_owned(),
+                1 | 2 => generator.statement(),
+                _ => query.sql,
+            };
             let pieces: &[&str] = if self.random.one_in(2) { &PIECES } else { &WORDS };
             let damaged = self.garbled(&text, pieces);
             self.tell("sql", &damaged);

@@ -3,6 +3,7 @@
 mod binder;
 mod bound;
 mod budget;
+mod clauses;
 pub mod error;
 mod lexical;
 mod parser;
@@ -11,7 +12,7 @@ mod suggestion;
 
 pub use sqlparser;
 
-pub use binder::{BindContext, bind, bind_check, bind_default};
+pub use binder::{BindContext, bind, bind_check, bind_custom, bind_default};
 pub use bound::{Bound, ClaimNames};
 pub use error::SqlError;
 pub use parser::{CHAIN, LOGICAL_CHAIN, Parsed, parse};

@@ -5,7 +5,10 @@
 //! a tree as deep as it is long, which the syntax tree's own destructor walks recursively, so chains are
 //! counted in the tokens, before there is a tree.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use deltaic_types::limits;
 use sqlparser::{
@@ -18,6 +21,7 @@ use sqlparser::{
 
 use crate::{
     budget::{self, CreateBudget, DropBudget, is_word},
+    clauses::{Clauses, take_out},
     error::SqlError,
     lexical::as_postgresql,
     position::{Cursor, Lines},
@@ -37,6 +41,8 @@ const WORDS_IN_A_ROW: usize = 512;
 pub struct Parsed {
     /// The syntax tree.
     pub(crate) tree: Tree,
+    /// What it says of merging, which is not in the tree.
+    pub(crate) clauses: Clauses,
     /// The statement's own text, without the semicolon.
     pub text: String,
     /// The highest number of a `$n` in the whole text it was parsed from.
@@ -114,9 +120,9 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         position: Lines::of(sql).position(location),
     })?;
     check_chains(sql, &tokens)?;
-    let tokens = check_statements(sql, tokens)?;
-    let lines = Arc::new(Lines::of(sql));
     let placeholders = tokens.iter().filter_map(|token| placeholder(&token.token)).max().unwrap_or(0);
+    let (tokens, mut clauses) = check_statements(sql, tokens)?;
+    let lines = Arc::new(Lines::of(sql));
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(2 * limits::EXPRESSION_DEPTH)
         .with_tokens_with_locations(tokens);
@@ -140,7 +146,9 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
             None => parser.parse_statement().map(|statement| Tree::Sql(Box::new(statement))),
         };
         let tree = tree.map_err(|error| syntax_error(sql, error))?;
-        let end = parser.get_current_token().span.end;
+        let clauses = clauses.remove(&start.span.start).unwrap_or_default();
+        let end = clauses.end.max(Some(parser.get_current_token().span.end));
+        let end = end.expect("invariant: a statement has a last token");
         let next = parser.peek_token();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
             return Err(SqlError::Syntax {
@@ -151,7 +159,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         let first = lines.position(start.span.start).unwrap_or(1);
         let start = cursor.forward(start.span.start);
         let text = sql[start..cursor.forward(end)].trim_end().to_owned();
-        statements.push(Parsed { tree, text, placeholders, lines: Arc::clone(&lines), first });
+        statements.push(Parsed { tree, clauses, text, placeholders, lines: Arc::clone(&lines), first });
     }
 }
 
@@ -287,10 +295,14 @@ fn check_chains(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 /// Refuses statements that are not offered, and EXPLAIN of anything but a statement that is: so statements
 /// never nest in statements, where the parser needs much stack for each.
 ///
-/// Gives the tokens without the LIVE of CREATE and DROP LIVE VIEW, which the parser does not know; there are no
-/// other views.
-fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, SqlError> {
-    let mut live = Vec::new();
+/// Gives the tokens without the LIVE of CREATE and DROP LIVE VIEW, which the parser does not know, there being no other views, and
+/// without [`Clauses`], which are given by the place at which their statement begins.
+fn check_statements(
+    sql: &str,
+    mut tokens: Vec<TokenWithSpan>,
+) -> Result<(Vec<TokenWithSpan>, BTreeMap<Location, Clauses>), SqlError> {
+    let mut out = BTreeSet::new();
+    let mut clauses = BTreeMap::new();
     let words: Vec<&TokenWithSpan> =
         tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect();
     // The parser drops the precision.
@@ -333,7 +345,7 @@ fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Tok
             && is_named(statement.get(start + 1), "live")
             && keyword(start + 2) == Keyword::VIEW;
         if is_live_view {
-            live.push(statement[start + 1].span.start);
+            out.insert(statement[start + 1].span.start);
         }
         let is_budget = start == 0
             && matches!(keyword(start), Keyword::CREATE | Keyword::DROP)
@@ -358,6 +370,10 @@ fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Tok
             _ => is_query(start) || is_open(start),
         };
         if offered {
+            if start == 0 {
+                let found = take_out(statement, &mut out).map_err(|error| syntax_error(sql, error))?;
+                clauses.insert(first.span.start, found);
+            }
             continue;
         }
         let position = Lines::of(sql).position(first.span.start);
@@ -376,8 +392,8 @@ fn check_statements(sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Tok
             is_view.then(|| "Views are live here: write CREATE LIVE VIEW, DROP LIVE VIEW.".to_owned());
         return Err(SqlError::NotSupported { what, instead, position });
     }
-    tokens.retain(|token| !live.contains(&token.span.start));
-    Ok(tokens)
+    tokens.retain(|token| !out.contains(&token.span.start));
+    Ok((tokens, clauses))
 }
 
 fn is_named(token: Option<&&TokenWithSpan>, word: &str) -> bool {

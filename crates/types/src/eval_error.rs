@@ -71,6 +71,16 @@ pub enum EvalError {
         /// What is wrong with the argument.
         reason: &'static str,
     },
+    /// A place that a text has not.
+    #[error("{function}: place {place} is outside of a text of {length} characters: count from 0")]
+    PlaceOutOfRange {
+        /// The function's name.
+        function: &'static str,
+        /// The place asked for.
+        place: i64,
+        /// How many characters the text has.
+        length: i64,
+    },
     /// A pattern or an escape that cannot be used.
     #[error("invalid pattern: {reason}")]
     InvalidPattern {
@@ -140,6 +150,7 @@ impl EvalError {
             Self::IntegerOutOfRange { .. }
             | Self::DoubleOutOfRange
             | Self::NumericOutOfRange
+            | Self::PlaceOutOfRange { .. }
             | Self::FractionOutOfRange => "22003",
             Self::DatetimeOutOfRange => "22008",
             Self::NoSuchTime { type_name: "interval", .. } => "22015",

@@ -131,6 +131,8 @@ pub enum Function {
     Chr,
     Translate,
     Overlay,
+    InsertText,
+    DeleteText,
     QuoteLiteral,
     QuoteIdent,
     /// `to_hex` of 32 bits.

@@ -166,6 +166,8 @@ pub static SIGNATURES: &[Signature] = &[
     fixed("translate", &[Text, Text, Text], Text, Function::Translate),
     fixed("overlay", &[Text, Text, Integer], Text, Function::Overlay),
     fixed("overlay", &[Text, Text, Integer, Integer], Text, Function::Overlay),
+    fixed("insert_text", &[Text, Bigint, Text], Text, Function::InsertText),
+    fixed("delete_text", &[Text, Bigint, Bigint], Text, Function::DeleteText),
     fixed("quote_literal", &[Text], Text, Function::QuoteLiteral),
     fixed("quote_ident", &[Text], Text, Function::QuoteIdent),
     fixed("to_hex", &[Integer], Text, Function::ToHex),

@@ -1,4 +1,5 @@
-//! Functions of text. Lengths and places count characters, from 1.
+//! Functions of text. Lengths and places count characters, from 1; `insert_text` and `delete_text` take places between characters,
+//! from 0.
 
 use std::fmt::Write as _;
 
@@ -128,6 +129,19 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
             check_length(before.len() + part.len() + after.len())?;
             Value::from([before, part, after].concat())
         }
+        Function::InsertText => {
+            let more = text_argument(args, 2)?;
+            let (before, after) = split(text, "insert_text", integer_argument(args, 1)?)?;
+            check_length(text.len() + more.len())?;
+            Value::from([before, more, after].concat())
+        }
+        Function::DeleteText => {
+            let (from, much) = (integer_argument(args, 1)?, integer_argument(args, 2)?);
+            let (before, rest) = split(text, "delete_text", from)?;
+            let beyond = |_| outside("delete_text", from.saturating_add(much), text);
+            let (_, after) = split(rest, "delete_text", much).map_err(beyond)?;
+            Value::from([before, after].concat())
+        }
         Function::QuoteLiteral => {
             let mut quoted = String::new();
             if text.contains('\\') {
@@ -150,6 +164,18 @@ pub(super) fn call(function: Function, args: &[Argument<'_>]) -> Result<Value, E
         }
         _ => return Err(mistyped()),
     })
+}
+
+/// A text at a place between its characters, which begin at 0.
+fn split<'a>(text: &'a str, function: &'static str, place: i64) -> Result<(&'a str, &'a str), EvalError> {
+    let wanted = usize::try_from(place).map_err(|_| outside(function, place, text))?;
+    let ends = std::iter::once(text.len());
+    let at = text.char_indices().map(|(at, _)| at).chain(ends).nth(wanted);
+    at.map(|at| text.split_at(at)).ok_or_else(|| outside(function, place, text))
+}
+
+fn outside(function: &'static str, place: i64, text: &str) -> EvalError {
+    EvalError::PlaceOutOfRange { function, place, length: text.chars().count() as i64 }
 }
 
 fn concat(args: &[Argument<'_>], separator: Option<&str>) -> Result<Value, EvalError> {

@@ -66,6 +66,8 @@ impl<'a> Binder<'a> {
         }
         constraints.of_table(&create.constraints);
         self.add_constraints(&mut table, constraints, span)?;
+        let names = create.columns.iter().map(|definition| definition.name.span);
+        self.add_merging(&mut table, &names.enumerate().collect::<Vec<_>>())?;
         if table.primary_key.is_empty() {
             table.primary_key = vec![table.columns.len()];
             table.columns.push(row_id_column());
@@ -142,7 +144,10 @@ impl<'a> Binder<'a> {
         if table.columns.len() >= limits::COLUMNS {
             return Err(SqlError::TooManyColumns { limit: limits::COLUMNS, position: self.at(span) });
         }
-        let column = self.column_definition(table, column_def)?;
+        let mut after = table.clone();
+        after.columns.push(self.column_definition(table, column_def)?);
+        self.add_merging(&mut after, &[(table.columns.len(), column_def.name.span)])?;
+        let column = after.columns.pop().expect("invariant: the column was just added");
         let constrained = column_def.options.iter().any(|option| {
             matches!(
                 option.option,

@@ -72,7 +72,7 @@ impl<'a> Binder<'a> {
             columns,
             tables: reads.tables,
             views: reads.views,
-            must_be_empty: false,
+            must_be_empty: self.parsed.clauses.must_be_empty,
         };
         Ok(Some(CreateLiveView { view, query }))
     }

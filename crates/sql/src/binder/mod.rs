@@ -16,6 +16,7 @@ mod explain;
 mod expression;
 mod from;
 mod live_view;
+mod merging;
 mod mutual;
 mod operator;
 mod query;
@@ -38,7 +39,7 @@ use sqlparser::{
 };
 
 use aggregate::Aggregates;
-pub use stored::{bind_check, bind_default};
+pub use stored::{bind_check, bind_custom, bind_default};
 use subquery::Frame;
 use window::Windows;
 

@@ -1,10 +1,10 @@
-//! Expressions that a schema keeps as text: defaults and CHECK conditions.
+//! Expressions that a schema keeps as text: defaults, CHECK conditions and what decides conflicts.
 
 use deltaic_query::{coercion::Context, expression::Expr, fold::cast_node};
 use deltaic_types::{Catalog, DataType, TableSchema};
 use sqlparser::ast;
 
-use super::{BindContext, Binder, coercion::Operand, scope::Scope};
+use super::{BindContext, Binder, coercion::Operand, merging::custom_expr, scope::Scope};
 use crate::{
     error::SqlError,
     parser::{Parsed, parse_expression},
@@ -21,6 +21,13 @@ pub fn bind_check(text: &str, table: &TableSchema) -> Result<Expr, SqlError> {
 /// Binds the text of a column's default, cast to the column's type. `now()` is the context's.
 pub fn bind_default(text: &str, data_type: &DataType, context: &BindContext<'_>) -> Result<Expr, SqlError> {
     default_expr(text, data_type, context.catalog, context.now)
+}
+
+/// Binds the text of a column's CONFLICT CUSTOM: an expression over two places, `ours` and `theirs`, of the column's type.
+pub fn bind_custom(text: &str, data_type: &DataType) -> Result<Expr, SqlError> {
+    let catalog = Catalog::default();
+    let (ast, parsed) = parse_expression(text)?;
+    custom_expr(&ast, &parsed, BindContext { catalog: &catalog, now: None }, data_type)
 }
 
 pub(super) fn default_expr(

@@ -1,6 +1,7 @@
 //! The binder as a whole: plans, statements, errors, coercions, hostile input.
 
 mod errors;
+mod merging;
 mod plans;
 mod rewriting;
 mod soup;
