@@ -114,7 +114,7 @@ impl World {
         let mut members = Vec::new();
         for place in 0..count {
             let disk = FaultyDisk::new(seed.wrapping_mul(31).wrapping_add(place as u64));
-            let identity = Identity { database: DatabaseId(place as u128 + 1), actor: actor(place) };
+            let identity = Identity { database: DatabaseId(place as u64 + 1), actor: actor(place) };
             let store =
                 RedbStore::create_with_backend(disk.clone(), identity).map_err(|error| error.to_string())?;
             // Clocks differ by up to half a minute.
@@ -297,7 +297,8 @@ impl World {
             let basis = self.random.pick(&self.cuts).clone();
             self.driver(place).basis = Some(basis);
         }
-        self.note(format!("{place}: {} {:?}", statement.sql, self.driver(place).basis));
+        let basis = self.driver(place).basis.clone();
+        self.note(format!("{place}: {} {basis:?}", statement.sql));
         let outcome = self.driver(place).run(&statement.sql);
         self.driver(place).basis = None;
         match outcome {
@@ -450,7 +451,11 @@ impl World {
         ] {
             let broken = self.rows(place, sql)?;
             if !broken.is_empty() {
-                return Err(format!("{place}: {what} does not hold of {broken:?}"));
+                let conflicts = self.rows(place, "SELECT * FROM deltaic.conflicts")?;
+                let people = self.rows(place, "SELECT * FROM people")?;
+                return Err(format!(
+                    "{place}: {what} does not hold of {broken:?}\n  {people:?}\n  {conflicts:?}"
+                ));
             }
         }
         self.after(place)

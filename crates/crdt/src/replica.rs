@@ -249,7 +249,8 @@ impl<K: Element, V: Merge> Replica<K, V> {
     pub fn record(&self, key: &K) -> Option<Vec<u8>> {
         let kept = self.values.get(key)?;
         let note = |dot: &Dot| self.removed.get(dot).map(|(_, gone)| (*dot, gone.clone()));
-        let removed = kept.notes.iter().filter_map(note).collect();
+        let removed: BTreeMap<Dot, V::Gone> = kept.notes.iter().filter_map(note).collect();
+        let removed = removed.into_iter().collect();
         let mut bytes = Vec::new();
         self.part(key, &CausalContext::default(), removed).write(&mut bytes);
         Some(bytes)
@@ -272,8 +273,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
             if !part.is_within(&held) {
                 return Err(DecodeError::Invalid("record: a write beyond the cut"));
             }
-            let Part { key, writes, mut removed, value } = part;
-            removed.sort_unstable_by_key(|(dot, _)| *dot);
+            let Part { key, writes, removed, value } = part;
             replica.values.entry(key.clone()).or_default().value = value;
             replica.note(&key, &writes, removed);
         }

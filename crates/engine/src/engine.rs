@@ -396,8 +396,12 @@ impl Engine {
             };
             let replies = in_flight.replies.into_iter().map(refuse).collect();
             self.rest_until = Now(now.0.saturating_add(TICK_FAILED_MICROS));
-            if let Some(mesh) = &mut self.mesh {
-                mesh.reload(now, self.seq, self.tables.catalog(), store, in_flight.merged);
+            let mesh = self.mesh.as_mut();
+            let begun = mesh
+                .and_then(|mesh| mesh.reload(now, self.seq, self.tables.catalog(), store, in_flight.merged));
+            if let Some(peers) = begun {
+                self.joining.extend(peers);
+                self.mesh = None;
             }
             let mut effects = Effects { replies, ..Effects::default() };
             self.told_late(store, &mut effects);

@@ -55,6 +55,8 @@ pub(crate) struct Mesh {
     sync: Option<AntiEntropy>,
     settings: Settings,
     waiting: VecDeque<Delta>,
+    /// Deltas that are none, which their senders are asked for again.
+    refused: Vec<MergeId>,
     /// Rows of which nothing is left, whose records are to go with the next commit.
     trimmed: BTreeSet<RowKey>,
     /// Whether the store has the members as they are.
@@ -76,6 +78,7 @@ impl Mesh {
             sync: None,
             settings,
             waiting: VecDeque::new(),
+            refused: Vec::new(),
             trimmed: BTreeSet::new(),
             is_kept: true,
             send: Vec::new(),
@@ -133,7 +136,8 @@ impl Mesh {
         Ok(loaded.map(|(state, kept)| Self::new(state, kept, settings)))
     }
 
-    /// An append failed: what is here is what the store has. Deltas that were on their way are asked for again.
+    /// An append failed: what is here is what the store has. Deltas that were on their way are asked for again. Gives back the other
+    /// members where it was the one that was to begin it.
     pub(crate) fn reload(
         &mut self,
         now: Now,
@@ -141,14 +145,17 @@ impl Mesh {
         catalog: &Catalog,
         store: &dyn Store,
         merged: Vec<MergeId>,
-    ) {
+    ) -> Option<BTreeSet<ActorId>> {
         // A store that cannot be read takes no further append either: nothing that is here will be told to anybody.
-        if let Ok(Some((state, kept))) = State::load(self.state.rows.actor(), seq, catalog, store) {
-            (self.state, self.kept) = (Arc::new(state), kept);
+        match State::load(self.state.rows.actor(), seq, catalog, store) {
+            Ok(Some((state, kept))) => (self.state, self.kept) = (Arc::new(state), kept),
+            Ok(None) => return Some(std::mem::take(&mut self.kept.peers)),
+            Err(_) => {}
         }
         for id in merged {
             self.hear(now, Heard::Refused(id));
         }
+        None
     }
 
     pub(crate) fn set(&mut self, settings: Settings) {
@@ -194,6 +201,9 @@ impl Mesh {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.refused) {
+            self.hear(now, Heard::Refused(id));
+        }
         if self.wake_at(now).is_some_and(|due| due <= now) {
             self.hear(now, Heard::Tick);
         }

@@ -281,7 +281,7 @@ impl Trials<'_> {
         let delta = table.delta(&VersionVector::default()).unwrap_or_else(|| all.clone());
         let late = table.delta(half.cut()).unwrap_or_else(|| delta.clone());
         for (base, valid) in [(&empty, [&all[..], &delta[..]]), (&half, [&late[..], &all[..]])] {
-            let of = |mut read: Table<u64, E>, bytes: &[u8]| read.merge(bytes, &to).map(|()| read);
+            let of = |mut read: Table<u64, E>, bytes: &[u8]| read.merge(bytes, &to).map(|_| read);
             // A copy of what is there already is not counted.
             let copies = RefCell::new(vec![base.clone(); 2 + DAMAGED]);
             let copy = || copies.borrow_mut().pop().unwrap_or_else(|| base.clone());

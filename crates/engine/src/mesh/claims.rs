@@ -235,6 +235,9 @@ impl Claims {
     /// Takes in changes and what they came to.
     pub(crate) fn install(&mut self, changed: &Changed, settled: &Settled) {
         for (key, claimed) in changed {
+            if self.of.get(key) == claimed.as_ref() {
+                continue;
+            }
             if let Some(was) = self.of.remove(key) {
                 for (list, values, _) in was.lists {
                     remove(

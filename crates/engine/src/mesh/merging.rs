@@ -70,10 +70,12 @@ impl Tables {
         };
         let touched: BTreeSet<Row> = gone.iter().chain(come).map(key).collect();
         for row in gone {
-            self.relation_mut(CONFLICTS).remove(row);
+            let row = self.hot(CONFLICTS, row);
+            self.relation_mut(CONFLICTS).remove(&row);
         }
         for row in come {
-            self.relation_mut(CONFLICTS).insert(row);
+            let row = self.hot(CONFLICTS, row);
+            self.relation_mut(CONFLICTS).insert(&row);
         }
         touched.into_iter().map(|key| (CONFLICTS, key)).collect()
     }
@@ -109,11 +111,14 @@ impl Engine {
         if self.in_flight.is_none() && !self.joining.is_empty() && self.aside.waiting() == 0 {
             effects.append = self.begin_mesh(now, store);
         }
-        if self.in_flight.is_none() && effects.append.is_empty() {
+        if self.in_flight.is_none() {
+            // While an append is under way the replica is ahead of the store, and nothing may be said of it.
+            if let Some(mesh) = &mut self.mesh {
+                mesh.tick(now);
+            }
             effects.append = self.merge_deltas(now);
         }
         let Some(mesh) = &mut self.mesh else { return };
-        mesh.tick(now);
         let (send, news) = mesh.take();
         effects.peers.extend(send);
         effects.peer_news.extend(news);
@@ -165,18 +170,15 @@ impl Engine {
         if mesh.waiting.is_empty() && mesh.is_kept {
             return Vec::new();
         }
-        let (mut keys, mut merged, mut refused) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut keys, mut merged) = (BTreeSet::new(), Vec::new());
         for delta in std::mem::take(&mut mesh.waiting) {
             match mesh.state_mut().rows.merge(&delta.body, &delta.to) {
                 Ok(changed) => {
                     keys.extend(changed);
                     merged.push(delta.id);
                 }
-                Err(_) => refused.push(delta.id),
+                Err(_) => mesh.refused.push(delta.id),
             }
-        }
-        for id in refused {
-            mesh.hear(now, Heard::Refused(id));
         }
         if merged.is_empty() && mesh.is_kept {
             return Vec::new();
