@@ -32,7 +32,7 @@ function valuesOf(text, columns) {
 }
 
 /** The request that writes a conflict's value, as text: numbers beyond 2^53 go through untouched. */
-export function writing(conflict, text, table) {
+function writing(conflict, text, table) {
   const columns = columnsOf(conflict, table);
   const key = JSON.parse(conflict.key);
   if (key.length !== table.key.length) throw new Error("the table has no primary key that could name the row");
@@ -43,9 +43,14 @@ export function writing(conflict, text, table) {
   return `{"sql":${JSON.stringify(sql)},"params":[${[...valuesOf(text, columns), conflict.key.trim().slice(1, -1)].join(",")}]}`;
 }
 
+/** What a server answers; null where it does not. */
+async function asked(path, request) {
+  const response = await fetch(path, request).catch(() => null);
+  return await response?.json().catch(() => null);
+}
+
 export class Conflicts {
   #sync;
-  #tables = [];
   #subscription = null;
   #isShown = false;
   #rows = new Map();
@@ -55,16 +60,11 @@ export class Conflicts {
 
   constructor(sync) {
     this.#sync = sync;
-    const filter = (label, any, values, chosen) => h("label", {}, h("span", { class: "label" }, label), h("select", { onchange: () => this.#ask() },
+    const filter = (label, any, values, chosen) => h("label", {}, h("span", { class: "label" }, label), h("select", { "aria-label": `${label} of conflict`, onchange: () => this.#ask() },
       h("option", { value: "" }, any), values.map((value) => h("option", { value, selected: value === chosen }, value))));
     this.#filters = [filter("Kind", "any", KINDS), filter("State", "any", STATES, "open")];
     byId("conflicts").replaceChildren(h("div", { class: "filters" }, this.#filters), this.#list);
     this.#draw();
-  }
-
-  /** The tables there are: their keys name the rows that are written. */
-  know(tables) {
-    this.#tables = tables;
   }
 
   /** Begins or ends to follow them. */
@@ -153,11 +153,12 @@ export class Conflicts {
       setText(said, message);
     };
     try {
-      const table = this.#tables.find((table) => table.name === conflict.relation);
-      if (!table) throw new Error(`there is no table ${conflict.relation}`);
-      const body = writing(conflict, text, table);
-      const response = await fetch("v1/sql", { method: "POST", headers: { "content-type": "application/json" }, body }).catch(() => null);
-      const answer = await response?.json().catch(() => null);
+      // The table's key, as it is now, names the row.
+      const status = await asked("v1/status");
+      const table = status?.tables.find((table) => table.name === conflict.relation);
+      if (status && !table) throw new Error(`there is no table ${conflict.relation}`);
+      const headers = { "content-type": "application/json" };
+      const answer = status && await asked("v1/sql", { method: "POST", headers, body: writing(conflict, text, table) });
       if (!answer) fail("no answer from the server");
       else if (answer.error) fail(answer.error.message);
       else if (answer.rows_affected === 0) fail("the row is gone: nothing was written");

@@ -199,7 +199,6 @@ async function refresh() {
   showDemo(status.demo);
   showExamples(status.tables);
   showTables(status.tables);
-  conflicts.know(status.tables);
   views.show(status.views, status.tables);
   if (wanted !== null && views.choose(wanted)) wanted = null;
   else if (!byId("views").hidden) views.refresh();

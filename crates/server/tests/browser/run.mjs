@@ -170,8 +170,10 @@ try {
     const asked = () => page.evaluate(() => window.sockets.at(-1).sent.map((text) => JSON.parse(text).subscribe).filter((ask) => ask?.sql.includes("deltaic.conflicts")).at(-1));
     const tell = async (news) => {
       const { id } = await asked();
-      await page.evaluate((message) => window.sockets.at(-1).onmessage({ data: JSON.stringify(message) }), { poke: { changes: [{ id, cookie: "", ...news }] } });
+      await page.evaluate((message) => window.sockets.at(-1).onmessage({ data: JSON.stringify(message) }), { poke: { changes: [{ id, cookie: "known", ...news }] } });
     };
+    // Its own answer, which is empty, has come before.
+    await page.waitForFunction((id) => window.heard.some((text) => JSON.parse(text).poke?.changes.some((news) => news.id === id && news.snapshot)), (await asked()).id);
     const key = '[1, "a\\""]';
     const at = (second) => `2026-01-01T00:00:0${second}Z`;
     const title = ["write-write", "post", key, "title", "1.7", "2.9", '"lost <b>"', '"stands"', "manual", "open", at(1)];
@@ -202,8 +204,8 @@ try {
     await tell({ change: { lsn: 3, changes: [{ weight: -1, row: title }, { weight: 1, row: title.with(9, "resolved") }, { weight: -1, row: twice }] } });
     assert((await page.locator("#conflicts article").count()) === 2, "what is gone is not shown");
     assert((await page.getByRole("button", { name: "of title in post" }).count()) === 0, "what is resolved is not written again");
-    await page.getByLabel("Kind").selectOption("unique");
-    await page.getByLabel("State").selectOption("");
+    await page.getByLabel("Kind of conflict").selectOption("unique");
+    await page.getByLabel("State of conflict").selectOption("");
     await page.locator("#conflicts .empty").getByText("There is no unique conflict.").waitFor();
     assert(/WHERE kind = 'unique'\n/.test((await asked()).sql), "the filters are part of the query");
     await page.getByRole("tab", { name: /Live queries/ }).click();
