@@ -360,6 +360,8 @@ mod tests {
         assert_eq!(one("[\"7\"]", "lng", Some("3.1")).unwrap(), &found[1]);
         for (key, column, dot, message) in [
             ("8", "lat", None, "no conflict of row 8"),
+            ("[7, 7]", "lat", None, "no conflict of row [7, 7]"),
+            ("[]", "lat", None, "no conflict of row []"),
             ("7", "id", None, "there are those of lat, lng; lat, lng; x, y; t_doc_key"),
             ("7", "x", None, "no conflict of column x"),
             ("7", "lat", None, "say which by --dot, with one of 1.4, 3.1"),

@@ -181,7 +181,7 @@ fn field(value: &Json, data_type: &str) -> Option<String> {
 fn write_record(out: &mut dyn Write, fields: impl Iterator<Item = String>) -> io::Result<()> {
     let mut csv = csv::WriterBuilder::new().from_writer(Vec::new());
     csv.write_record(fields)?;
-    let line = csv.into_inner().map_err(|error| error.into_error())?;
+    let line = csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
     out.write_all(&line)
 }
 
