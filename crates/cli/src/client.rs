@@ -7,7 +7,10 @@ use deltaic_protocol::{Claims, ErrorBody, ErrorResponse, SqlRequest, SqlResponse
 use serde_json::Value as Json;
 use unicode_width::UnicodeWidthStr;
 
-use crate::table::visible;
+use crate::{
+    stream::{self, Sink},
+    table::visible,
+};
 
 /// What came of a request.
 pub(crate) type Answer = Result<SqlResponse, ErrorBody>;
@@ -28,20 +31,34 @@ impl Client {
 
     /// Runs statements as one transaction. The outer error is that there is no server.
     pub(crate) fn sql(&self, sql: &str, params: Vec<Json>) -> Result<Answer> {
-        let request = SqlRequest { sql: sql.to_owned(), params, claims: Claims::new() };
-        let body = serde_json::to_string(&request)?;
-        let mut response = self
-            .agent
-            .post(format!("{}/v1/sql", self.url))
-            .header("content-type", "application/json")
-            .send(body)
-            .with_context(|| self.nobody())?;
+        let mut response = self.ask(sql, params)?;
         // A result may be long; the server bounds what it sends.
         let text = response.body_mut().with_config().limit(u64::MAX).read_to_string()?;
         if response.status().is_success() {
             return Ok(Ok(serde_json::from_str(&text).context("the server's answer is not understood")?));
         }
         Ok(Err(error_of(&text)))
+    }
+
+    /// Runs a query and hands over its rows as they come, so that none of them are kept. The outer error is that there is no server,
+    /// or one of the sink's own.
+    pub(crate) fn rows(&self, sql: &str, sink: &mut dyn Sink) -> Result<Result<(), ErrorBody>> {
+        let mut response = self.ask(sql, Vec::new())?;
+        if !response.status().is_success() {
+            return Ok(Err(error_of(&response.body_mut().read_to_string()?)));
+        }
+        let body = response.body_mut().with_config().limit(u64::MAX).reader();
+        stream::read(BufReader::new(body), sink).map(Ok)
+    }
+
+    fn ask(&self, sql: &str, params: Vec<Json>) -> Result<ureq::http::Response<ureq::Body>> {
+        let request = SqlRequest { sql: sql.to_owned(), params, claims: Claims::new() };
+        let body = serde_json::to_string(&request)?;
+        self.agent
+            .post(format!("{}/v1/sql", self.url))
+            .header("content-type", "application/json")
+            .send(body)
+            .with_context(|| self.nobody())
     }
 
     /// What the server holds.

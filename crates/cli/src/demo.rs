@@ -35,7 +35,7 @@ const BUDGET: &str = "CREATE BUDGET IF NOT EXISTS texts (KEY airport text, LIMIT
     LIMIT 100000 PER '1 day')";
 
 /// Loading goes on where it broke off.
-const ROWS: import::Rows<'_> = import::Rows { null: "", skip_existing: true };
+const ROWS: import::Rows<'_> = import::Rows { null: "", skip_existing: true, documents: &[] };
 
 /// How often the replay looks at the clock.
 const TICK: Duration = Duration::from_millis(100);

@@ -2,7 +2,9 @@
 
 mod check;
 mod client;
+mod conflicts;
 mod demo;
+mod export;
 mod import;
 mod output;
 mod prompt;
@@ -10,6 +12,7 @@ mod replay;
 mod request;
 mod serve;
 mod sql;
+mod stream;
 mod table;
 mod watch;
 mod watched;
@@ -20,7 +23,12 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    conflicts::Chosen,
+    export::{Format, What},
+};
 
 /// Syntax trees and rows are many small pieces: this allocator loads half as many rows again in the same time.
 #[global_allocator]
@@ -90,10 +98,13 @@ enum Command {
         #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
         url: String,
     },
-    /// Insert the rows of a CSV file into a table
+    /// Insert the rows of a file into a table
     Import {
-        /// The file; its first line names the columns
+        /// The file: CSV whose first line names the columns, or JSON objects, one a line
         file: PathBuf,
+        /// How rows stand in it; otherwise its name says so
+        #[arg(long)]
+        format: Option<Format>,
         /// The table
         #[arg(long)]
         table: String,
@@ -107,11 +118,93 @@ enum Command {
         #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
         url: String,
     },
+    /// Write the rows of a table or a query into a file that import reads
+    Export {
+        /// The table
+        #[arg(long, required_unless_present = "query")]
+        table: Option<String>,
+        /// The query
+        #[arg(long, conflicts_with = "table")]
+        query: Option<String>,
+        /// How rows stand in the file; otherwise its name says so
+        #[arg(long)]
+        format: Option<Format>,
+        /// The text that stands for NULL in CSV
+        #[arg(long, default_value = "")]
+        null: String,
+        /// The file; otherwise standard output
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// List what merging met and nobody has decided, or resolve it
+    #[command(args_conflicts_with_subcommands = true)]
+    Conflicts {
+        #[command(subcommand)]
+        action: Option<ConflictAction>,
+        /// Of this table or live view alone
+        #[arg(long)]
+        table: Option<String>,
+        /// Those that are decided or resolved too
+        #[arg(long)]
+        all: bool,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
     /// Verify a data directory that no server uses
     Check {
         /// The data directory
         data: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConflictAction {
+    /// Write one of the values to the row, which resolves the conflict
+    Resolve {
+        /// The table
+        table: String,
+        /// The row's primary key: its value, or the values of all its columns as a JSON array
+        key: String,
+        /// The column, or one of a group
+        column: String,
+        #[command(flatten)]
+        choice: Choice,
+        /// Which of several conflicts: the losing write, as it is listed
+        #[arg(long)]
+        dot: Option<String>,
+        /// The server
+        #[arg(long, env = "DELTAIC_URL", default_value = DEFAULT_URL)]
+        url: String,
+    },
+}
+
+/// Which value is written.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Choice {
+    /// The value that stands
+    #[arg(long)]
+    winner: bool,
+    /// The value that it stands against
+    #[arg(long)]
+    loser: bool,
+    /// Another one; of a group a JSON array with a value for each column
+    #[arg(long, value_name = "TEXT")]
+    value: Option<String>,
+}
+
+impl Choice {
+    fn chosen(self) -> Chosen {
+        match self.value {
+            Some(value) => Chosen::Value(value),
+            None if self.loser => Chosen::Loser,
+            None => Chosen::Winner,
+        }
+    }
 }
 
 /// Where to listen: an address, or a name that has one, and a port.
@@ -137,8 +230,21 @@ fn main() -> ExitCode {
         }
         Command::Sql { statements, url } => sql::run(&statements, &url),
         Command::Watch { query, params, url } => watch::run(&query, &params, &url),
-        Command::Import { file, table, null, skip_existing, url } => {
-            import::run(&file, &table, import::Rows { null: &null, skip_existing }, &url)
+        Command::Import { file, format, table, null, skip_existing, url } => {
+            let rows = import::Rows { null: &null, skip_existing, documents: &[] };
+            import::run(&file, Format::of(format, Some(&file)), &table, rows, &url)
+        }
+        Command::Export { table, query, format, null, output, url } => {
+            let what = match (&table, &query) {
+                (Some(table), _) => What::Table(table),
+                (None, query) => What::Query(query.as_deref().unwrap_or_default()),
+            };
+            export::run(what, Format::of(format, output.as_deref()), &null, output.as_deref(), &url)
+        }
+        Command::Conflicts { action: None, table, all, url } => conflicts::list(table.as_deref(), all, &url),
+        Command::Conflicts { action: Some(action), .. } => {
+            let ConflictAction::Resolve { table, key, column, choice, dot, url } = action;
+            conflicts::resolve(&table, &key, &column, &choice.chosen(), dot.as_deref(), &url)
         }
         Command::Check { data } => check::run(&data),
     };

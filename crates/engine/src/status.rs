@@ -26,6 +26,8 @@ pub struct TableStatus {
     pub memory_bytes: usize,
     /// Its columns: name, type, and whether it is in memory.
     pub columns: Vec<(String, String, bool)>,
+    /// The names of its primary key's columns; none of a key that is hidden.
+    pub key: Vec<String>,
 }
 
 /// What an engine holds, for people to read.
@@ -73,12 +75,14 @@ impl Engine {
                     (column.name.clone(), column.type_name(), hot.contains(&place))
                 })
                 .collect();
+            let key = if table.has_row_id() { &[][..] } else { &table.primary_key };
             TableStatus {
                 id: table.id,
                 name: table.name.clone(),
                 rows: relation.len(),
                 memory_bytes: relation.heap_bytes(),
                 columns,
+                key: key.iter().map(|place| table.columns[*place].name.clone()).collect(),
             }
         });
         Status {

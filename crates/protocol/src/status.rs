@@ -98,6 +98,9 @@ pub struct TableStatus {
     pub cold_bytes: u64,
     /// Its columns.
     pub columns: Vec<ColumnStatus>,
+    /// The names of its primary key's columns; none where rows are told apart by a hidden number.
+    #[serde(default)]
+    pub key: Vec<String>,
 }
 
 /// A column of a table.

@@ -1,6 +1,7 @@
 // The console: puts the panes together and asks the server once a second how it stands.
 
 import { Budgets } from "./budgets.js";
+import { Conflicts } from "./conflicts.js";
 import { byId, count, h, moveFocus, setText } from "./dom.js";
 import { Editor, errorView } from "./editor.js";
 import { examplesFor } from "./examples.js";
@@ -23,6 +24,7 @@ const sync = new Sync((state) => {
   setText(byId("state-text"), state === "connected" ? "connected" : "no connection, trying again");
 });
 const budgets = new Budgets(sync);
+const conflicts = new Conflicts(sync);
 let subscription = null;
 let wanted = null;
 let ran = 0;
@@ -114,6 +116,7 @@ function selectTab(tab) {
     byId(other.getAttribute("aria-controls")).hidden = !selected;
   }
   budgets.watch(tab.id === "tab-budgets");
+  conflicts.watch(tab.id === "tab-conflicts");
 }
 for (const tab of tabs) tab.addEventListener("click", () => selectTab(tab));
 document.querySelector('[role="tablist"]').addEventListener("keydown", (event) => {

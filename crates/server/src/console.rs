@@ -6,13 +6,14 @@ use axum::{
 };
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 12] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("", "text/html; charset=utf-8", include_str!("../console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("../console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("../console/icon.svg")),
     ("console.js", JAVASCRIPT, include_str!("../console/console.js")),
     ("budgets.js", JAVASCRIPT, include_str!("../console/budgets.js")),
     ("circuit.js", JAVASCRIPT, include_str!("../console/circuit.js")),
+    ("conflicts.js", JAVASCRIPT, include_str!("../console/conflicts.js")),
     ("dom.js", JAVASCRIPT, include_str!("../console/dom.js")),
     ("editor.js", JAVASCRIPT, include_str!("../console/editor.js")),
     ("examples.js", JAVASCRIPT, include_str!("../console/examples.js")),

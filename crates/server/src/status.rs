@@ -24,6 +24,7 @@ pub(crate) fn status(
         let size = sizes.get(&table.id).copied().unwrap_or_default();
         let columns = table.columns.into_iter();
         TableStatus {
+            key: table.key,
             name: table.name,
             rows: table.rows as u64,
             memory_bytes: table.memory_bytes as u64,

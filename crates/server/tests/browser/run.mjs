@@ -96,13 +96,25 @@ try {
         super(...given);
         window.sockets.push(this);
         const heard = (window.heard = []);
+        this.sent = [];
         this.addEventListener("message", (message) => heard.push(message.data));
+      }
+
+      send(text) {
+        this.sent.push(text);
+        super.send(text);
       }
     };
   });
   const shot = (name) => page.screenshot({ path: join(kept, `${name}.png`) });
   const sql = page.getByLabel("SQL", { exact: true });
   const cells = () => page.locator("#rows tbody td").allTextContents();
+  const execute = (statements) => page.evaluate(async (sql) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch("v1/sql", { method: "POST", headers, body: JSON.stringify({ sql }) });
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.json();
+  }, statements);
   const changes = async () => {
     const before = JSON.stringify(await cells());
     await page.waitForFunction((old) =>
@@ -147,6 +159,58 @@ try {
     await shot("3-budgets");
     await page.getByRole("tab", { name: /Live queries/ }).click();
   });
+  await check("conflicts are shown with both values, and the chosen one is written", async () => {
+    await execute("CREATE TABLE post (id int, part text, title text CONFLICT MANUAL, n bigint, m bigint, GROUP (n, m), PRIMARY KEY (id, part))");
+    await execute("INSERT INTO post VALUES (1, 'a\"', 'stands', 1, 2)");
+    const rows = () => execute("SELECT title, n::text, m::text FROM post").then(({ rows }) => JSON.stringify(rows));
+    await page.getByRole("tab", { name: /Conflicts/ }).click();
+    await page.locator("#conflicts .empty").getByText("There is no open conflict.").waitFor();
+    await shot("3-no-conflicts");
+    // The engine writes none of its own here: what the page gets to read is said in the server's place.
+    const asked = () => page.evaluate(() => window.sockets.at(-1).sent.map((text) => JSON.parse(text).subscribe).filter((ask) => ask?.sql.includes("deltaic.conflicts")).at(-1));
+    const tell = async (news) => {
+      const { id } = await asked();
+      await page.evaluate((message) => window.sockets.at(-1).onmessage({ data: JSON.stringify(message) }), { poke: { changes: [{ id, cookie: "known", ...news }] } });
+    };
+    // Its own answer, which is empty, has come before.
+    await page.waitForFunction((id) => window.heard.some((text) => JSON.parse(text).poke?.changes.some((news) => news.id === id && news.snapshot)), (await asked()).id);
+    const key = '[1, "a\\""]';
+    const at = (second) => `2026-01-01T00:00:0${second}Z`;
+    const title = ["write-write", "post", key, "title", "1.7", "2.9", '"lost <b>"', '"stands"', "manual", "open", at(1)];
+    const group = ["write-write", "post", key, "n, m", "1.8", "2.9", "[9007199254740993, 4]", "[1, 2]", "lww", "decided", at(2)];
+    const twice = ["semantic", "same_title", "[7]", "same_title", "", "", null, '{"title":"x"}', "rule", "open", at(3)];
+    await tell({ snapshot: { columns: [], rows: [title, twice], lsn: 1 } });
+    await tell({ change: { lsn: 2, changes: [{ weight: 1, row: group }] } });
+    const names = () => page.locator("#conflicts article").evaluateAll((items) => items.map((item) => item.getAttribute("aria-label").split(", ")[0]));
+    assert((await names()).join() === "semantic,write-write,write-write", `the last one is the first: ${await names()}`);
+    assert((await page.locator("#conflicts-count").textContent()) === "3", "they are counted");
+    assert((await page.locator("#conflicts article").first().getByRole("button").count()) === 0, "rows of a view are not written");
+    assert((await page.locator("#conflicts pre").allTextContents()).includes('"lost <b>"'), "a value is text, never markup");
+    await shot("3-conflicts");
+    const press = async (name) => {
+      const answered = page.waitForResponse((response) => response.url().endsWith("/v1/sql"));
+      await page.getByRole("button", { name }).click();
+      await answered;
+    };
+    await press("Write this value of title in post");
+    assert((await rows()) === '[["lost <b>","1","2"]]', `the loser is written: ${await rows()}`);
+    await press("Write this value of n, m in post");
+    assert((await rows()) === '[["lost <b>","9007199254740993","4"]]', `both of the group, each digit: ${await rows()}`);
+    await press("Keep this value of n, m in post");
+    assert((await rows()) === '[["lost <b>","1","2"]]', `the winner is written again: ${await rows()}`);
+    await execute("DELETE FROM post");
+    await press("Keep this value of title in post");
+    await page.getByRole("alert").getByText("the row is gone").waitFor();
+    await tell({ change: { lsn: 3, changes: [{ weight: -1, row: title }, { weight: 1, row: title.with(9, "resolved") }, { weight: -1, row: twice }] } });
+    assert((await page.locator("#conflicts article").count()) === 2, "what is gone is not shown");
+    assert((await page.getByRole("button", { name: "of title in post" }).count()) === 0, "what is resolved is not written again");
+    await page.getByLabel("Kind of conflict").selectOption("unique");
+    await page.getByLabel("State of conflict").selectOption("");
+    await page.locator("#conflicts .empty").getByText("There is no unique conflict.").waitFor();
+    assert(/WHERE kind = 'unique'\n/.test((await asked()).sql), "the filters are part of the query");
+    await page.getByRole("tab", { name: /Live queries/ }).click();
+    await execute("DROP TABLE post");
+  });
   await check("its circuit is drawn and its numbers move", async () => {
     await page.locator("#views-list li").first().waitFor();
     await page.locator("#circuit .node").first().waitFor();
@@ -169,11 +233,6 @@ try {
     assert((await page.locator("#rows tbody tr").count()) >= before, "the rows are still there");
     await changes();
   });
-  const execute = (statements) => page.evaluate(async (sql) => {
-    const headers = { "content-type": "application/json" };
-    const answer = await fetch("v1/sql", { method: "POST", headers, body: JSON.stringify({ sql }) });
-    if (!answer.ok) throw new Error(await answer.text());
-  }, statements);
   const firstColumn = (pattern) => page.waitForFunction((source) => {
     const cells = [...document.querySelectorAll("#rows tbody td:first-child")];
     return new RegExp(source).test(cells.map((cell) => cell.textContent).join());
