@@ -201,7 +201,7 @@ impl Network {
                         values.merge(&body, &to).expect("it is a delta");
                         inputs.push(Input::Merged(id));
                     }
-                    Effect::Stable(cut) => values.trim(&cut),
+                    Effect::Stable(cut) => drop(values.trim(&cut)),
                     other => panic!("nobody was restored and nothing differs: {other:?}"),
                 }
             }

@@ -253,6 +253,11 @@ impl Cell {
         }
     }
 
+    /// Whether it holds a write that a holder of `seen` has not seen.
+    pub fn is_beyond(&self, seen: &CausalContext) -> bool {
+        self.novel(seen) != self.empty()
+    }
+
     /// [`Merge::is_within`](crate::Merge::is_within).
     pub(crate) fn is_within(&self, held: &CausalContext) -> bool {
         match self {

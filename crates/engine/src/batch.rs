@@ -84,6 +84,10 @@ impl Engine {
         store: &dyn Store,
         batch: &mut Batch,
     ) -> Option<Result<Outcome, RequestError>> {
+        if request.basis.is_some() && self.mesh.is_none() {
+            self.late_requests.push(request.clone());
+            return None;
+        }
         let time = match self.clock_time(now) {
             Ok(time) => time,
             Err(error) => {
@@ -131,7 +135,8 @@ impl Engine {
             let lsn = batch.lsn.next();
             let mut touched: Vec<(TableId, Row)> = writes.keys().cloned().collect();
             if let (Some(mesh), Some(draft)) = (&mut self.mesh, draft) {
-                let (records, conflicts) = mesh.put(draft, seq, time, &mut tables);
+                let (records, conflicts, come) = mesh.put(draft, seq, time, &mut tables);
+                self.conflicts.count(&come);
                 changes.extend(records);
                 touched.extend(conflicts);
             }

@@ -19,7 +19,7 @@ use crate::{
     constraint::{Applied, RowChange, Rules, apply, list},
     error::{ConstraintError, RequestError},
     merging::kept,
-    mesh::settling::shifted,
+    mesh::settling::{record_read, shifted},
     read,
     transaction::Transaction,
 };
@@ -191,7 +191,16 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
             shifts.iter().filter_map(|shifted| shifted.over(row).transpose()).collect::<Result<_, _>>()?;
         changes.push(RowChange { shifts, ..RowChange::update(before, after) });
     }
+    let rows: Vec<Row> =
+        changes.iter().filter_map(|change| change.before.as_ref()).map(|row| row.values.clone()).collect();
     apply(transaction, update.table, &changes)?;
+    if transaction.draft.is_some() {
+        let written: Vec<usize> = update.assignments.iter().map(|(column, _)| *column).collect();
+        let exprs = update.filter.iter().chain(update.assignments.iter().map(|(_, expr)| expr));
+        let read: Vec<usize> =
+            exprs.flat_map(Expr::columns).filter(|column| !written.contains(column)).collect();
+        record_read(transaction, update.table, &rows, &read)?;
+    }
     Written::of(&written, update.returning.as_ref())
 }
 
@@ -202,6 +211,10 @@ pub(crate) fn delete(transaction: &mut Transaction<'_>, delete: &Delete) -> Resu
     let written: Vec<Row> = rows.iter().map(|row| row.values.clone()).collect();
     let changes: Vec<RowChange> = rows.into_iter().map(RowChange::deletion).collect();
     apply(transaction, delete.table, &changes)?;
+    if transaction.draft.is_some() {
+        let read: Vec<usize> = delete.filter.iter().flat_map(Expr::columns).collect();
+        record_read(transaction, delete.table, &written, &read)?;
+    }
     Written::of(&written, delete.returning.as_ref())
 }
 

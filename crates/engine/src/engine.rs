@@ -5,7 +5,10 @@
 //! circuits in order, and replies and news leave. Invariants: an lsn is its predecessor's plus one; nothing
 //! of a commit is visible before it is durable; the state is a function of the log.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use deltaic_causality::{ActorId, HybridLogicalClock, HybridTime, VersionVector};
 use deltaic_crdt::anti_entropy::{Input as Heard, MergeId, Settings, SyncMetrics};
@@ -20,8 +23,9 @@ use crate::{
     budgets::{Budgets, Spent},
     effects::{Effects, Reply},
     error::RequestError,
-    input::{Input, Now, Subscribe},
+    input::{Input, Now, Request, Subscribe},
     mesh::Mesh,
+    semantic::{ConflictCounts, Semantic},
     slice::Slice,
     spending::Spending,
     tables::Tables,
@@ -71,6 +75,10 @@ pub struct Engine {
     /// Members that came before it was begun.
     pub(crate) joining: BTreeSet<ActorId>,
     pub(crate) mesh_settings: Settings,
+    /// Requests of authors who had not seen all, that wait for the replica.
+    pub(crate) late_requests: Vec<Request>,
+    pub(crate) semantic: Semantic,
+    pub(crate) conflicts: ConflictCounts,
     /// The time of the last commit.
     pub(crate) time: HybridTime,
     /// Before this time no commit is made for the clock alone.
@@ -146,6 +154,9 @@ impl Engine {
             mesh,
             joining: BTreeSet::new(),
             mesh_settings,
+            late_requests: Vec::new(),
+            semantic: Semantic::default(),
+            conflicts: ConflictCounts::default(),
             time,
             rest_until: Now(0),
             late: None,
@@ -194,6 +205,11 @@ impl Engine {
         self.mesh.as_ref().map(Mesh::digest)
     }
 
+    /// How many conflicts there have been since the start, by kind.
+    pub fn conflict_counts(&self) -> &BTreeMap<String, u64> {
+        &self.conflicts.0
+    }
+
     /// What was said between replicas since the start.
     pub fn sync_metrics(&self) -> SyncMetrics {
         self.mesh.as_ref().map(Mesh::metrics).unwrap_or_default()
@@ -222,6 +238,7 @@ impl Engine {
         self.release(now, store, &mut effects);
         self.resume(now, store, &mut effects);
         self.spend(now, store, &mut effects);
+        self.watch_rules(now, store, &mut effects);
         self.merge_peers(now, store, &mut effects);
         effects.wake_at = self.budgets.wake_at(now);
         if self.in_flight.is_none()
@@ -233,7 +250,7 @@ impl Engine {
             if self.in_flight.is_none() {
                 self.views.expire(now, &mut self.tables);
             }
-            let wakes = [effects.wake_at, self.views.wake_at(), self.ticks_at()];
+            let wakes = [effects.wake_at, self.views.wake_at(), self.ticks_at(), self.rules_wake_at()];
             effects.wake_at = wakes.into_iter().flatten().min();
         }
         effects

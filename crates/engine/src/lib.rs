@@ -22,6 +22,7 @@ mod mesh;
 mod parameters;
 mod provisional;
 mod read;
+mod semantic;
 mod slice;
 mod spending;
 mod status;

@@ -8,6 +8,7 @@
 pub(crate) mod claims;
 pub(crate) mod conflict;
 pub(crate) mod draft;
+mod late;
 mod merging;
 pub(crate) mod name;
 mod peer;
@@ -91,15 +92,15 @@ impl Mesh {
         Draft::new(Arc::clone(&self.state), self.state.rows.actor(), time, basis)
     }
 
-    /// Puts a transaction's writes in place, the last of which is `seq`: the records that are stored with them, and what changed of
-    /// `deltaic.conflicts`.
+    /// Puts a transaction's writes in place, the last of which is `seq`: the records that are stored with them, which rows of
+    /// `deltaic.conflicts` changed, and those that came.
     pub(crate) fn put(
         &mut self,
         draft: Draft,
         seq: u64,
         time: HybridTime,
         tables: &mut Tables,
-    ) -> (Vec<Change>, Vec<(TableId, Row)>) {
+    ) -> (Vec<Change>, Vec<(TableId, Row)>, Vec<Row>) {
         let Draft { state, rows, shown, defined, .. } = draft;
         drop(state);
         let keys: BTreeSet<RowKey> = rows.keys().cloned().collect();
@@ -121,7 +122,7 @@ impl Mesh {
         };
         self.state_mut().rows.advance(seq);
         let version = Dot { actor: self.state.rows.actor(), seq };
-        (self.records(&keys, version, time, false), tables.show_conflicts(&gone, &come))
+        (self.records(&keys, version, time, false), tables.show_conflicts(&gone, &come), come)
     }
 
     /// What the store has of it; none if this database has always been alone.
@@ -225,10 +226,6 @@ impl Mesh {
         self.state.rows.cut()
     }
 
-    pub(crate) fn peers(&self) -> &BTreeSet<ActorId> {
-        &self.kept.peers
-    }
-
     pub(crate) fn metrics(&self) -> SyncMetrics {
         self.sync.as_ref().map(AntiEntropy::metrics).unwrap_or_default()
     }
@@ -247,7 +244,7 @@ impl Mesh {
         is_merge: bool,
     ) -> Vec<Change> {
         let gone = std::mem::take(&mut self.trimmed);
-        let mut changes = self.state.records(touched.union(&gone), version, time);
+        let mut changes = self.state.stored(touched.union(&gone), version, time);
         if is_merge || !gone.is_empty() {
             self.kept.cut = self.state.rows.cut().clone();
             self.kept.trimmed = self.state.rows.trimmed().clone();

@@ -155,6 +155,11 @@ impl<'a> Transaction<'a> {
         self.reads.extend(tables);
     }
 
+    /// The tables that were read and not written to.
+    pub(crate) fn read_only(&self) -> impl Iterator<Item = TableId> {
+        self.reads.iter().filter(|table| !self.writes.keys().any(|(written, _)| written == *table)).copied()
+    }
+
     /// Fails where a slice has no room for so many more rows.
     pub(crate) fn expect_writes(&mut self, rows: usize) -> Result<(), RequestError> {
         let Pace::Slice(slice) = &self.pace else { return Ok(()) };
@@ -285,11 +290,6 @@ impl<'a> Transaction<'a> {
     /// The number of the last dot, for writes that are drafted.
     pub(crate) fn seq_mut(&mut self) -> (&mut u64, Option<&mut Draft>) {
         (&mut self.seq, self.draft.as_mut())
-    }
-
-    /// Whether a definition has changed.
-    pub(crate) fn has_defined(&self) -> bool {
-        self.schema_changed
     }
 
     /// Every row of a table, whole. Cost: a read of the store for each.

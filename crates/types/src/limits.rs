@@ -11,6 +11,9 @@ pub const STATEMENTS: usize = 16_384;
 /// The deepest nesting of an expression or a query.
 pub const EXPRESSION_DEPTH: usize = 64;
 
+/// Conflicts that are kept in `deltaic.conflicts` after they were decided or resolved; the oldest go first.
+pub const CONFLICTS: usize = 10_000;
+
 /// The longest single value as encoded: a document, not a file.
 pub const VALUE_BYTES: usize = 8 << 20;
 

@@ -4,6 +4,7 @@
 //! conflicts. Writes of one cell that have not seen each other are listed until somebody who has seen them writes to it; a row that a
 //! constraint hides, until it is seen or gone.
 
+use deltaic_causality::{Dot, HybridTime};
 use deltaic_crdt::{Exact, Stamp, Written};
 use deltaic_types::{ConflictPolicy, Row, Value, json_format};
 
@@ -42,26 +43,42 @@ pub(crate) fn written(
 ) -> Row {
     let columns: Vec<&str> = slot.columns.iter().map(|place| shape.names[*place].as_str()).collect();
     let values = |written: &Written| {
-        let json = |(place, Exact(value)): (&usize, &Exact)| shape.json(*place, value);
-        let values: Vec<_> = slot.columns.iter().zip(&written.values).map(json).collect();
-        match &values[..] {
-            [value] => value.to_string(),
-            _ => serde_json::Value::Array(values).to_string(),
-        }
+        let values: Vec<Value> = written.values.iter().map(|Exact(value)| value.clone()).collect();
+        shape.json_of(&slot.columns, &values)
     };
-    let latest = losing.time.max(winning.time);
+    record(
+        "write-write",
+        (&shape.name, key_text(shape, key), &columns.join(", ")),
+        (losing, Some(winning.dot)),
+        (Some(values(loser)), Some(values(winner))),
+        (slot.policy.name(), state),
+        losing.time.max(winning.time),
+    )
+}
+
+/// A row of `deltaic.conflicts`: the kind; the relation, the key and the columns; the dots; the values; the policy and the state.
+pub(super) fn record(
+    kind: &str,
+    (relation, key, columns): (&str, Value, &str),
+    (losing, winning): (Stamp, Option<Dot>),
+    (loser, winner): (Option<String>, Option<String>),
+    (policy, state): (&str, &str),
+    at: HybridTime,
+) -> Row {
+    let json = |value: Option<String>| value.map_or(Value::Null, Value::from);
+    let winning = winning.map_or_else(String::new, |dot| dot.to_string());
     row([
-        "write-write".into(),
-        shape.name.as_str().into(),
-        key_text(shape, key),
-        columns.join(", ").as_str().into(),
+        kind.into(),
+        relation.into(),
+        key,
+        columns.into(),
         dot(losing),
-        dot(winning),
-        values(loser).as_str().into(),
-        values(winner).as_str().into(),
-        slot.policy.name().into(),
+        winning.into(),
+        json(loser),
+        json(winner),
+        policy.into(),
         state.into(),
-        time(latest),
+        time(at),
     ])
 }
 
@@ -114,7 +131,7 @@ fn dot(stamp: Stamp) -> Value {
     stamp.dot.to_string().as_str().into()
 }
 
-fn time(time: deltaic_causality::HybridTime) -> Value {
+fn time(time: HybridTime) -> Value {
     Value::Timestamp(crate::engine::micros(time).0)
 }
 
@@ -134,6 +151,16 @@ fn plain(value: &Value) -> serde_json::Value {
 }
 
 impl Shape {
+    /// The values of some columns as JSON: that of one as it is, those of several as an array.
+    pub(super) fn json_of(&self, columns: &[usize], values: &[Value]) -> String {
+        let values: Vec<_> =
+            columns.iter().zip(values).map(|(place, value)| self.json(*place, value)).collect();
+        match &values[..] {
+            [value] => value.to_string(),
+            _ => serde_json::Value::Array(values).to_string(),
+        }
+    }
+
     /// A value of a column as JSON.
     fn json(&self, place: usize, value: &Value) -> serde_json::Value {
         json_format::to_json(value, self.data_type(place)).into()

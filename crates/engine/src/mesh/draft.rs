@@ -35,6 +35,7 @@ pub(crate) struct Draft {
     seen: CausalContext,
     /// What the author had seen, with the writes of the draft.
     basis: CausalContext,
+    basis_cut: VersionVector,
     pub(crate) rows: BTreeMap<RowKey, Drafted>,
     /// The tables, where the transaction defines some.
     shapes: Option<BTreeMap<TableTag, Shape>>,
@@ -53,14 +54,32 @@ impl Draft {
         basis: Option<&VersionVector>,
     ) -> Self {
         let seen = state.rows.seen().clone();
-        let basis = basis.map_or_else(|| seen.clone(), |basis| common(basis, state.rows.cut()));
+        let basis_cut =
+            basis.map_or_else(|| state.rows.cut().clone(), |basis| common(basis, state.rows.cut()));
+        let basis = if basis.is_some() { CausalContext::from(&basis_cut) } else { seen.clone() };
         let (rows, shown) = (BTreeMap::new(), Shown::default());
-        Self { state, actor, time, seen, basis, rows, shapes: None, shown, defined: None }
+        Self { state, actor, time, seen, basis, basis_cut, rows, shapes: None, shown, defined: None }
     }
 
     /// Whether the author had seen all that is here.
     pub(crate) fn is_up_to_date(&self) -> bool {
         self.basis.includes(&self.seen)
+    }
+
+    pub(super) fn basis(&self) -> &CausalContext {
+        &self.basis
+    }
+
+    pub(super) fn basis_cut(&self) -> &VersionVector {
+        &self.basis_cut
+    }
+
+    pub(super) fn time(&self) -> HybridTime {
+        self.time
+    }
+
+    pub(super) fn actor(&self) -> ActorId {
+        self.actor
     }
 
     /// Whether the author had seen a write, or made it.
@@ -164,7 +183,33 @@ impl Draft {
         shifts: &[(usize, Shift)],
     ) -> Result<Row, WriteError> {
         let key = shape.key_of(before);
-        self.update_row(seq, shape, &key, shape.updated(before, after, shifts))
+        let open = self.open_conflicts(shape, &key);
+        let mut after = after.clone();
+        if !self.is_up_to_date()
+            && let Some(row) = self.row(&key).cloned()
+        {
+            let custom = self.custom(shape, &row, before, &after);
+            if !custom.is_empty() {
+                let (mut made, mut rest) = (before.to_vec(), after.to_vec());
+                for (place, value) in custom {
+                    made[place] = value;
+                    rest[place] = made[place].clone();
+                }
+                // It has seen both, so it replaces both.
+                let made = Row::from(made);
+                for changes in shape.updated(before, &made, &[]) {
+                    self.write(seq, &key, |row, seen, _, stamp| row.update(seen, stamp, seen, changes))?;
+                }
+                self.record_custom(seq, shape, &key, &row)?;
+                after = Row::from(rest);
+                let values = self.update_row(seq, shape, &key, shape.updated(&made, &after, shifts))?;
+                self.record_ended(seq, shape, &key, &open)?;
+                return Ok(values);
+            }
+        }
+        let values = self.update_row(seq, shape, &key, shape.updated(before, &after, shifts))?;
+        self.record_ended(seq, shape, &key, &open)?;
+        Ok(values)
     }
 
     fn update_row(
@@ -191,8 +236,8 @@ impl Draft {
 }
 
 /// What is in both cuts: an author who says to have seen what is not here has seen what is.
-fn common(basis: &VersionVector, cut: &VersionVector) -> CausalContext {
+fn common(basis: &VersionVector, cut: &VersionVector) -> VersionVector {
     let mut common = basis.clone();
     common.meet(cut);
-    CausalContext::from(&common)
+    common
 }

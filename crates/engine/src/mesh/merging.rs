@@ -35,7 +35,8 @@ struct Showing<'a> {
 impl Showing<'_> {
     /// Brings what is seen of a row into its table. `version` is the write that it is shown by.
     fn row(&mut self, key: &RowKey, version: Dot, time: HybridTime) {
-        let Some(shape) = self.state.shape_of(key) else { return };
+        // Conflicts are shown by themselves.
+        let Some(shape) = self.state.shape_of(key).filter(|shape| shape.table != CONFLICTS) else { return };
         let Some(name) = key.values().filter(|name| name.len() == shape.key.len()) else { return };
         let was = self.tables.get(shape.table, &name).cloned();
         if let Some(was) = &was {
@@ -108,8 +109,13 @@ impl Engine {
 
     /// Does what peers ask for, as far as it can be done now.
     pub(crate) fn merge_peers(&mut self, now: Now, store: &dyn Store, effects: &mut Effects) {
-        if self.in_flight.is_none() && !self.joining.is_empty() && self.aside.waiting() == 0 {
+        let is_wanted = !self.joining.is_empty() || (self.mesh.is_none() && !self.late_requests.is_empty());
+        if self.in_flight.is_none() && is_wanted && self.aside.waiting() == 0 {
             effects.append = self.begin_mesh(now, store);
+        }
+        if self.in_flight.is_none() && self.mesh.is_some() && !self.late_requests.is_empty() {
+            let late = std::mem::take(&mut self.late_requests);
+            effects.absorb(self.admit(now, &late, store));
         }
         if self.in_flight.is_none() {
             // While an append is under way the replica is ahead of the store, and nothing may be said of it.
@@ -196,6 +202,7 @@ impl Engine {
         let version = Dot { actor: self.identity.actor, seq: self.seq };
         let mut changes = mesh.records(&keys, version, time, true);
         let (gone, come) = mesh.state_mut().show(&shown);
+        self.conflicts.count(&come);
         let mut showing = Showing {
             state: &mesh.state,
             tables: self.tables.clone(),

@@ -9,7 +9,7 @@ use deltaic_query::{
     expression::{Expr, ExprKind},
     functions::Function,
 };
-use deltaic_types::{EvalError, Merges, Row, TableSchema};
+use deltaic_types::{CONFLICTS, EvalError, Merges, Row, TableId, TableSchema};
 
 use super::{
     claims::Hidden,
@@ -153,13 +153,16 @@ pub(crate) fn draft(
 
 /// Ends a transaction: rows that its writes let be seen, or not be seen any more, change with it.
 pub(crate) fn settle(transaction: &mut Transaction<'_>) -> Result<(), RequestError> {
+    record_stale(transaction)?;
     let Some(draft) = &mut transaction.draft else { return Ok(()) };
     if draft.rows.is_empty() && !draft.is_defined() {
         return Ok(());
     }
     for (key, show) in draft.look_ahead() {
         let Some(draft) = &transaction.draft else { break };
-        let Some(shape) = draft.shape_of(&key).cloned() else { continue };
+        let Some(shape) = draft.shape_of(&key).filter(|shape| shape.table != CONFLICTS).cloned() else {
+            continue;
+        };
         if draft.rows.contains_key(&key) {
             if let Err(hidden) = show {
                 return Err(refusal(&shape, &hidden, transaction));
@@ -174,6 +177,37 @@ pub(crate) fn settle(transaction: &mut Transaction<'_>) -> Result<(), RequestErr
             (None, Some(name)) => transaction.remove(shape.table, &name),
             (Some(_), Some(_)) | (None, None) => {}
         }
+    }
+    Ok(())
+}
+
+/// Records which tables an author had read that have changed since, beside those that were written.
+fn record_stale(transaction: &mut Transaction<'_>) -> Result<(), RequestError> {
+    let read: Vec<TableId> = transaction.read_only().collect();
+    let (seq, Some(draft)) = transaction.seq_mut() else { return Ok(()) };
+    if draft.is_up_to_date() || draft.rows.is_empty() {
+        return Ok(());
+    }
+    let table = deltaic_types::CONFLICTS_NAME.to_owned();
+    draft.record_stale_tables(seq, read).map_err(|error| RequestError::Merge { table, error })
+}
+
+/// Records what of rows that were written had been read and was not so any more.
+pub(crate) fn record_read(
+    transaction: &mut Transaction<'_>,
+    table: TableId,
+    rows: &[Row],
+    read: &[usize],
+) -> Result<(), RequestError> {
+    let (seq, Some(draft)) = transaction.seq_mut() else { return Ok(()) };
+    if draft.is_up_to_date() {
+        return Ok(());
+    }
+    for row in rows {
+        draft.record_stale(seq, table, row, read).map_err(|error| {
+            let table = deltaic_types::CONFLICTS_NAME.to_owned();
+            RequestError::Merge { table, error }
+        })?;
     }
     Ok(())
 }

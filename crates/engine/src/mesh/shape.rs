@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use deltaic_crdt::{Cell, Change, DisableWinsFlag, Exact, MvRegister, Stamp, Written};
-use deltaic_query::evaluate;
-use deltaic_sql::{BindContext, bind_default};
-use deltaic_types::{Catalog, ConflictPolicy, DataType, Merges, Row, TableId, TableSchema, Value};
+use deltaic_query::{evaluate, expression::Expr};
+use deltaic_sql::{BindContext, bind_custom, bind_default};
+use deltaic_types::{
+    CONFLICTS, Catalog, Column, ConflictPolicy, DataType, Merges, Row, TableId, TableSchema, Value,
+};
 
 use super::name::{RowKey, TableTag, slot};
 
@@ -31,6 +33,8 @@ pub(crate) struct Slot {
     pub(crate) columns: Vec<usize>,
     merges: Merges,
     pub(crate) policy: ConflictPolicy,
+    /// The column whose own expression decides, and it, over what is here and what comes late.
+    pub(crate) custom: Option<(usize, Expr)>,
 }
 
 /// Columns by whose values rows are found: a unique constraint, or what a foreign key refers to.
@@ -71,8 +75,11 @@ pub(crate) struct Shape {
 
 /// The tables of a catalog.
 pub(crate) fn shapes(catalog: &Catalog) -> BTreeMap<TableTag, Shape> {
-    let mut shapes: BTreeMap<TableTag, Shape> =
-        catalog.tables().map(|schema| (TableTag::of(schema), Shape::of(schema, catalog))).collect();
+    let mut shapes: BTreeMap<TableTag, Shape> = catalog
+        .tables()
+        .chain(catalog.get(CONFLICTS))
+        .map(|schema| (TableTag::of(schema), Shape::of(schema, catalog)))
+        .collect();
     for schema in catalog.tables() {
         for foreign in &schema.foreign_keys {
             let Some(parent) = catalog.get(foreign.parent).map(TableTag::of) else { continue };
@@ -104,6 +111,9 @@ impl Shape {
             Slot {
                 number: slot(schema, &columns),
                 merges: first.merges,
+                custom: columns
+                    .iter()
+                    .find_map(|place| custom(&schema.columns[*place]).map(|expr| (*place, expr))),
                 policy: policy.cloned().unwrap_or_default(),
                 columns,
             }
@@ -209,8 +219,14 @@ impl Shape {
     }
 }
 
+/// The expression that a column decides conflicts by.
+fn custom(column: &Column) -> Option<Expr> {
+    let ConflictPolicy::Custom { expression } = &column.conflict else { return None };
+    bind_custom(expression, &column.data_type).ok()
+}
+
 /// A constant default; NULL where the default depends on when or where it is asked for.
-fn initial(column: &deltaic_types::Column, catalog: &Catalog) -> Value {
+fn initial(column: &Column, catalog: &Catalog) -> Value {
     let Some(default) = &column.default else { return Value::Null };
     let bound = bind_default(default, &column.data_type, &BindContext { catalog, now: None });
     let constant = bound.ok().filter(|expr| !expr.reads_time());

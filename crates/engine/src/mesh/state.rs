@@ -10,7 +10,7 @@ use deltaic_causality::{ActorId, Dot, HybridTime, VersionVector};
 use deltaic_crdt::{DisableWinsFlag, Element, Table};
 use deltaic_storage::{Change, Reader, StorageError, StoredRow};
 use deltaic_types::codec::{DecodeError, Reader as Bytes, write_u64};
-use deltaic_types::{Catalog, REPLICA, Row, TableId, Value, limits};
+use deltaic_types::{CONFLICTS, Catalog, REPLICA, Row, TableId, Value, limits};
 
 use super::{
     claims::{Changed, Claimed, Claims, Hidden, Settled, settle},
@@ -28,6 +28,8 @@ pub(crate) struct State {
     claims: Claims,
     /// Of each row its rows in `deltaic.conflicts`, as its cells are.
     conflicts: BTreeMap<RowKey, Vec<Row>>,
+    /// The conflicts that were recorded, by their time.
+    records: BTreeSet<(i64, RowKey)>,
 }
 
 /// What is stored beside the rows.
@@ -50,7 +52,8 @@ impl State {
     /// One without rows.
     pub(crate) fn new(actor: ActorId, catalog: &Catalog) -> Self {
         let (rows, shapes) = (Table::new(actor), shapes(catalog));
-        Self { rows, shapes, claims: Claims::default(), conflicts: BTreeMap::new() }
+        let (claims, conflicts, records) = (Claims::default(), BTreeMap::new(), BTreeSet::new());
+        Self { rows, shapes, claims, conflicts, records }
     }
 
     /// What a store has of it; none if it was never begun. `seq` is the last number of a dot that the actor has given.
@@ -82,6 +85,7 @@ impl State {
     fn look_at_all(&mut self) {
         self.claims = Claims::default();
         self.conflicts = BTreeMap::new();
+        self.records = BTreeSet::new();
         let keys: BTreeSet<RowKey> = self.rows.iter().map(|(key, _)| key.clone()).collect();
         let shown = self.look_at(keys);
         self.show(&shown);
@@ -103,11 +107,6 @@ impl State {
 
     pub(crate) fn table(&self, tag: TableTag) -> Option<&Shape> {
         self.shapes.get(&tag)
-    }
-
-    /// The rows of a table that are there, seen or not.
-    pub(crate) fn rows_of(&self, table: TableTag) -> impl Iterator<Item = &RowKey> {
-        self.rows.iter().filter(move |(key, row)| key.table == table && row.is_there()).map(|(key, _)| key)
     }
 
     /// The values of a row, if it is there and seen.
@@ -155,6 +154,12 @@ impl State {
                 self.conflicts.insert(key.clone(), rows.clone())
             };
             let before = before.unwrap_or_default();
+            if self.shapes.get(&key.table).is_some_and(|shape| shape.table == CONFLICTS) {
+                for row in &before {
+                    self.records.remove(&(at(row), key.clone()));
+                }
+                self.records.extend(rows.iter().map(|row| (at(row), key.clone())));
+            }
             come.extend(rows.iter().filter(|row| !before.contains(row)).cloned());
             gone.extend(before.into_iter().filter(|row| !rows.contains(row)));
         }
@@ -164,9 +169,15 @@ impl State {
     fn conflicts_of(&self, key: &RowKey) -> Vec<Row> {
         let Some(row) = self.rows.get(key).filter(|row| row.is_there()) else { return Vec::new() };
         match self.shapes.get(&key.table) {
+            Some(shape) if shape.table == CONFLICTS => shape.values(key, row).into_iter().collect(),
             Some(shape) => conflicts(shape, key, row, self.claims.hidden(key)),
             None => Vec::new(),
         }
+    }
+
+    /// The conflicts that were recorded, by their time.
+    pub(crate) fn records(&self) -> &BTreeSet<(i64, RowKey)> {
+        &self.records
     }
 
     /// All rows of `deltaic.conflicts` that cells make.
@@ -195,7 +206,7 @@ impl State {
     }
 
     /// The records of rows, as changes of the store.
-    pub(crate) fn records<'k>(
+    pub(crate) fn stored<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k RowKey>,
         version: Dot,
@@ -203,6 +214,11 @@ impl State {
     ) -> Vec<Change> {
         keys.into_iter().map(|key| record(key, self.rows.record(key), version, time)).collect()
     }
+}
+
+/// When a conflict was.
+fn at(conflict: &Row) -> i64 {
+    if let Some(Value::Timestamp(at)) = conflict.last() { *at } else { 0 }
 }
 
 /// What is stored of a row, or that nothing is.

@@ -106,3 +106,228 @@ fn what_is_written_apart_comes_together() {
     members.settle();
     assert_eq!(members.rows("SELECT * FROM posts ORDER BY id"), ["1|Late|33|{b,c}|2|true"]);
 }
+
+/// What `deltaic.conflicts` says, without the dots and the time.
+const CONFLICTS: &str = "SELECT kind, relation, key, columns, loser, winner, policy, state FROM deltaic.conflicts ORDER BY kind, relation, \
+                         key, columns, state, loser";
+
+#[test]
+fn a_manual_conflict_is_open_until_somebody_who_has_seen_it_writes() {
+    let mut members =
+        Members::of(2, "CREATE TABLE posts (id integer PRIMARY KEY, title text CONFLICT MANUAL, body text)");
+    members.dbs[0].ok("INSERT INTO posts VALUES (1, 'a', 'x')");
+    members.settle();
+    members.parted = true;
+    members.dbs[0].ok("UPDATE posts SET title = 'b'");
+    members.dbs[1].ok("UPDATE posts SET title = 'c', body = 'y'");
+    members.deliver();
+    members.parted = false;
+    assert_eq!(members.dbs[1].subscribe(1, CONFLICTS).len(), 1);
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM posts"), ["1|c|y"]);
+    let open = r#"write-write|posts|[1]|title|"b"|"c"|manual|open"#;
+    assert_eq!(members.rows(CONFLICTS), [open]);
+    assert_eq!(members.dbs[1].news(), [format!("1: +{open}")]);
+    assert_eq!(members.dbs[0].engine.conflict_counts().get("write-write"), Some(&1));
+    members.dbs[0].ok("UPDATE posts SET title = 'b' WHERE id = 1");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM posts"), ["1|b|y"]);
+    let resolved = r#"write-write|posts|[1]|title|"b"|"c"|manual|resolved"#;
+    assert_eq!(members.rows(CONFLICTS), [resolved]);
+    assert_eq!(members.dbs[1].news(), [format!("1: -{open} +{resolved}")]);
+    // What was resolved is kept over a restart.
+    let db = members.dbs.remove(0).restart();
+    members.dbs.insert(0, db);
+    assert_eq!(members.rows(CONFLICTS), [resolved]);
+}
+
+#[test]
+fn of_a_group_the_write_with_the_greater_rank_wins_whole() {
+    let mut members = Members::of(
+        2,
+        "CREATE TABLE tasks (id integer PRIMARY KEY, state text CONFLICT PRIORITY (rank), rank integer, who text, GROUP (state, rank))",
+    );
+    members.dbs[0].ok("INSERT INTO tasks VALUES (1, 'new', 0, 'ann')");
+    members.settle();
+    members.parted = true;
+    members.dbs[0].ok("UPDATE tasks SET state = 'closed', rank = 9");
+    members.deliver();
+    members.dbs[1].now += 5 * SECOND;
+    members.dbs[1].ok("UPDATE tasks SET state = 'open', rank = 1, who = 'bob'");
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM tasks"), ["1|closed|9|bob"]);
+    assert_eq!(
+        members.rows(CONFLICTS),
+        [r#"write-write|tasks|[1]|state, rank|["open",1]|["closed",9]|priority|decided"#]
+    );
+}
+
+#[test]
+fn of_two_rows_with_one_unique_value_the_first_is_seen_and_the_other_when_that_goes() {
+    let sql = "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE);
+        CREATE TABLE items (id integer PRIMARY KEY, owner integer REFERENCES people ON DELETE CASCADE)";
+    let mut members = Members::of(2, sql);
+    members.parted = true;
+    members.dbs[0].ok("INSERT INTO people VALUES (1, 'a@x'); INSERT INTO items VALUES (10, 1)");
+    members.deliver();
+    members.dbs[1].now += SECOND;
+    members.dbs[1].ok("INSERT INTO people VALUES (2, 'a@x'); INSERT INTO items VALUES (20, 2)");
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM people"), ["1|a@x"]);
+    assert_eq!(members.rows("SELECT * FROM items"), ["10|1"]);
+    assert_eq!(
+        members.rows(CONFLICTS),
+        [
+            "reference|items|[20]|items_owner_fkey|[2]|NULL|rule|open",
+            "unique|people|[2]|people_mail_key|[2]|[1]|rule|open"
+        ]
+    );
+    // Nobody takes the value meanwhile, also not where the row that has it is not seen.
+    assert_eq!(members.dbs[1].code("INSERT INTO people VALUES (3, 'a@x')"), "23505");
+    members.dbs[0].ok("DELETE FROM people WHERE id = 1");
+    assert_eq!(members.dbs[0].rows("SELECT * FROM people"), ["2|a@x"], "in the same commit");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM people"), ["2|a@x"]);
+    assert_eq!(members.rows("SELECT * FROM items"), ["20|2"]);
+    assert_eq!(members.rows(CONFLICTS), [""; 0]);
+}
+
+#[test]
+fn a_row_is_hidden_while_what_it_refers_to_is_gone() {
+    let sql = "CREATE TABLE people (id integer PRIMARY KEY, name text);
+        CREATE TABLE items (id integer PRIMARY KEY, owner integer REFERENCES people ON DELETE CASCADE)";
+    let mut members = Members::of(2, sql);
+    members.dbs[0].ok("INSERT INTO people VALUES (1, 'ann')");
+    members.settle();
+    members.parted = true;
+    members.dbs[0].ok("DELETE FROM people WHERE id = 1");
+    members.dbs[1].ok("INSERT INTO items VALUES (10, 1)");
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM items"), [""; 0]);
+    assert_eq!(members.rows(CONFLICTS), ["reference|items|[10]|items_owner_fkey|[1]|NULL|rule|open"]);
+    members.dbs[0].ok("INSERT INTO people VALUES (1, 'eve')");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM items"), ["10|1"]);
+    assert_eq!(members.rows(CONFLICTS), [""; 0]);
+}
+
+#[test]
+fn a_write_that_a_deletion_had_not_seen_brings_the_row_back_unless_deletions_win() {
+    let sql = "CREATE TABLE a (id integer PRIMARY KEY, n counter); CREATE TABLE b (id integer PRIMARY KEY, n counter) REMOVE WINS";
+    let mut members = Members::of(2, sql);
+    members.dbs[0].ok("INSERT INTO a VALUES (1, 5); INSERT INTO b VALUES (1, 5)");
+    members.settle();
+    members.parted = true;
+    members.dbs[0].ok("DELETE FROM a; DELETE FROM b");
+    members.dbs[1].ok("UPDATE a SET n = n + 1; UPDATE b SET n = n + 1");
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM a"), ["1|6"]);
+    assert_eq!(members.rows("SELECT * FROM b"), [""; 0]);
+}
+
+/// The seed's example: two bookings of one room at one time, each admitted where it was made.
+#[test]
+fn two_bookings_of_one_room_are_a_conflict_as_long_as_both_stand() {
+    let sql = "CREATE TABLE bookings (id integer PRIMARY KEY, room text, starts integer, ends integer);
+        CREATE LIVE VIEW double_booked MUST BE EMPTY AS SELECT a.room, a.id AS one, b.id AS other FROM bookings a JOIN bookings b ON \
+        a.room = b.room AND a.id < b.id AND a.starts < b.ends AND b.starts < a.ends";
+    let mut members = Members::of(2, sql);
+    let places: [&[&str]; 2] = [&["1, 'r', 9, 11", "3, 's', 1, 9"], &["2, 'r', 10, 12", "4, 'r', 12, 13"]];
+    members.parted = true;
+    for (db, rows) in members.dbs.iter_mut().zip(places) {
+        for row in rows {
+            db.ok(&format!("INSERT INTO bookings VALUES ({row})"));
+        }
+        assert_eq!(db.rows(CONFLICTS), [""; 0]);
+    }
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    for db in &mut members.dbs {
+        db.pass(1);
+    }
+    assert_eq!(members.rows(CONFLICTS), [r#"semantic|double_booked|["r",1,2]||NULL|NULL|rule|open"#]);
+    assert_eq!(members.dbs[1].engine.conflict_counts().get("semantic"), Some(&1));
+    members.dbs[0].ok("DELETE FROM bookings WHERE id = 2");
+    members.settle();
+    for db in &mut members.dbs {
+        db.pass(1);
+    }
+    assert_eq!(members.rows(CONFLICTS), [""; 0]);
+    members.dbs[0].ok("INSERT INTO bookings VALUES (5, 'r', 12, 14)");
+    members.dbs[0].pass(1);
+    assert_eq!(
+        members.dbs[0].rows("SELECT relation, key FROM deltaic.conflicts"),
+        [r#"double_booked|["r",4,5]"#]
+    );
+    members.dbs[0].ok("DROP LIVE VIEW double_booked");
+    members.dbs[0].pass(1);
+    assert_eq!(members.dbs[0].rows(CONFLICTS), [""; 0]);
+}
+
+/// An author who was away writes to one server by what they had seen.
+#[test]
+fn what_comes_late_replaces_nothing_that_its_author_had_not_seen() {
+    let mut db = Db::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, title text, note text CONFLICT MANUAL, seats integer CONFLICT CUSTOM (least(ours, theirs)), \
+         tags add_wins_set(text), n counter, status text)",
+    );
+    db.ok("INSERT INTO t VALUES (1, 'a', 'x', 9, '{p,q}', 1, 'open'), (2, 'a', 'x', 9, '{}', 1, 'open')");
+    let seen = db.engine.cut();
+    db.ok("UPDATE t SET title = 'b', note = 'y', seats = 4, tags = add(tags, 'r'), n = n + 10, status = 'closed' WHERE id = 1");
+    db.basis = Some(seen.clone());
+    db.ok("UPDATE t SET title = 'c', note = 'z', seats = 7, tags = '{q}', n = n + 100 WHERE id = 1 AND status IN ('open', 'closed')");
+    db.basis = None;
+    assert_eq!(db.rows("SELECT * FROM t WHERE id = 1"), ["1|c|z|4|{q,r}|111|closed"]);
+    assert_eq!(
+        db.rows(CONFLICTS),
+        [
+            r#"read-write|t|[1]|status|NULL|"closed"|lww|decided"#,
+            r#"write-write|t|[1]|note|"y"|"z"|manual|open"#,
+            r#"write-write|t|[1]|seats|4|4|custom|decided"#,
+            r#"write-write|t|[1]|title|"b"|"c"|lww|decided"#,
+        ]
+    );
+    // A deletion by somebody who had not seen the last write leaves the row.
+    db.basis = Some(seen);
+    db.ok("DELETE FROM t");
+    db.basis = None;
+    assert_eq!(db.rows("SELECT id FROM t"), ["1"]);
+    let mut db = db.restart();
+    assert_eq!(db.rows("SELECT id, title FROM t"), ["1|c"]);
+    assert_eq!(db.rows("SELECT count(*) FROM deltaic.conflicts WHERE state = 'open'"), ["1"]);
+}
+
+#[test]
+fn tables_and_columns_that_others_do_not_have_yet_come_with_their_definitions() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, a text)");
+    members.dbs[0].ok("INSERT INTO t VALUES (1, 'x')");
+    members.dbs[0].ok("ALTER TABLE t ADD COLUMN b counter; ALTER TABLE t ADD COLUMN c text DEFAULT 'd'");
+    members.dbs[0].ok("CREATE TABLE u (id integer PRIMARY KEY, v text); INSERT INTO u VALUES (7, 'v')");
+    members.dbs[0].ok("UPDATE t SET b = b + 3, c = 'e' WHERE id = 1; INSERT INTO t VALUES (2, 'y')");
+    members.settle();
+    assert_eq!(members.dbs[1].rows("SELECT * FROM t ORDER BY id"), ["1|x", "2|y"]);
+    members.dbs[1].ok("ALTER TABLE t ADD COLUMN b counter; ALTER TABLE t ADD COLUMN c text DEFAULT 'd'");
+    members.dbs[1].ok("CREATE TABLE u (id integer PRIMARY KEY, v text)");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM t ORDER BY id"), ["1|x|3|e", "2|y|0|d"]);
+    assert_eq!(members.rows("SELECT * FROM u"), ["7|v"]);
+}
+
+#[test]
+fn rows_without_a_key_of_their_own_stay_apart() {
+    let mut members = Members::of(2, "CREATE TABLE log (line text); INSERT INTO log VALUES ('early')");
+    for (place, db) in members.dbs.iter_mut().enumerate() {
+        db.ok(&format!("INSERT INTO log VALUES ('from {place}')"));
+    }
+    members.settle();
+    assert_eq!(members.rows("SELECT line FROM log ORDER BY line"), ["early", "early", "from 0", "from 1"]);
+}

@@ -1,0 +1,178 @@
+//! What an author who had not seen all meets: conflicts that are recorded with the write, for all members and for good.
+//!
+//! Conflicts that the rows themselves show end when somebody who has seen them writes; that they were is recorded by whoever ended them. What
+//! a writer had read and was not so any more can be known only where the write is admitted, and is recorded there. Invariant: a record
+//! is a row that merges like any other, written once by whoever admits the write, in its commit; the oldest go when there are too many.
+
+use deltaic_causality::Dot;
+use deltaic_crdt::{Stamp, WriteError};
+use deltaic_query::evaluate;
+use deltaic_types::{CONFLICTS, ConflictPolicy, Row, TableId, Value, limits};
+
+use super::{
+    conflict::{conflicts, key_text, record, written},
+    draft::Draft,
+    name::RowKey,
+    shape::{Merged, Shape},
+};
+
+/// The place of a conflict's state among its columns.
+const STATE: usize = 9;
+
+/// The columns that name a conflict: the relation, the key, the columns, the dots.
+fn name(row: &Row) -> Row {
+    row.project(&[1, 2, 3, 4, 5])
+}
+
+impl Draft {
+    /// Records the conflicts of a row that a write has ended.
+    pub(super) fn record_ended(
+        &mut self,
+        seq: &mut u64,
+        shape: &Shape,
+        key: &RowKey,
+        before: &[Row],
+    ) -> Result<(), WriteError> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let left: Vec<Row> = self.open_conflicts(shape, key).iter().map(name).collect();
+        for ended in before.iter().filter(|row| !left.contains(&name(row))) {
+            let mut values = ended.to_vec();
+            values[STATE] = "resolved".into();
+            self.record(seq, Row::from(values))?;
+        }
+        Ok(())
+    }
+
+    /// The conflicts of a row's cells.
+    pub(super) fn open_conflicts(&self, shape: &Shape, key: &RowKey) -> Vec<Row> {
+        self.row(key).map_or_else(Vec::new, |row| conflicts(shape, key, row, None))
+    }
+
+    /// Records that the author had read what was not so any more: of a row that they wrote to, the columns that decided about it.
+    pub(crate) fn record_stale(
+        &mut self,
+        seq: &mut u64,
+        table: TableId,
+        values: &Row,
+        read: &[usize],
+    ) -> Result<(), WriteError> {
+        let Some(shape) = self.shape(table).cloned() else { return Ok(()) };
+        let key = shape.key_of(values);
+        let Some(row) = self.state.rows.get(&key).cloned() else { return Ok(()) };
+        let losing = self.last(*seq);
+        for slot in shape.slots.iter().filter(|slot| slot.columns.iter().any(|place| read.contains(place))) {
+            let Some(cell) = row.cell(slot.number).filter(|cell| cell.is_beyond(self.basis())) else {
+                continue;
+            };
+            let winner = slot.winner(cell);
+            let dot = winner.map(|(stamp, _)| stamp.dot).filter(|dot| !self.has_seen(*dot));
+            let columns: Vec<&str> = slot.columns.iter().map(|place| shape.names[*place].as_str()).collect();
+            let now: Vec<Value> = slot.columns.iter().map(|place| values[*place].clone()).collect();
+            let now = shape.json_of(&slot.columns, &now);
+            let row = record(
+                "read-write",
+                (&shape.name, key_text(&shape, &key), &columns.join(", ")),
+                (losing, dot),
+                (None, Some(now)),
+                (slot.policy.name(), "decided"),
+                self.time(),
+            );
+            self.record(seq, row)?;
+        }
+        Ok(())
+    }
+
+    /// Records that tables which the author had read, and not written to, had changed since.
+    pub(crate) fn record_stale_tables(
+        &mut self,
+        seq: &mut u64,
+        tables: impl IntoIterator<Item = TableId>,
+    ) -> Result<(), WriteError> {
+        let losing = self.last(*seq);
+        let stale: Vec<String> = {
+            let since = self.state.rows.written_since(self.basis_cut());
+            let is_stale = |shape: &Shape| since.iter().any(|key| key.table == shape.tag);
+            let shapes = tables.into_iter().filter_map(|table| self.shape(table));
+            shapes.filter(|shape| is_stale(shape)).map(|shape| shape.name.clone()).collect()
+        };
+        for name in stale {
+            let place = (name.as_str(), Value::from("[]"), "");
+            let row =
+                record("read-write", place, (losing, None), (None, None), ("lww", "decided"), self.time());
+            self.record(seq, row)?;
+        }
+        Ok(())
+    }
+
+    /// The value that a column's own expression makes of what is here and what comes late; none where the author had seen what is
+    /// here, or the column has none.
+    pub(super) fn custom(
+        &self,
+        shape: &Shape,
+        row: &Merged,
+        before: &Row,
+        after: &Row,
+    ) -> Vec<(usize, Value)> {
+        let mut values = Vec::new();
+        for slot in shape.slots.iter().filter(|slot| matches!(slot.policy, ConflictPolicy::Custom { .. })) {
+            let is_late = row.cell(slot.number).is_some_and(|cell| cell.is_beyond(self.basis()));
+            let (Some((place, expr)), true) = (&slot.custom, is_late) else { continue };
+            if before[*place] != after[*place] {
+                let both = Row::from_iter([before[*place].clone(), after[*place].clone()]);
+                // One that fails decides nothing: the late write is as any other.
+                values.extend(evaluate(expr, &both).ok().map(|value| (*place, value)));
+            }
+        }
+        values
+    }
+
+    /// Records what a column's own expression made of a value that was here.
+    pub(super) fn record_custom(
+        &mut self,
+        seq: &mut u64,
+        shape: &Shape,
+        key: &RowKey,
+        before: &Merged,
+    ) -> Result<(), WriteError> {
+        let Some(after) = self.row(key).cloned() else { return Ok(()) };
+        for slot in shape.slots.iter().filter(|slot| matches!(slot.policy, ConflictPolicy::Custom { .. })) {
+            let (was, is) = (before.cell(slot.number), after.cell(slot.number));
+            let (Some(losing), Some(winning)) =
+                (was.and_then(|cell| slot.winner(cell)), is.and_then(|cell| slot.winner(cell)))
+            else {
+                continue;
+            };
+            if losing.0 != winning.0 {
+                self.record(seq, written(shape, key, slot, losing, winning, "decided"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a row of `deltaic.conflicts`, and lets the oldest go where there are too many.
+    fn record(&mut self, seq: &mut u64, row: Row) -> Result<(), WriteError> {
+        let Some(shape) = self.shape(CONFLICTS).cloned() else { return Ok(()) };
+        if self.row(&shape.key_of(&row)).is_some_and(Merged::is_there) {
+            return Ok(());
+        }
+        if self.state.records().len() + self.recorded() >= limits::CONFLICTS {
+            let oldest = self.state.records().iter().map(|(_, key)| key);
+            let oldest = oldest.filter(|key| self.row(key).is_some_and(Merged::is_there)).next().cloned();
+            if let Some(oldest) = oldest {
+                self.delete(seq, &shape, &oldest)?;
+            }
+        }
+        self.insert(seq, &shape, &row).map(|_| ())
+    }
+
+    fn recorded(&self) -> usize {
+        let tag = self.shape(CONFLICTS).map(|shape| shape.tag);
+        self.rows.iter().filter(|(key, drafted)| Some(key.table) == tag && drafted.row.is_there()).count()
+    }
+
+    fn last(&self, seq: u64) -> Stamp {
+        Stamp { time: self.time(), dot: Dot { actor: self.actor(), seq } }
+    }
+}

@@ -1,0 +1,201 @@
+//! [`Semantic`]: the live views that must be empty, whose rows are conflicts.
+//!
+//! Rows that no constraint refuses and that do not go together, as two bookings of one room: a query finds them, and as long as it
+//! does they are in `deltaic.conflicts`. Invariant: what is listed is what the views have, once the commit behind that changed them is
+//! made; nothing is listed for a view that is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltaic_storage::{Commit, Store};
+use deltaic_types::{CONFLICTS, Row, TableId, Value, json_format};
+
+use crate::{
+    effects::{Effects, News},
+    engine::{Engine, InFlight, Prepared, micros},
+    input::{ClientId, Input, Now, Subscribe, SubscriptionId},
+    life::Life,
+};
+
+/// Who watches the views.
+const WATCHER: ClientId = ClientId(u64::MAX - 1);
+
+/// The least time between two commits of such conflicts.
+const REST_MICROS: i64 = 50_000;
+
+/// The views that are watched, and what is listed of them.
+#[derive(Debug, Default)]
+pub(crate) struct Semantic {
+    watched: BTreeMap<u64, Watched>,
+    next: u64,
+    /// By primary key: the row that is listed, with the view that has it.
+    listed: BTreeMap<Row, (u64, Row)>,
+    rest_until: Option<Now>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    view: String,
+    /// Rows as JSON, as often as they are there.
+    rows: BTreeMap<String, i64>,
+    has_changed: bool,
+}
+
+impl Semantic {
+    /// Takes in news of a view.
+    fn take(&mut self, number: u64, news: &News) {
+        let Some(watched) = self.watched.get_mut(&number) else { return };
+        let json = |columns: &[deltaic_query::plan::ResultColumn], row: &Row| {
+            let values = columns.iter().zip(row.iter());
+            let values = values.map(|(column, value)| json_format::to_json(value, &column.data_type));
+            serde_json::Value::Array(values.collect()).to_string()
+        };
+        match news {
+            News::Snapshot(snapshot) => {
+                watched.rows = BTreeMap::new();
+                for row in &snapshot.rows {
+                    *watched.rows.entry(json(&snapshot.columns, row)).or_default() += 1;
+                }
+            }
+            News::Change(change) => {
+                for (row, weight) in &change.changes {
+                    *watched.rows.entry(json(&change.columns, row)).or_default() += weight;
+                }
+                watched.rows.retain(|_, weight| *weight != 0);
+            }
+            // A view that cannot be computed finds nothing, and says so where it is read.
+            News::Error { .. } => watched.rows = BTreeMap::new(),
+            News::Current(_) => return,
+        }
+        watched.has_changed = true;
+    }
+}
+
+/// A row of `deltaic.conflicts`, and its primary key.
+fn listed(view: &str, row: &str, at: Now) -> (Row, Row) {
+    let values: [Value; 11] = [
+        "semantic".into(),
+        view.into(),
+        row.into(),
+        "".into(),
+        "".into(),
+        "".into(),
+        Value::Null,
+        Value::Null,
+        "rule".into(),
+        "open".into(),
+        Value::Timestamp(at.0),
+    ];
+    let values = Row::from(values.to_vec());
+    (values.project(&[1, 2, 3, 4, 5, 0]), values)
+}
+
+impl Engine {
+    /// Watches the views that must be empty, and lists what they have.
+    pub(crate) fn watch_rules(&mut self, now: Now, store: &dyn Store, effects: &mut Effects) {
+        while self.in_flight.is_none() && self.behind.is_none() {
+            let views = self.tables.catalog().views().filter(|view| view.must_be_empty);
+            let wanted: BTreeSet<&str> = views.map(|view| view.name.as_str()).collect();
+            let gone =
+                self.semantic.watched.iter().find(|(_, watched)| !wanted.contains(watched.view.as_str()));
+            if let Some(number) = gone.map(|(number, _)| *number) {
+                self.semantic.watched.remove(&number);
+                let (client, subscription) = (WATCHER, SubscriptionId(number));
+                effects.absorb(self.take(now, Input::Unsubscribe { client, subscription }, store));
+                continue;
+            }
+            let is_watched = |view: &str| self.semantic.watched.values().any(|watched| watched.view == view);
+            let Some(view) = wanted.into_iter().find(|view| !is_watched(view)).map(str::to_owned) else {
+                break;
+            };
+            self.semantic.next += 1;
+            let number = self.semantic.next;
+            let sql = format!("SELECT * FROM \"{}\"", view.replace('"', "\"\""));
+            self.semantic.watched.insert(number, Watched { view, rows: BTreeMap::new(), has_changed: true });
+            let subscribe = Subscribe {
+                client: WATCHER,
+                subscription: SubscriptionId(number),
+                sql,
+                parameters: Vec::new(),
+                claims: BTreeMap::new(),
+                resume: None,
+                life: Life::Ephemeral,
+            };
+            effects.absorb(self.take(now, Input::Subscribe(subscribe), store));
+        }
+        if effects.send.iter().any(|message| message.client == WATCHER) {
+            let (own, others): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut effects.send).into_iter().partition(|message| message.client == WATCHER);
+            effects.send = others;
+            for message in own {
+                self.semantic.take(message.subscription.0, &message.news);
+            }
+        }
+        self.list_rules(now, effects);
+    }
+
+    /// Brings what the views have into `deltaic.conflicts`: a commit of its own where a live query reads it.
+    fn list_rules(&mut self, now: Now, effects: &mut Effects) {
+        let semantic = &mut self.semantic;
+        let is_gone = |number: &u64| !semantic.watched.contains_key(number);
+        let is_due = semantic.watched.values().any(|watched| watched.has_changed)
+            || semantic.listed.values().any(|(number, _)| is_gone(number));
+        let rests = semantic.rest_until.is_some_and(|until| now < until);
+        if !is_due || rests || self.in_flight.is_some() || self.behind.is_some() || self.views.is_hydrating()
+        {
+            return;
+        }
+        semantic.rest_until = Some(Now(now.0.saturating_add(REST_MICROS)));
+        let mut next = BTreeMap::new();
+        for (number, watched) in &mut semantic.watched {
+            watched.has_changed = false;
+            for row in watched.rows.keys() {
+                let (key, values) = listed(&watched.view, row, micros(self.time));
+                // What was found before keeps the time at which it was.
+                let values = semantic.listed.get(&key).map_or(values, |(_, values)| values.clone());
+                next.insert(key, (*number, values));
+            }
+        }
+        let of = |one: &BTreeMap<Row, (u64, Row)>, other: &BTreeMap<Row, (u64, Row)>| -> Vec<Row> {
+            let new = one.iter().filter(|(key, _)| !other.contains_key(*key));
+            new.map(|(_, (_, values))| values.clone()).collect()
+        };
+        let (gone, come) = (of(&semantic.listed, &next), of(&next, &semantic.listed));
+        semantic.listed = next;
+        if gone.is_empty() && come.is_empty() {
+            return;
+        }
+        self.conflicts.count(&come);
+        if !self.views.reads(CONFLICTS) {
+            self.tables.show_conflicts(&gone, &come);
+            return;
+        }
+        let millis = u64::try_from(now.0 / 1_000).unwrap_or(0);
+        let time = deltaic_causality::HybridTime::new(millis, 0).max(self.time);
+        let mut after = self.tables.clone();
+        let touched: Vec<(TableId, Row)> = after.show_conflicts(&gone, &come);
+        let (lsn, seq, tables) = (self.lsn.next(), self.seq, BTreeSet::from([CONFLICTS]));
+        let prepared = Prepared { lsn, time, touched, tables, after };
+        let (replies, spent, merged) = (Vec::new(), Vec::new(), Vec::new());
+        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
+        effects.append = vec![Commit { lsn, time, seq, changes: Vec::new().into() }];
+    }
+
+    /// When conflicts are to be listed that wait.
+    pub(crate) fn rules_wake_at(&self) -> Option<Now> {
+        let is_due = self.semantic.watched.values().any(|watched| watched.has_changed);
+        self.semantic.rest_until.filter(|_| is_due)
+    }
+}
+
+/// How many conflicts there have been since the start, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ConflictCounts(pub(crate) BTreeMap<String, u64>);
+
+impl ConflictCounts {
+    /// Counts rows that came into `deltaic.conflicts`. One that was resolved has been counted before.
+    pub(crate) fn count(&mut self, come: &[Row]) {
+        for row in come.iter().filter(|row| row[9].as_str() != Some("resolved")) {
+            *self.0.entry(row[0].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+    }
+}
