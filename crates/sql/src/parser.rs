@@ -372,7 +372,9 @@ fn check_statements(
         if offered {
             if start == 0 {
                 let found = take_out(statement, &mut out).map_err(|error| syntax_error(sql, error))?;
-                clauses.insert(first.span.start, found);
+                if found.end.is_some() {
+                    clauses.insert(first.span.start, found);
+                }
             }
             continue;
         }
