@@ -13,8 +13,8 @@ use crate::market::pairs_of;
 use crate::solution::accepted;
 use crate::solve::{Outcome, solve};
 use crate::{
-    Change, Changed, EdgeId, Market, MarketError, ParticipantId, Quantity, Side, SlotId, SlotKey,
-    Solution, Tier, Time,
+    Change, Changed, EdgeId, Market, MarketError, ParticipantId, Quantity, Side, SlotId, SlotKey, Solution,
+    Tier, Time,
 };
 
 /// What an edge had in a tier, and what it has.
@@ -53,14 +53,17 @@ pub struct Allocator {
     /// When holds end.
     hold_ends: BTreeSet<(Time, EdgeId)>,
     now: Time,
+    /// A bound below that of all markets.
+    most_edges: Option<usize>,
 }
 
 impl Allocator {
     /// Of a market that is not empty. `O(E log E)`; nothing is allocated before [`Allocator::settle`].
     pub fn new(market: Market) -> Result<Self, MarketError> {
         let all = market.edges();
-        if all.len() > limits::EDGES {
-            return Err(MarketError::TooManyEdges { count: all.len() });
+        let (count, most) = (all.len(), limits::EDGES);
+        if count > most {
+            return Err(MarketError::TooManyEdges { count, most });
         }
         let by_need = all.iter().map(|edge| (edge.id.need, edge.id.capacity)).collect();
         let edges = all.into_iter().map(|edge| (edge.id, edge)).collect();
@@ -92,6 +95,11 @@ impl Allocator {
     /// The edges that there are.
     pub fn edge_count(&self) -> usize {
         self.edges.len()
+    }
+
+    /// Refuses commitments that would make more edges than this, if it is below the limit of all markets.
+    pub fn set_most_edges(&mut self, most: usize) {
+        self.most_edges = Some(most);
     }
 
     /// Takes a change into the market and the graph. The solution stays as it was until [`Allocator::settle`].
@@ -130,11 +138,13 @@ impl Allocator {
             return Ok(changed);
         }
         let old = self.known_edges_of(owner, &slots_before);
-        let room = limits::EDGES - (self.edges.len() - old.len());
-        let new = self.market.edges_of(owner, room + 1);
-        if new.len() > room {
+        let most = self.most_edges.unwrap_or(limits::EDGES).min(limits::EDGES);
+        let others = self.edges.len() - old.len();
+        let new = self.market.edges_of(owner, most.saturating_sub(others) + 1);
+        let count = others + new.len();
+        if count > most && !new.is_empty() {
             self.market.restore(remembered);
-            return Err(MarketError::TooManyEdges { count: limits::EDGES - room + new.len() });
+            return Err(MarketError::TooManyEdges { count, most });
         }
         for id in old {
             self.touch(id);
@@ -228,7 +238,8 @@ impl Allocator {
         let windows = windows.take_while(|(moment, ..)| *moment <= to);
         self.touched.extend(windows.map(|(_, side, slot)| (*side, *slot)));
         let holds = self.hold_ends.range((after(from), FIRST_EDGE)..);
-        let holds: Vec<EdgeId> = holds.take_while(|(moment, _)| *moment <= to).map(|(_, edge)| *edge).collect();
+        let holds: Vec<EdgeId> =
+            holds.take_while(|(moment, _)| *moment <= to).map(|(_, edge)| *edge).collect();
         for edge in holds {
             self.touch(edge);
         }

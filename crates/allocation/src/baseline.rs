@@ -12,10 +12,10 @@ mod network;
 mod rounds_v1;
 mod rule;
 
-pub use damped_v2::{Damped, damped_v2};
+pub use damped_v2::damped_v2;
 pub use economy::{Economy, Link};
 pub use network::Network;
-pub use rounds_v1::{Rounds, rounds_v1};
+pub use rounds_v1::rounds_v1;
 pub use rule::{Denominators, allocate, damping};
 
 use crate::Time;
@@ -27,6 +27,19 @@ pub enum Needs {
     Stated,
     /// What it needed less what it receives: what the seed's proof speaks of.
     Residual,
+}
+
+/// How to run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What needs say.
+    pub needs: Needs,
+    /// The end, in milliseconds from the start.
+    pub until: Time,
+    /// How often the state is looked at, in milliseconds.
+    pub every: u64,
+    /// What carries the messages.
+    pub network: Network,
 }
 
 /// The state at a moment.

@@ -89,7 +89,8 @@ impl Nodes {
 }
 
 fn most_of(market: &Market, now: Time, node: NodeId) -> u64 {
-    let each = |side, slot| market.slot(side, slot).and_then(|slot| slot.most_each).unwrap_or(Quantity::MAX).0;
+    let each =
+        |side, slot| market.slot(side, slot).and_then(|slot| slot.most_each).unwrap_or(Quantity::MAX).0;
     match node {
         NodeId::Capacity(slot) => market.quantity_at(Side::Capacity, slot, now).0,
         NodeId::Need(slot) => market.quantity_at(Side::Need, slot, now).0,
@@ -134,7 +135,9 @@ impl Certificate {
             let gates = gates(market, edge.id);
             let guarantee = guarantee(market, edge.id);
             let in_tiers = [(Tier::Guaranteed, guarantee), (edge.tier, None)];
-            for (tier, extra) in in_tiers.into_iter().filter(|(tier, extra)| *tier == edge.tier || extra.is_some()) {
+            for (tier, extra) in
+                in_tiers.into_iter().filter(|(tier, extra)| *tier == edge.tier || extra.is_some())
+            {
                 let quantity = given.get(&(edge.id, tier)).map_or(0, |quantity| quantity.0);
                 let missing = CertificateError::Uncovered { edge: edge.id, tier };
                 let Some((_, _, witness)) =

@@ -54,10 +54,8 @@ pub(crate) fn edges_between(provider: &Member, recipient: &Member, edges: &mut V
                 needs[*wish] += 1;
                 places.push((*offer, *wish));
                 let key = |owner, slot| SlotKey { owner, slot };
-                let id = EdgeId {
-                    capacity: key(from.owner, capacity.slot.id),
-                    need: key(to.owner, need.slot.id),
-                };
+                let id =
+                    EdgeId { capacity: key(from.owner, capacity.slot.id), need: key(to.owner, need.slot.id) };
                 edges.push(Edge { id, tier, weight: 0, lot });
             }
         }

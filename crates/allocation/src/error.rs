@@ -5,7 +5,7 @@
 use deltaic_types::limits;
 use thiserror::Error;
 
-use crate::{EdgeId, ParticipantId, Quantity, Share, Side, SlotId};
+use crate::{EdgeId, Mismatch, ParticipantId, Quantity, Share, Side, SlotId};
 
 /// A change that is refused. Each says what would have to be different.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -48,12 +48,14 @@ pub enum MarketError {
     GuaranteesOver { owner: ParticipantId, slot: SlotId, promised: u128, quantity: Quantity },
     #[error("the market has {limit} participants: no other can join", limit = limits::PARTICIPANTS)]
     TooManyParticipants,
-    #[error("the change would make {count} edges or more: at most {limit} are allowed; narrow kinds, filters or recognition", limit = limits::EDGES)]
-    TooManyEdges { count: usize },
+    #[error(
+        "there would be {count} edges or more: at most {most} are allowed; narrow kinds, filters or recognition"
+    )]
+    TooManyEdges { count: usize, most: usize },
     #[error("the market has {limit} reservations: release some", limit = limits::RESERVATIONS)]
     TooManyReservations,
-    #[error("there is no {side} slot for {edge}: accept what is offered")]
-    NoSlot { edge: EdgeId, side: Side },
+    #[error("{edge} cannot be accepted: {why}")]
+    NoEdge { edge: EdgeId, why: Mismatch },
     #[error("{edge}: accepting {quantity} is more than the {left} that the {side} slot has left")]
     OverAccepted { edge: EdgeId, side: Side, quantity: Quantity, left: Quantity },
     #[error("{edge}: releasing {quantity} is more than the {accepted} that was accepted")]

@@ -50,7 +50,8 @@ impl Allocator {
         let keys = (edge, Tier::Accepted)..=(edge, Tier::Generous);
         let outcomes = || self.outcomes.range(keys.clone());
         let given = outcomes().filter(|(_, outcome)| !outcome.quantity.is_zero());
-        let given: Vec<(Tier, Quantity)> = given.map(|((_, tier), outcome)| (*tier, outcome.quantity)).collect();
+        let given: Vec<(Tier, Quantity)> =
+            given.map(|((_, tier), outcome)| (*tier, outcome.quantity)).collect();
         let reason = match self.market.mismatch(edge) {
             Err(mismatch) => EdgeReason::None(mismatch),
             // The last tier decides: what an edge lacks in the others it has there.

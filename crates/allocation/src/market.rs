@@ -14,8 +14,8 @@ use crate::edge::{Edge, edges_between};
 use crate::recognition::normalise;
 use crate::slot::{End, Mismatch, fit};
 use crate::{
-    Accepted, Change, Changed, Commitment, EdgeId, Held, MarketError, Name, ParticipantId, Quantity, Share, Side,
-    Slot, SlotKey, Stamp, Time,
+    Accepted, Change, Changed, Commitment, EdgeId, Held, MarketError, Name, ParticipantId, Quantity, Share,
+    Side, Slot, SlotKey, Stamp, Time,
 };
 
 /// A kind and its unit: what is equal on both sides of an edge.
@@ -164,12 +164,14 @@ impl Market {
         self.put(remembered.owner, remembered.entry);
     }
 
-    /// Reserves what a recipient accepted, if both slots have so much that is not accepted yet.
+    /// Reserves what a recipient accepted, if there is such an edge and both slots have so much that is not accepted
+    /// yet. Whether so much was offered, and still is, is for those to say who keep the offers.
     pub fn accept(&mut self, accepted: Accepted) -> Result<Changed, MarketError> {
         let Accepted { edge, quantity } = accepted;
+        self.mismatch(edge).map_err(|why| MarketError::NoEdge { edge, why })?;
         for (side, slot) in [(Side::Capacity, edge.capacity), (Side::Need, edge.need)] {
-            let found = self.slot(side, slot).ok_or(MarketError::NoSlot { edge, side })?;
-            let left = found.quantity.minus(self.accepted_of(side, slot));
+            let whole = self.slot(side, slot).map_or(Quantity::ZERO, |slot| slot.quantity);
+            let left = whole.minus(self.accepted_of(side, slot));
             if quantity > left {
                 return Err(MarketError::OverAccepted { edge, side, quantity, left });
             }
@@ -304,7 +306,8 @@ impl Market {
         let capacities: BTreeSet<SlotKey> = self.accepted.keys().map(|edge| edge.capacity).collect();
         let needs: BTreeSet<SlotKey> = self.accepted.keys().map(|edge| edge.need).collect();
         let sides = [(Side::Capacity, capacities), (Side::Need, needs)];
-        let slots = sides.into_iter().flat_map(|(side, slots)| slots.into_iter().map(move |slot| (side, slot)));
+        let slots =
+            sides.into_iter().flat_map(|(side, slots)| slots.into_iter().map(move |slot| (side, slot)));
         let drawn = slots.map(|(side, slot)| Overdrawn {
             side,
             slot,

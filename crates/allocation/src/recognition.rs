@@ -9,7 +9,10 @@ use crate::{ParticipantId, Share};
 /// is dropped first. `weights` ascend by participant and name none twice.
 ///
 /// `O(n log n)` in the weights.
-pub(crate) fn normalise(owner: ParticipantId, weights: &[(ParticipantId, u64)]) -> Vec<(ParticipantId, Share)> {
+pub(crate) fn normalise(
+    owner: ParticipantId,
+    weights: &[(ParticipantId, u64)],
+) -> Vec<(ParticipantId, Share)> {
     let others = || weights.iter().filter(move |(who, _)| *who != owner);
     let total: u128 = others().map(|(_, weight)| u128::from(*weight)).sum();
     if total == 0 {

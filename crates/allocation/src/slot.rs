@@ -195,8 +195,10 @@ mod tests {
 
     #[test]
     fn windows_are_half_open() {
-        let window = |from: Option<u64>, until: Option<u64>| Window { from: from.map(Time), until: until.map(Time) };
-        let all = [window(None, None), window(None, Some(5)), window(Some(5), None), window(Some(4), Some(6))];
+        let window =
+            |from: Option<u64>, until: Option<u64>| Window { from: from.map(Time), until: until.map(Time) };
+        let all =
+            [window(None, None), window(None, Some(5)), window(Some(5), None), window(Some(4), Some(6))];
         // Against the moments that are in both.
         let holds = |window: Window, at: u64| {
             window.from.is_none_or(|from| from.0 <= at) && window.until.is_none_or(|until| at < until.0)

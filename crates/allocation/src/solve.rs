@@ -68,7 +68,8 @@ impl<'a> Problem<'a> {
             let mut ends = [NONE; ENDS];
             ends[0] = capacity as u32;
             ends[1] = need as u32;
-            let gates = [(2, capacity, NodeId::Gives(from, to.owner)), (3, need, NodeId::Takes(to, from.owner))];
+            let gates =
+                [(2, capacity, NodeId::Gives(from, to.owner)), (3, need, NodeId::Takes(to, from.owner))];
             for (place, node, gate) in gates {
                 if let Some(most) = most_each[node] {
                     ends[place] = problem.node(&mut each, gate, most);

@@ -62,7 +62,8 @@ fn needs_are_served_to_98_percent_of_the_most_in_the_stated_families() {
         for owner in 0..300 {
             let mut providers: Vec<u64> = (0..100).collect();
             dice.shuffle(&mut providers);
-            let weights: Vec<(u64, u64)> = providers[..10].iter().map(|to| (*to, 1 + dice.below(99))).collect();
+            let weights: Vec<(u64, u64)> =
+                providers[..10].iter().map(|to| (*to, 1 + dice.below(99))).collect();
             for (to, _) in &weights {
                 recognised[*to as usize].push((100 + owner, 1 + dice.below(99)));
             }

@@ -6,7 +6,8 @@ mod markets;
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_allocation::{
-    Allocator, Change, Changed, EdgeId, Filter, Market, NodeId, ParticipantId, Quantity, Share, Side, Solution, Stamp, Tier, Time,
+    Allocator, Change, Changed, EdgeId, Filter, Market, NodeId, ParticipantId, Quantity, Share, Side,
+    Solution, Stamp, Tier, Time,
 };
 use markets::{Dice, Shape, commitment, random_change, random_market};
 
@@ -22,7 +23,8 @@ fn lived(seed: u64, shape: Shape) -> Market {
     let mut dice = Dice(seed);
     let mut market = random_market(&mut dice, shape);
     for seq in 2..20 {
-        let _ = market.apply(random_change(&mut dice, seq, shape));
+        let change = random_change(&mut dice, seq, shape, &market);
+        let _ = market.apply(change);
     }
     market
 }
@@ -109,7 +111,10 @@ fn tiers_are_served_in_order() {
                 };
                 let each = |side, slot| market.slot(side, slot).unwrap().most_each;
                 let open = free(NodeId::Need(need), Some(market.quantity_at(Side::Need, need, now)))
-                    && free(NodeId::Capacity(capacity), Some(market.quantity_at(Side::Capacity, capacity, now)))
+                    && free(
+                        NodeId::Capacity(capacity),
+                        Some(market.quantity_at(Side::Capacity, capacity, now)),
+                    )
                     && free(NodeId::Gives(capacity, need.owner), each(Side::Capacity, capacity))
                     && free(NodeId::Takes(need, capacity.owner), each(Side::Need, need));
                 assert!(!open, "seed {seed}, {shape:?}: {} is open", edge.id);
@@ -165,13 +170,18 @@ fn what_is_kept_is_what_solving_anew_gives() {
             let mut allocator = Allocator::new(random_market(&mut dice, shape)).unwrap();
             let mut now = Time(0);
             for seq in 2..40 {
-                let _ = allocator.apply(random_change(&mut dice, seq, shape));
+                let change = random_change(&mut dice, seq, shape, allocator.market());
+                let _ = allocator.apply(change);
                 if dice.one_in(2) {
                     now = Time(if dice.one_in(5) { dice.below(120) } else { now.0 + dice.below(8) });
                     let before = allocator.solution();
                     let diff = allocator.settle(now);
                     let solution = allocator.solution();
-                    assert_eq!(solution, Solution::of(allocator.market(), now), "seed {seed} {seq} {shape:?}");
+                    assert_eq!(
+                        solution,
+                        Solution::of(allocator.market(), now),
+                        "seed {seed} {seq} {shape:?}"
+                    );
                     assert_eq!(applied(&before, &diff.moves), quantities(&solution));
                 }
             }
@@ -261,7 +271,7 @@ fn edges_are_those_of_all_pairs() {
                                 })
                             };
                             let (large, small) = (capacity.lot.max(need.lot).0, capacity.lot.min(need.lot).0);
-                            let lot = (1..).map(|n| n * large).find(|lot| lot % small == 0).unwrap();
+                            let lot = (1..=small).map(|n| n * large).find(|lot| lot % small == 0).unwrap();
                             let fits = from != to
                                 && recognised > Share::ZERO
                                 && capacity.kind == need.kind

@@ -141,8 +141,8 @@ pub const FILTERS: usize = 16;
 /// The participants that one filter names, and those to whom one participant guarantees something.
 pub const NAMED: usize = 1_000;
 
-/// The edges of a market between capacities and needs: some 100 bytes each.
-pub const EDGES: usize = 1 << 22;
+/// The edges of a market between capacities and needs: some 400 bytes each.
+pub const EDGES: usize = 1 << 20;
 
 /// The acceptances of a market, and its holds.
 pub const RESERVATIONS: usize = 1 << 20;

@@ -4,43 +4,43 @@
 //! Invariant: it is the seed's reactive loop: publications are held back for 100 ms, nothing is compared with what is
 //! older, and the test of convergence is each provider's own.
 
-use super::network::{Agenda, Network};
+use super::network::Agenda;
 use super::rule::View;
-use super::{Economy, Needs, Trace};
+use super::{Economy, Run, Trace};
 use crate::Time;
 
 /// How long a publication is held back.
 const DEBOUNCE_MILLIS: u64 = 100;
 
-/// How to run it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Damped {
-    /// What needs say.
-    pub needs: Needs,
-    /// The end, in milliseconds from the start.
-    pub until: Time,
-    /// How often the state is looked at, in milliseconds.
-    pub every: u64,
-    /// What carries the messages.
-    pub network: Network,
-}
-
 #[derive(Debug)]
 enum Event {
     /// A recipient's needs and factor reach a provider.
-    Commitment { to: usize, from: usize, needs: Vec<(usize, f64)>, factor: f64 },
+    Commitment {
+        to: usize,
+        from: usize,
+        needs: Vec<(usize, f64)>,
+        factor: f64,
+    },
     /// A provider's gifts reach a recipient.
-    State { to: usize, given: Vec<(usize, f64)> },
+    State {
+        to: usize,
+        given: Vec<(usize, f64)>,
+    },
     /// A participant publishes its commitment.
-    Commit { who: usize },
+    Commit {
+        who: usize,
+    },
     /// A participant computes and publishes what it gives.
-    Give { who: usize },
+    Give {
+        who: usize,
+    },
     Sample,
 }
 
 /// Runs it from the moment at which all have published their needs. `O(m log m)` in the messages.
-pub fn damped_v2(economy: &Economy, run: &Damped) -> Trace {
-    let mut trace = Trace { samples: Vec::new(), given: vec![0.0; economy.links.len()], messages: 0, rounds: 0 };
+pub fn damped_v2(economy: &Economy, run: &Run) -> Trace {
+    let mut trace =
+        Trace { samples: Vec::new(), given: vec![0.0; economy.links.len()], messages: 0, rounds: 0 };
     let links = economy.links_of();
     let mut views: Vec<View> = links.iter().map(|_| View::new(economy)).collect();
     let mut agenda = Agenda::new(run.network.clone());
@@ -76,8 +76,10 @@ pub fn damped_v2(economy: &Economy, run: &Damped) -> Trace {
                 commits[who] = false;
                 let needs = views[who].receive(economy, who, &links[who][1], now, run.needs);
                 let factor = views[who].damping[who];
-                let mut providers: Vec<usize> =
-                    links[who][1].iter().map(|place| economy.capacities[economy.links[*place].capacity].0).collect();
+                let mut providers: Vec<usize> = links[who][1]
+                    .iter()
+                    .map(|place| economy.capacities[economy.links[*place].capacity].0)
+                    .collect();
                 providers.dedup();
                 for to in providers {
                     let event = Event::Commitment { to, from: who, needs: needs.clone(), factor };
@@ -108,7 +110,13 @@ pub fn damped_v2(economy: &Economy, run: &Damped) -> Trace {
 }
 
 /// What the providers give by their own account.
-pub(super) fn sample(economy: &Economy, links: &[[Vec<usize>; 2]], views: &[&View], now: Time, trace: &mut Trace) {
+pub(super) fn sample(
+    economy: &Economy,
+    links: &[[Vec<usize>; 2]],
+    views: &[&View],
+    now: Time,
+    trace: &mut Trace,
+) {
     let mut given = vec![0.0; economy.links.len()];
     let (mut providers, mut converged) = (0, 0);
     for ([gives, _], view) in links.iter().zip(views).filter(|([gives, _], _)| !gives.is_empty()) {

@@ -37,7 +37,8 @@ pub struct Economy {
 impl Economy {
     /// Those slots of a market that have edges.
     pub fn of(market: &Market, now: Time) -> Self {
-        let mut economy = Self { participants: market.members().map(|said| said.owner).collect(), ..Self::default() };
+        let mut economy =
+            Self { participants: market.members().map(|said| said.owner).collect(), ..Self::default() };
         let mut places: BTreeMap<(Side, SlotKey), usize> = BTreeMap::new();
         for edge in market.edges() {
             let EdgeId { capacity, need } = edge.id;

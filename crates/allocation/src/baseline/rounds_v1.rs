@@ -7,28 +7,15 @@
 use std::sync::Arc;
 
 use super::damped_v2::sample;
-use super::network::{Agenda, Network};
+use super::network::Agenda;
 use super::rule::View;
-use super::{Economy, Needs, Trace};
+use super::{Economy, Run, Trace};
 use crate::Time;
 
 /// How long a round is.
 const ROUND_MILLIS: u64 = 90_000;
 /// How often a participant repeats its state to one other.
 const GOSSIP_MILLIS: u64 = 10_000;
-
-/// How to run it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rounds {
-    /// What needs say.
-    pub needs: Needs,
-    /// The end, in milliseconds from the start.
-    pub until: Time,
-    /// How often the state is looked at, in milliseconds.
-    pub every: u64,
-    /// What carries the messages.
-    pub network: Network,
-}
 
 /// What a participant publishes.
 #[derive(Debug)]
@@ -44,10 +31,18 @@ struct Published {
 
 #[derive(Debug)]
 enum Event {
-    Arrives { to: usize, state: Arc<Published> },
+    Arrives {
+        to: usize,
+        state: Arc<Published>,
+    },
     /// The round is over by the participant's clock.
-    Over { who: usize, round: u64 },
-    Gossip { who: usize },
+    Over {
+        who: usize,
+        round: u64,
+    },
+    Gossip {
+        who: usize,
+    },
     Sample,
 }
 
@@ -66,15 +61,16 @@ struct Participant {
 
 struct World<'a> {
     economy: &'a Economy,
-    run: &'a Rounds,
+    run: &'a Run,
     links: Vec<[Vec<usize>; 2]>,
     agenda: Agenda<Event>,
     all: Vec<Participant>,
 }
 
 /// Runs it from a moment at which everybody knows the needs of all. `O(m n)` in the messages and participants.
-pub fn rounds_v1(economy: &Economy, run: &Rounds) -> Trace {
-    let mut trace = Trace { samples: Vec::new(), given: vec![0.0; economy.links.len()], messages: 0, rounds: 0 };
+pub fn rounds_v1(economy: &Economy, run: &Run) -> Trace {
+    let mut trace =
+        Trace { samples: Vec::new(), given: vec![0.0; economy.links.len()], messages: 0, rounds: 0 };
     let count = economy.participants.len();
     let mut agenda = Agenda::new(run.network.clone());
     let all = (0..count).map(|_| Participant {
@@ -177,7 +173,8 @@ impl World<'_> {
     fn advance(&mut self, now: Time, who: usize) {
         let participant = &mut self.all[who];
         let round = participant.round;
-        let ahead = participant.known.iter().filter(|(other, ready)| *other > round || (*other == round && *ready));
+        let ahead =
+            participant.known.iter().filter(|(other, ready)| *other > round || (*other == round && *ready));
         if !participant.is_ready || ahead.count() * 2 < participant.known.len() {
             return;
         }

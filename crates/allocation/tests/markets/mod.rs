@@ -1,10 +1,11 @@
 //! Markets for tests: by hand, and from seeds.
 
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use deltaic_allocation::{
-    Change, Commitment, EdgeId, Filter, Guarantee, Held, Market, Name, ParticipantId, Place, Quantity, Share, Slot, SlotId,
-    Stamp, Time, Window,
+    Change, Commitment, EdgeId, Filter, Guarantee, Held, Market, Name, ParticipantId, Place, Quantity, Share,
+    Slot, SlotId, Stamp, Time, Window,
 };
 
 /// Numbers from a seed (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
@@ -45,7 +46,11 @@ pub fn slot(id: u64, units: u64) -> Slot {
 
 /// A participant of one capacity or need and its recognition.
 pub fn provider(owner: u64, units: u64, recognition: &[(u64, u64)]) -> Commitment {
-    Commitment { capacities: vec![slot(1, units)], recognition: weights(recognition), ..Commitment::new(owner, 1) }
+    Commitment {
+        capacities: vec![slot(1, units)],
+        recognition: weights(recognition),
+        ..Commitment::new(owner, 1)
+    }
 }
 
 pub fn recipient(owner: u64, units: u64, recognition: &[(u64, u64)]) -> Commitment {
@@ -143,14 +148,15 @@ pub fn random_market(dice: &mut Dice, shape: Shape) -> Market {
 }
 
 /// Any change; some are refused.
-pub fn random_change(dice: &mut Dice, seq: u64, shape: Shape) -> Change {
+pub fn random_change(dice: &mut Dice, seq: u64, shape: Shape, market: &Market) -> Change {
     let owner = dice.below(shape.participants);
-    let edge = EdgeId::new(
-        owner,
-        dice.below(shape.slots),
-        dice.below(shape.participants),
-        dice.below(shape.slots),
-    );
+    let mut slot = || (dice.below(shape.participants), dice.below(shape.slots));
+    let ((from, capacity), (to, need)) = (slot(), slot());
+    let mut edge = EdgeId::new(from, capacity, to, need);
+    let edges = market.edges();
+    if !edges.is_empty() && !dice.one_in(4) {
+        edge = edges[dice.below(edges.len() as u64) as usize].id;
+    }
     let quantity = Quantity::units(dice.below(60));
     match dice.below(10) {
         0..=3 => Change::Commit(commitment(dice, owner, seq, shape)),
