@@ -117,3 +117,77 @@ pub(crate) fn fill(free: &mut [u64], ways: &[Way]) -> Vec<Filled> {
     }
     filled
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn way(nodes: &[u32], weight: u64) -> Way {
+        let mut ends = [NONE; ENDS];
+        ends[..nodes.len()].copy_from_slice(nodes);
+        Way { nodes: ends, weight, lot: 1 }
+    }
+
+    fn quantities(free: &mut [u64], ways: &[Way]) -> Vec<u64> {
+        fill(free, ways).into_iter().map(|filled| filled.quantity).collect()
+    }
+
+    #[test]
+    fn what_does_not_divide_goes_by_largest_remainder_and_then_by_place() {
+        let star = |weights: [u64; 3]| {
+            [way(&[0, 1], weights[0]), way(&[0, 2], weights[1]), way(&[0, 3], weights[2])]
+        };
+        assert_eq!(quantities(&mut [10, 99, 99, 99], &star([1, 1, 1])), [4, 3, 3]);
+        assert_eq!(quantities(&mut [11, 99, 99, 99], &star([1, 1, 1])), [4, 4, 3]);
+        // 4.54, 2.72 and 2.72.
+        assert_eq!(quantities(&mut [10, 99, 99, 99], &star([5, 3, 3])), [4, 3, 3]);
+        // The second is full at 1: the others rise on.
+        let mut free = [10, 99, 1, 99];
+        assert_eq!(quantities(&mut free, &star([1, 1, 1])), [5, 1, 4]);
+        assert_eq!(free, [0, 94, 0, 95]);
+    }
+
+    /// All ways rise together, in steps to the next node that is full, in floating-point numbers.
+    fn risen(free: &[u64], ways: &[Way]) -> Vec<f64> {
+        let mut rest: Vec<f64> = free.iter().map(|free| *free as f64).collect();
+        let mut given = vec![0.0; ways.len()];
+        let mut active: Vec<usize> = (0..ways.len()).collect();
+        while !active.is_empty() {
+            let weight = |node: usize| -> f64 {
+                let through = active.iter().filter(|way| ways[**way].ends().any(|end| end == node));
+                through.map(|way| ways[*way].weight as f64).sum()
+            };
+            let weights: Vec<f64> = (0..rest.len()).map(weight).collect();
+            let levels =
+                (0..rest.len()).filter(|node| weights[*node] > 0.0).map(|node| rest[node] / weights[node]);
+            let step = levels.fold(f64::MAX, f64::min);
+            for way in &active {
+                given[*way] += step * ways[*way].weight as f64;
+            }
+            for node in 0..rest.len() {
+                rest[node] -= step * weights[node];
+            }
+            active.retain(|way| ways[*way].ends().all(|end| rest[end] > 1e-3));
+        }
+        given
+    }
+
+    proptest! {
+        #[test]
+        fn a_filling_is_what_rises_together(
+            free in prop::collection::vec(0_u64..1_000_000_000, 9),
+            edges in prop::collection::btree_map((0_u32..4, 4_u32..8), (1_u64..50, any::<bool>()), 1..16),
+        ) {
+            let gated = |nodes: (u32, u32), gate: bool| if gate { vec![nodes.0, nodes.1, 8] } else { vec![nodes.0, nodes.1] };
+            let ways: Vec<Way> =
+                edges.into_iter().map(|(nodes, (weight, gate))| way(&gated(nodes, gate), weight)).collect();
+            let expected = risen(&free, &ways);
+            for (quantity, expected) in quantities(&mut free.clone(), &ways).into_iter().zip(expected) {
+                // Each node's rounding moves an edge by a few millionths, and the next node's from there.
+                prop_assert!((quantity as f64 - expected).abs() < 1_000.0, "{} {}", quantity, expected);
+            }
+        }
+    }
+}

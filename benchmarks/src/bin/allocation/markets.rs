@@ -33,6 +33,8 @@ pub(crate) struct Size {
     pub(crate) degree: u64,
     /// Need over capacity, in percent.
     pub(crate) load: u64,
+    /// The least weight of recognition; the most is 100.
+    pub(crate) least: u64,
 }
 
 /// What the participants of a market say, the providers first. All recognise each other by random weights. Ids begin
@@ -40,6 +42,7 @@ pub(crate) struct Size {
 pub(crate) fn said(dice: &mut Dice, size: Size, first: u64) -> Vec<Commitment> {
     let mut recognised: Vec<Vec<(u64, u64)>> = vec![Vec::new(); size.providers as usize];
     let mut recipients = Vec::new();
+    let weight = |dice: &mut Dice| size.least + dice.below(101 - size.least);
     for number in 0..size.recipients {
         let owner = first + size.providers + number;
         let mut providers: Vec<u64> = (0..size.providers).collect();
@@ -48,8 +51,8 @@ pub(crate) fn said(dice: &mut Dice, size: Size, first: u64) -> Vec<Commitment> {
             let other = place + dice.below(size.providers - place);
             providers.swap(place as usize, other as usize);
             let provider = providers[place as usize];
-            own.push((first + provider, 1 + dice.below(99)));
-            recognised[provider as usize].push((owner, 1 + dice.below(99)));
+            own.push((first + provider, weight(dice)));
+            recognised[provider as usize].push((owner, weight(dice)));
         }
         let needs = slot((10 + dice.below(91)) * size.load / 100);
         recipients.push(Commitment { needs, recognition: weights(&own), ..Commitment::new(owner, 1) });
