@@ -54,7 +54,7 @@ fn a_filling_is_between_half_of_the_most_and_the_most() {
 
 /// A hundred providers, three hundred recipients, ten of each recipient's edges, need over capacity of 0.7, 1 and 1.3.
 #[test]
-fn needs_are_served_to_98_percent_of_the_most_in_the_stated_families() {
+fn needs_are_served_to_97_percent_of_the_most_and_all_of_it_off_the_critical_load() {
     for (load, least) in [(7, 9_950), (10, 9_700), (13, 9_950)] {
         let mut dice = Dice(load);
         let mut said: Vec<Commitment> = Vec::new();

@@ -53,10 +53,10 @@ pub(crate) fn run() {
         "\n{SEEDS} markets of 3,000 edges for each load; served of the maximum flow, over-allocated of all capacity.\n"
     );
     println!(
-        "| need/capacity | weights | rule | served | over | unserved | still moving | damping | messages |"
+        "| need/capacity | quantities | rule | served | over | unserved | still moving | damping | messages |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    for (load, least) in [(70, 1), (100, 1), (100, 50), (100, 100), (130, 1)] {
+    for (load, least) in [(70, 10), (100, 10), (100, 50), (130, 10)] {
         let (mut most, mut capacity) = (0.0, 0.0);
         let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();
         for seed in 0..SEEDS {
@@ -66,8 +66,8 @@ pub(crate) fn run() {
             let economy = Economy::of(&market, Time(0));
             capacity += economy.capacities.iter().map(|(_, quantity)| quantity).sum::<f64>();
             sums.entry("max_min").or_default().add(&filled(&market, &economy));
-            if least > 1 {
-                // What the seed's rules do is seen with the widest weights.
+            if least > 10 {
+                // What the seed's rules do is seen with the widest quantities.
                 continue;
             }
             let network = Network { seed, least: 30, most: 120, ..Network::default() };

@@ -13,7 +13,7 @@ pub(crate) fn run() {
         let providers = 1 + dice.below(4);
         let degree = 1 + dice.below(providers);
         let size =
-            Size { providers, recipients: 2 + dice.below(6), degree, load: 70 + dice.below(100), least: 1 };
+            Size { providers, recipients: 2 + dice.below(6), degree, load: 70 + dice.below(100), least: 10 };
         let truth = said(&mut dice, size, 0);
         for percent in [110, 150, 200, 300, 500, 1_000] {
             let liar = (size.providers + dice.below(size.recipients)) as usize;

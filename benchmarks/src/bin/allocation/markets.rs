@@ -33,7 +33,7 @@ pub(crate) struct Size {
     pub(crate) degree: u64,
     /// Need over capacity, in percent.
     pub(crate) load: u64,
-    /// The least weight of recognition; the most is 100.
+    /// The least need, in units, and the least part of the capacity; the most are 100.
     pub(crate) least: u64,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Size {
 pub(crate) fn said(dice: &mut Dice, size: Size, first: u64) -> Vec<Commitment> {
     let mut recognised: Vec<Vec<(u64, u64)>> = vec![Vec::new(); size.providers as usize];
     let mut recipients = Vec::new();
-    let weight = |dice: &mut Dice| size.least + dice.below(101 - size.least);
+    let quantity = |dice: &mut Dice| size.least + dice.below(101 - size.least);
     for number in 0..size.recipients {
         let owner = first + size.providers + number;
         let mut providers: Vec<u64> = (0..size.providers).collect();
@@ -51,15 +51,15 @@ pub(crate) fn said(dice: &mut Dice, size: Size, first: u64) -> Vec<Commitment> {
             let other = place + dice.below(size.providers - place);
             providers.swap(place as usize, other as usize);
             let provider = providers[place as usize];
-            own.push((first + provider, weight(dice)));
-            recognised[provider as usize].push((owner, weight(dice)));
+            own.push((first + provider, 1 + dice.below(99)));
+            recognised[provider as usize].push((owner, 1 + dice.below(99)));
         }
-        let needs = slot((10 + dice.below(91)) * size.load / 100);
+        let needs = slot(quantity(dice) * size.load / 100);
         recipients.push(Commitment { needs, recognition: weights(&own), ..Commitment::new(owner, 1) });
     }
     let need: u64 = recipients.iter().map(|said| said.needs[0].quantity.0 / Quantity::UNIT.0).sum();
     let capacity = need * 100 / size.load;
-    let parts: Vec<u64> = (0..size.providers).map(|_| 10 + dice.below(91)).collect();
+    let parts: Vec<u64> = (0..size.providers).map(|_| quantity(dice)).collect();
     let sum: u64 = parts.iter().sum();
     let providers = parts.iter().zip(recognised).zip(first..).map(|((part, recognised), owner)| {
         let capacities = slot(part * capacity / sum);
