@@ -128,3 +128,27 @@ pub const INTERVALS: usize = 1 << 20;
 
 /// The bytes of a delta between two replicas.
 pub const DELTA_BYTES: usize = 256 << 20;
+
+/// The participants of a market, those that left among them: what they left is remembered.
+pub const PARTICIPANTS: usize = 1 << 20;
+
+/// The slots of one participant on one side of a market.
+pub const SLOTS: usize = 1_000;
+
+/// The participants that one recognises.
+pub const RECOGNISED: usize = 10_000;
+
+/// The filters of a slot, and the attributes of a participant: each is looked at for each edge.
+pub const FILTERS: usize = 16;
+
+/// The participants that one filter names, and those to whom one participant guarantees something.
+pub const NAMED: usize = 1_000;
+
+/// The edges of a market between capacities and needs: some 400 bytes each.
+pub const EDGES: usize = 1 << 20;
+
+/// The acceptances of a market, and its holds.
+pub const RESERVATIONS: usize = 1 << 20;
+
+/// The radius around a place, in metres: half the way around the Earth.
+pub const RADIUS_METRES: u32 = 20_000_000;
