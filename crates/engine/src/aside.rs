@@ -299,6 +299,7 @@ impl Engine {
             rows: result.rows,
             rows_affected: result.rows_affected,
             lsn,
+            cut: None,
         };
         let (result, written) = match (result, written) {
             (Ok(result), Some(written)) => (result, written),

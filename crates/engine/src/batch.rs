@@ -155,6 +155,7 @@ impl Engine {
             rows: result.rows,
             rows_affected: result.rows_affected,
             lsn: batch.lsn,
+            cut: self.cut(),
         }))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use deltaic_causality::ActorId;
+use deltaic_causality::{ActorId, VersionVector};
 use deltaic_dataflow::KeyColumn;
 use deltaic_query::plan::ResultColumn;
 use deltaic_storage::Commit;
@@ -117,6 +117,9 @@ pub struct Outcome {
     pub rows_affected: u64,
     /// The last commit that the result reflects: the request's own, if it wrote.
     pub lsn: Lsn,
+    /// What its author has seen with it, of the writes of all: their next [`crate::Request::basis`]. None before anybody gave one
+    /// and there were other members.
+    pub cut: Option<VersionVector>,
 }
 
 /// News of a subscription.

@@ -193,11 +193,9 @@ impl Engine {
         }
     }
 
-    /// What this replica holds of the writes of all: of its own, if it has always been alone.
-    pub fn cut(&self) -> VersionVector {
-        let own =
-            || [deltaic_causality::Dot { actor: self.identity.actor, seq: self.seq }].into_iter().collect();
-        self.mesh.as_ref().map_or_else(own, |mesh| mesh.cut().clone())
+    /// What this replica holds of the writes of all; none if it has always been alone.
+    pub fn cut(&self) -> Option<VersionVector> {
+        self.mesh.as_ref().map(|mesh| mesh.cut().clone())
     }
 
     /// A sum of all that is merged, equal where replicas with equal cuts are; none where this database has always been alone.

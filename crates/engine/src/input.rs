@@ -45,8 +45,8 @@ pub struct Request {
     pub parameters: Vec<Json>,
     /// The claims of the session.
     pub claims: Claims,
-    /// What its author had seen ([`crate::Engine::cut`] of then), where that is not all that is here: a write that comes late
-    /// replaces nothing that its author did not know.
+    /// What its author had seen, where that is not all that is here: the [`crate::Outcome::cut`] of what they read; empty for one who
+    /// has seen nothing and wants to be told. A write that comes late replaces nothing that its author did not know.
     pub basis: Option<VersionVector>,
 }
 

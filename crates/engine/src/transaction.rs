@@ -211,10 +211,10 @@ impl<'a> Transaction<'a> {
                 self.is_stopped = true;
                 return Err(RequestError::TooManyRows { rows: 0, limit: limits::STATEMENT_ROWS });
             };
-            return Ok(id as i64);
+            return Ok(row_id(self.actor, id));
         }
         self.seq += 1;
-        Ok(self.seq as i64)
+        Ok(row_id(self.actor, self.seq))
     }
 
     /// Removes a row from memory and notes its deletion.
@@ -325,6 +325,16 @@ impl<'a> Transaction<'a> {
         let Self { tables, writes, reads, draft, .. } = self;
         Done { tables, writes, changes, reads, seq, used, draft }
     }
+}
+
+/// A number that no other member's row has, nor another of this one's: 22 bits of the actor's sum, then the number.
+fn row_id(actor: ActorId, number: u64) -> i64 {
+    const NUMBERS: u32 = 41;
+    // As a sum of splitmix64's, so that actors that differ little differ here.
+    let mut sum = actor.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    sum = (sum ^ (sum >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    sum = (sum ^ (sum >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((sum >> 42 << NUMBERS) | (number & ((1 << NUMBERS) - 1))).cast_signed()
 }
 
 /// The versions of the columns that a new row has from the row before it.

@@ -191,16 +191,18 @@ impl Draft {
             let custom = self.custom(shape, &row, before, &after);
             if !custom.is_empty() {
                 let (mut made, mut rest) = (before.to_vec(), after.to_vec());
-                for (place, value) in custom {
-                    made[place] = value;
-                    rest[place] = made[place].clone();
+                for (place, value) in &custom {
+                    made[*place] = value.clone();
+                    rest[*place] = value.clone();
                 }
                 // It has seen both, so it replaces both.
                 let made = Row::from(made);
                 for changes in shape.updated(before, &made, &[]) {
                     self.write(seq, &key, |row, seen, _, stamp| row.update(seen, stamp, seen, changes))?;
                 }
-                self.record_custom(seq, shape, &key, &row)?;
+                for (place, value) in &custom {
+                    self.record_custom(seq, shape, &key, (*place, value), (before, &after))?;
+                }
                 after = Row::from(rest);
                 let values = self.update_row(seq, shape, &key, shape.updated(&made, &after, shifts))?;
                 self.record_ended(seq, shape, &key, &open)?;

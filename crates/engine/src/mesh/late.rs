@@ -10,7 +10,7 @@ use deltaic_query::evaluate;
 use deltaic_types::{CONFLICTS, ConflictPolicy, Row, TableId, Value, limits};
 
 use super::{
-    conflict::{conflicts, key_text, record, written},
+    conflict::{conflicts, key_text, record},
     draft::Draft,
     name::RowKey,
     shape::{Merged, Shape},
@@ -128,27 +128,29 @@ impl Draft {
         values
     }
 
-    /// Records what a column's own expression made of a value that was here.
+    /// Records what a column's own expression made of a value that was here and of one that came late.
     pub(super) fn record_custom(
         &mut self,
         seq: &mut u64,
         shape: &Shape,
         key: &RowKey,
-        before: &Merged,
+        (place, made): (usize, &Value),
+        (ours, theirs): (&Row, &Row),
     ) -> Result<(), WriteError> {
-        let Some(after) = self.row(key).cloned() else { return Ok(()) };
-        for slot in shape.slots.iter().filter(|slot| matches!(slot.policy, ConflictPolicy::Custom { .. })) {
-            let (was, is) = (before.cell(slot.number), after.cell(slot.number));
-            let (Some(losing), Some(winning)) =
-                (was.and_then(|cell| slot.winner(cell)), is.and_then(|cell| slot.winner(cell)))
-            else {
-                continue;
-            };
-            if losing.0 != winning.0 {
-                self.record(seq, written(shape, key, slot, losing, winning, "decided"))?;
-            }
+        let lost = if theirs[place] == *made { &ours[place] } else { &theirs[place] };
+        if lost == made {
+            return Ok(());
         }
-        Ok(())
+        let json = |value: &Value| Some(shape.json_of(&[place], std::slice::from_ref(value)));
+        let row = record(
+            "write-write",
+            (&shape.name, key_text(shape, key), &shape.names[place]),
+            (self.last(*seq + 1), None),
+            (json(lost), json(made)),
+            ("custom", "decided"),
+            self.time(),
+        );
+        self.record(seq, row)
     }
 
     /// Writes a row of `deltaic.conflicts`, and lets the oldest go where there are too many.
