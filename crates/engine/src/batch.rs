@@ -88,13 +88,9 @@ impl Engine {
             self.late_requests.push(request.clone());
             return None;
         }
-        let time = match self.clock_time(now) {
-            Ok(time) => time,
-            Err(error) => {
-                self.budgets.grants.give_up(request.id);
-                return Some(Err(error));
-            }
-        };
+        // Who only reads needs no time of their own.
+        let admitted = self.clock_time(now);
+        let time = admitted.as_ref().map_or(self.time, |time| *time);
         let now = self.budgets.grants.time_of(request.id, now);
         let start = Start { actor: self.identity.actor, seq: batch.seq, time, now };
         let reader = store as &dyn Reader;
@@ -125,6 +121,10 @@ impl Engine {
             batch.tables = tables;
             batch.spent.extend(self.budgets.grants.take(request.id, &used));
         } else if verdict == Verdict::Commit {
+            if let Err(error) = admitted {
+                self.budgets.grants.give_up(request.id);
+                return Some(Err(error));
+            }
             let written: BTreeSet<TableId> = writes.keys().map(|(table, _)| *table).collect();
             let defines = matches!(changes.first(), Some(Change::Catalog(_)));
             if self.aside.reserves(&written, defines) {

@@ -16,6 +16,7 @@ use crate::{
     cookie::Cookie,
     error::RequestError,
     input::{ClientId, Now, RequestId, SubscriptionId},
+    mesh::SchemaMismatch,
     views::ViewId,
     work::Work,
 };
@@ -93,6 +94,13 @@ pub enum PeerNews {
     },
     /// A peer was restored from a copy.
     PeerRestored(ActorId),
+    /// A peer's tables are such that rows do not merge with ours. Nothing is exchanged with it until one of the two changes.
+    OtherSchema {
+        /// The peer.
+        peer: ActorId,
+        /// Why.
+        mismatch: SchemaMismatch,
+    },
     /// A peer has the same cut and another state: there is a fault, here or there.
     Diverged(ActorId),
 }

@@ -12,6 +12,7 @@ mod late;
 mod merging;
 pub(crate) mod name;
 mod peer;
+mod schema;
 pub(crate) mod settling;
 pub(crate) mod shape;
 pub(crate) mod state;
@@ -32,10 +33,12 @@ use crate::{
 };
 
 pub use peer::PeerInput;
+pub use schema::SchemaMismatch;
 
 use self::{
     draft::Draft,
     name::RowKey,
+    schema::{Opened, Schemas},
     state::{Kept, State},
 };
 
@@ -55,6 +58,7 @@ pub(crate) struct Mesh {
     /// Begun with the first step, whose time names this start.
     sync: Option<AntiEntropy>,
     settings: Settings,
+    schemas: Schemas,
     waiting: VecDeque<Delta>,
     /// Deltas that are none, which their senders are asked for again.
     refused: Vec<MergeId>,
@@ -72,12 +76,13 @@ fn micros(now: Now) -> Micros {
 }
 
 impl Mesh {
-    fn new(state: State, kept: Kept, settings: Settings) -> Self {
+    fn new(state: State, kept: Kept, settings: Settings, catalog: &Catalog) -> Self {
         Self {
             state: Arc::new(state),
             kept,
             sync: None,
             settings,
+            schemas: Schemas::new(catalog),
             waiting: VecDeque::new(),
             refused: Vec::new(),
             trimmed: BTreeSet::new(),
@@ -106,6 +111,7 @@ impl Mesh {
         let keys: BTreeSet<RowKey> = rows.keys().cloned().collect();
         let (gone, come) = match defined {
             Some(next) => {
+                self.define(tables.catalog());
                 let before = std::mem::replace(&mut self.state, Arc::new(next));
                 let (before, after): (BTreeSet<&Row>, BTreeSet<&Row>) =
                     (before.conflicts().collect(), self.state.conflicts().collect());
@@ -134,7 +140,7 @@ impl Mesh {
         settings: Settings,
     ) -> Result<Option<Self>, StorageError> {
         let loaded = State::load(actor, seq, catalog, store)?;
-        Ok(loaded.map(|(state, kept)| Self::new(state, kept, settings)))
+        Ok(loaded.map(|(state, kept)| Self::new(state, kept, settings, catalog)))
     }
 
     /// An append failed: what is here is what the store has. Deltas that were on their way are asked for again. Gives back the other
@@ -174,8 +180,35 @@ impl Mesh {
             let rows = &self.state.rows;
             self.sync = Some(AntiEntropy::new(rows.actor(), micros(now).0, rows, self.settings));
             for peer in self.kept.peers.clone() {
+                self.state_to(peer);
                 self.hear(now, Heard::Join(peer));
             }
+        }
+    }
+
+    /// Tells a peer of the tables.
+    pub(crate) fn state_to(&mut self, peer: ActorId) {
+        let bytes = self.schemas.statement();
+        self.send.push(ToPeer { peer, bytes });
+    }
+
+    /// The tables are defined otherwise: all are told.
+    fn define(&mut self, catalog: &Catalog) {
+        for (peer, mismatch) in self.schemas.define(catalog) {
+            self.news.push(PeerNews::OtherSchema { peer, mismatch });
+        }
+        for peer in self.kept.peers.clone() {
+            self.state_to(peer);
+        }
+    }
+
+    /// Something came from a peer.
+    pub(crate) fn receive(&mut self, now: Now, peer: ActorId, bytes: &[u8]) {
+        match self.schemas.open(peer, bytes) {
+            Opened::Message(message) => self.hear(now, Heard::Received(peer, message.to_vec())),
+            Opened::Answer(bytes) => self.send.push(ToPeer { peer, bytes }),
+            Opened::Refused(mismatch) => self.news.push(PeerNews::OtherSchema { peer, mismatch }),
+            Opened::Nothing => {}
         }
     }
 
@@ -185,7 +218,10 @@ impl Mesh {
         let Some(sync) = &mut self.sync else { return };
         for effect in sync.step(micros(now), heard, &self.state.rows) {
             match effect {
-                Effect::Send { peer, bytes } => self.send.push(ToPeer { peer, bytes }),
+                Effect::Send { peer, bytes } => {
+                    let bytes = self.schemas.wrap(peer, &bytes);
+                    self.send.extend(bytes.map(|bytes| ToPeer { peer, bytes }));
+                }
                 Effect::Merge { id, to, body, .. } => self.waiting.push_back(Delta { id, to, body }),
                 Effect::Stable(stable) => {
                     let gone = Arc::make_mut(&mut self.state).rows.trim(&stable);

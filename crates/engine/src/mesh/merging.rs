@@ -92,6 +92,7 @@ impl Engine {
                 if mesh.kept.peers.insert(peer) {
                     mesh.is_kept = false;
                 }
+                mesh.state_to(peer);
                 mesh.hear(now, Heard::Join(peer));
             }
             (PeerInput::Leave(peer, by), Some(mesh)) => {
@@ -101,7 +102,7 @@ impl Engine {
                 mesh.hear(now, Heard::Leave(peer, by));
             }
             (PeerInput::Received(peer, bytes), Some(mesh)) if mesh.kept.peers.contains(&peer) => {
-                mesh.hear(now, Heard::Received(peer, bytes));
+                mesh.receive(now, peer, &bytes);
             }
             (PeerInput::Leave(..) | PeerInput::Received(..), _) => {}
         }
@@ -135,7 +136,7 @@ impl Engine {
         let Ok(time) = self.clock_time(now) else { return Vec::new() };
         let Ok((state, seq)) = self.replica_of_tables(store) else { return Vec::new() };
         let kept = Kept { peers: std::mem::take(&mut self.joining), ..Kept::default() };
-        let mut mesh = Mesh::new(state, kept, self.mesh_settings);
+        let mut mesh = Mesh::new(state, kept, self.mesh_settings, self.tables.catalog());
         let keys: BTreeSet<RowKey> = mesh.state.rows.iter().map(|(key, _)| key.clone()).collect();
         let version = Dot { actor: self.identity.actor, seq };
         let changes = mesh.records(&keys, version, time, true);

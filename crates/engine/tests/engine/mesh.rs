@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use deltaic_causality::{ActorId, VersionVector};
 use deltaic_crdt::anti_entropy::Settings;
-use deltaic_engine::{Input, PeerInput, ToPeer};
+use deltaic_engine::{Input, PeerInput, PeerNews, ToPeer};
 
 use crate::common::{Db, SECOND};
 
@@ -334,4 +334,182 @@ fn rows_without_a_key_of_their_own_stay_apart() {
     }
     members.settle();
     assert_eq!(members.rows("SELECT line FROM log ORDER BY line"), ["early", "early", "from 0", "from 1"]);
+}
+
+/// Tables that show the same rows otherwise are told of by name, and nothing is exchanged until they are defined equally.
+#[test]
+fn members_whose_tables_differ_are_refused_by_name() {
+    let t = "CREATE TABLE t (id integer PRIMARY KEY, a text, b text)";
+    let cases = [
+        (
+            "CREATE TABLE t (id integer PRIMARY KEY, a integer, b text)",
+            "column \"a\": type text here and integer there",
+        ),
+        (
+            "CREATE TABLE t (id bigint PRIMARY KEY, a text, b text)",
+            "column \"id\": type integer here and bigint there",
+        ),
+        (
+            "CREATE TABLE t (id integer PRIMARY KEY, a text DEFAULT 'x', b text)",
+            "default none here and 'x' there",
+        ),
+        (
+            "CREATE TABLE t (id integer PRIMARY KEY, a text CONFLICT MANUAL, b text)",
+            "conflict none here and CONFLICT MANUAL there",
+        ),
+        ("CREATE TABLE t (id integer, a text PRIMARY KEY, b text)", "key id here and a there"),
+        ("CREATE TABLE t (id integer PRIMARY KEY, a text, b text UNIQUE)", "unique none here and b there"),
+        (
+            "CREATE TABLE t (id integer PRIMARY KEY, a text, b text, GROUP (a, b))",
+            "group none here and a, b there",
+        ),
+        (
+            "CREATE TABLE t (id integer PRIMARY KEY, a text, b text) REMOVE WINS",
+            "deletions none here and win there",
+        ),
+        (
+            "CREATE TABLE t (id integer PRIMARY KEY, a text CONFLICT CUSTOM (ours || theirs), b text)",
+            "one server alone",
+        ),
+    ];
+    for (other, why) in cases {
+        let mut members = Members { dbs: Vec::new(), under_way: VecDeque::new(), parted: false };
+        for (place, sql) in [t, other].into_iter().enumerate() {
+            let mut db = Db::of(actor(place));
+            db.ok(sql);
+            members.dbs.push(db);
+        }
+        members.dbs[0].ok("INSERT INTO t (id, a) VALUES (1, '1')");
+        for place in 0..2 {
+            members.dbs[place].step(Input::Peer(PeerInput::Join(actor(1 - place))));
+        }
+        members.deliver();
+        for db in &mut members.dbs {
+            db.pass(20);
+        }
+        members.deliver();
+        let news = std::mem::take(&mut members.dbs[0].peer_news);
+        let [PeerNews::OtherSchema { peer, mismatch }] = &news[..] else { panic!("{other}: {news:?}") };
+        assert!(*peer == actor(1) && mismatch.to_string().contains(why), "{other}: {mismatch}");
+        assert_eq!(members.dbs[1].rows("SELECT count(*) FROM t"), ["0"], "{other}");
+        // Defined equally, all comes.
+        members.dbs[1].ok(&format!("DROP TABLE t; {t}"));
+        members.settle();
+        assert_eq!(members.rows("SELECT * FROM t"), ["1|1|NULL"], "{other}");
+    }
+}
+
+/// What peers send is foreign: whatever it is, it is an error or a value, and the engine goes on.
+#[test]
+fn damaged_messages_of_a_peer_do_no_harm() {
+    let sql = "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE, rank smallint NOT NULL);
+        CREATE TABLE items (id integer PRIMARY KEY, owner integer REFERENCES people ON DELETE CASCADE, tags add_wins_set(text),
+        n counter, top max(integer), gone remove_wins_set(text), done flag, grown grow_counter, all_of multi_value(text))";
+    let mut number = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        (number % below as u64) as usize
+    };
+    let mut heard = 0;
+    let mut members = Members::of(2, sql);
+    for turn in 0..240 {
+        if turn % 8 == 0 {
+            // One that says that the other was restored from a copy ends what they say to each other.
+            members = Members::of(2, sql);
+            members.dbs[1].subscribe(1, "SELECT owner, sum(n), max(top) FROM items GROUP BY owner");
+        }
+        let id = turn % 7;
+        let db = &mut members.dbs[0];
+        drop(db.run(&format!("INSERT INTO people VALUES ({id}, 'm{}', {turn})", turn % 3), &[]));
+        let item = format!(
+            "INSERT INTO items (id, owner, tags, top, gone) VALUES ({id}, {id}, '{{a,b}}', {turn}, '{{c}}')"
+        );
+        drop(db.run(&item, &[]));
+        let update = "SET n = n + 1, grown = grown + 1, done = NOT done, tags = add(tags, 'z'), all_of = '{q}', gone = remove(gone, 'c')";
+        drop(db.run(&format!("UPDATE items {update} WHERE id = {id}"), &[]));
+        drop(db.run(&format!("DELETE FROM people WHERE id = {}", (id + 3) % 7), &[]));
+        db.pass(1);
+        for message in std::mem::take(&mut db.peers) {
+            for _ in 0..8 {
+                let mut bytes = message.bytes.clone();
+                for _ in 0..=random(3) {
+                    // The wrapping stays mostly whole, so that what is in it is read.
+                    let at = if random(10) == 0 {
+                        random(bytes.len())
+                    } else {
+                        bytes.len() - 1 - random(bytes.len().div_ceil(2))
+                    };
+                    match random(4) {
+                        0 => bytes[at] = random(256) as u8,
+                        1 => bytes[at] ^= 1 << random(8),
+                        2 => drop(bytes.remove(at)),
+                        _ => bytes.truncate(at.max(1)),
+                    }
+                    if bytes.is_empty() {
+                        bytes.push(0);
+                    }
+                }
+                members.dbs[1].step(Input::Peer(PeerInput::Received(actor(0), bytes)));
+                heard += 1;
+            }
+            members.dbs[1].step(Input::Peer(PeerInput::Received(actor(0), message.bytes)));
+        }
+        let other = &mut members.dbs[1];
+        other.peer_news.clear();
+        for answer in std::mem::take(&mut other.peers) {
+            members.dbs[0].step(Input::Peer(PeerInput::Received(actor(1), answer.bytes)));
+        }
+        members.dbs[0].peer_news.clear();
+        drop(members.dbs[1].news());
+        assert_eq!(
+            members.dbs[1].rows("SELECT count(*) FROM items WHERE owner NOT IN (SELECT id FROM people)"),
+            ["0"]
+        );
+        members.dbs[1].rows("SELECT * FROM items, people");
+        members.dbs[1].rows("SELECT * FROM deltaic.conflicts");
+    }
+    assert!(heard > 1_000, "{heard}");
+    let mut db = members.dbs.remove(1).restart();
+    db.rows("SELECT * FROM items");
+}
+
+#[test]
+fn a_counter_that_passes_its_type_reads_as_the_greatest_number() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, n counter)");
+    members.dbs[0].ok("INSERT INTO t VALUES (1, 0)");
+    members.settle();
+    for db in &mut members.dbs {
+        db.ok("UPDATE t SET n = n + 5000000000000000000");
+        assert_eq!(db.code("UPDATE t SET n = n + 5000000000000000000"), "22003");
+    }
+    members.settle();
+    assert_eq!(members.rows("SELECT n FROM t"), ["9223372036854775807"]);
+    members.dbs[0].ok("UPDATE t SET n = n - 5000000000000000000");
+    members.settle();
+    assert_eq!(
+        members.rows("SELECT n FROM t"),
+        ["5000000000000000000"],
+        "all that was added counts"
+    );
+}
+
+/// What a member with a wrong clock has committed is merged; what is admitted after it would be before it, so nothing is until the
+/// clock is right.
+#[test]
+fn a_member_whose_clock_is_years_ahead_is_merged_and_stops_admission() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, a text)");
+    members.dbs[1].now += 3 * 365 * 86_400 * SECOND;
+    members.dbs[1].ok("INSERT INTO t VALUES (1, 'ahead')");
+    members.deliver();
+    for _ in 0..5 {
+        members.dbs[1].pass(1);
+        members.deliver();
+    }
+    assert_eq!(members.dbs[0].rows("SELECT a FROM t"), ["ahead"]);
+    let (code, message) = members.dbs[0].error("INSERT INTO t VALUES (2, 'now')");
+    assert!(code == "57P03" && message.contains("set the clock"), "{message}");
+    members.dbs[0].now = members.dbs[1].now;
+    members.dbs[0].ok("INSERT INTO t VALUES (2, 'now')");
 }
