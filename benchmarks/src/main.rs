@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         ["breaker"] => breaker::run(),
         ["live"] => live::run(),
         ["merging"] => merging::run(),
+        ["merging", "columns"] => merging::columns(),
         ["planner"] => planner::run(),
         ["flights", directory] => flights::run(std::path::Path::new(directory)),
         ["hot", directory] => hot::run(std::path::Path::new(directory)),

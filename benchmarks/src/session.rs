@@ -68,6 +68,14 @@ impl<S: Store> Session<S> {
         (start.elapsed(), effects.send.len())
     }
 
+    /// Appends what a step asks for, and what comes of it.
+    pub(crate) fn append(&mut self, mut effects: Effects) {
+        while !effects.append.is_empty() {
+            self.store.append(&effects.append).map_err(Arc::new).expect("the store takes the commit");
+            effects = self.step(Input::Appended(Ok(())));
+        }
+    }
+
     /// Subscribes and gives the number of messages.
     pub(crate) fn subscribe(&mut self, id: u64, sql: &str) -> usize {
         let subscribe = Subscribe {

@@ -15,5 +15,6 @@ pub mod random;
 pub mod reduce;
 pub mod run;
 pub mod shrink;
+pub mod soak;
 pub mod tpch;
 pub mod world;

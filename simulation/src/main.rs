@@ -13,6 +13,7 @@ use deltaic_simulation::{
     members::members,
     mutation,
     postgres::Postgres,
+    soak::Kept,
     tpch,
     world::world,
 };
@@ -57,7 +58,13 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         };
     }
-    let usage = "usage: deltaic-simulation tpch [--scale 0.01] \
+    if arguments.first().is_some_and(|mode| mode == "soak") {
+        return match soak(&arguments[1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
+    let usage = "usage: deltaic-simulation tpch [--scale 0.01] | soak [--rounds N] \
                  | run|members|fuzz|mutate [--seconds S | --seeds N | --seed X] [--first X] [--no-shrink]";
     let (mode, options) = match (arguments.first(), options(arguments.get(1..).unwrap_or_default())) {
         (Some(mode), Ok(options)) if MODES.contains(&mode.as_str()) => (mode.clone(), options),
@@ -101,6 +108,37 @@ fn main() -> ExitCode {
     }
     println!("{mode}: seeds {first} to {}: {done} cases, {tally:?}, {:?}", first + done, start.elapsed());
     ExitCode::SUCCESS
+}
+
+/// Runs rounds of churn over constant data, and prints what is kept after each.
+fn soak(arguments: &[String]) -> Result<(), String> {
+    let rounds = match arguments {
+        [] => 20,
+        [name, value] if name == "--rounds" => {
+            value.parse().map_err(|_| format!("--rounds needs a number, not {value}"))?
+        }
+        _ => return Err("usage: deltaic-simulation soak [--rounds N]".to_owned()),
+    };
+    let directory = std::env::temp_dir().join(format!("deltaic-soak-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    println!("| rows written | kept, gone ones too | removals | stored | file | memory |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
+    let mut outcome = Ok(());
+    let memory = allocation_counter::measure(|| {
+        outcome = deltaic_simulation::soak::soak(1, &directory, rounds, &mut |kept| {
+            let Kept { written, rows, removals, stored, file } = kept;
+            println!("| {written} | {rows} | {removals} | {stored} | {file} | {} |", resident());
+        });
+    });
+    drop(std::fs::remove_dir_all(&directory));
+    println!("most bytes of memory at once: {}", memory.bytes_max);
+    outcome
+}
+
+/// The bytes of this process in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    status.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
 }
 
 /// Runs TPC-H's queries live, and prints a line for each.

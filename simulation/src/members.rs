@@ -23,7 +23,7 @@ const SCHEMA: [&str; 4] = [
      seen flag, tags add_wins_set(text), gone remove_wins_set(text), top max(integer), low min(integer), \
      all_of multi_value(text), grown grow_counter)",
     "CREATE TABLE notes (id integer PRIMARY KEY, parent integer REFERENCES notes ON DELETE CASCADE, item integer REFERENCES \
-     items ON DELETE CASCADE, body text) REMOVE WINS",
+     items, body text) REMOVE WINS",
     "CREATE INDEX items_owner ON items (owner)",
 ];
 

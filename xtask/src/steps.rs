@@ -61,6 +61,7 @@ const STEPS: [Step; 12] = [
     Step { name: "doc tests", quick: false, exists: always, run: doc_tests_step },
     Step { name: "examples", quick: false, exists: always, run: examples_step },
     Step { name: "simulation", quick: false, exists: has_simulation, run: simulation_step },
+    Step { name: "members", quick: false, exists: has_simulation, run: members_step },
     Step { name: "fuzz", quick: false, exists: has_simulation, run: fuzz_step },
     Step { name: "mutate", quick: false, exists: has_simulation, run: mutate_step },
     Step { name: "browser", quick: false, exists: has_browser_tests, run: browser_step },
@@ -133,7 +134,7 @@ fn argument(name: &str) -> String {
 
 fn again(name: &str, options: Options) -> String {
     let mut line = format!("cargo xtask step {}", argument(name));
-    if matches!(name, "simulation" | "fuzz" | "mutate") {
+    if matches!(name, "simulation" | "members" | "fuzz" | "mutate") {
         line.push(' ');
         line.push_str(&length(options).join(" "));
     }
@@ -226,6 +227,11 @@ fn examples_step(context: &Context<'_>) -> Result<Outcome, Failure> {
 
 fn simulation_step(context: &Context<'_>) -> Result<Outcome, Failure> {
     simulation(context, "run", context.options)
+}
+
+/// Half the time: hundreds of worlds.
+fn members_step(context: &Context<'_>) -> Result<Outcome, Failure> {
+    simulation(context, "members", Options { seconds: context.options.seconds / 2, ..context.options })
 }
 
 /// Twice the time: two thousand cases on a small machine.

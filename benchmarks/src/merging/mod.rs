@@ -4,6 +4,7 @@
 //! Invariant: messages, bytes and virtual times are counted in a time of its own and are the same on any machine; only what
 //! is called wall time is measured.
 
+mod columns;
 mod convergence;
 mod deltas;
 mod network;
@@ -12,7 +13,14 @@ pub(crate) fn run() {
     println!("load of the machine before: {}\n", load());
     convergence::run();
     deltas::run();
+    columns::run();
     println!("\nload of the machine after: {}", load());
+}
+
+/// What updates of columns cost, alone.
+pub(crate) fn columns() {
+    println!("load of the machine before: {}", load());
+    columns::run();
 }
 
 /// The load of the machine, as it says itself.

@@ -166,11 +166,17 @@ impl<K: Element, V: Merge> Replica<K, V> {
     /// Forgets the notes of removals that every member holds, and keys of which nothing is left, which are given back. Cost: the
     /// notes and the keys.
     pub fn trim(&mut self, stable: &VersionVector) -> Vec<K> {
+        self.trim_unless(stable, |_| false)
+    }
+
+    /// The same, without the keys that are still needed.
+    pub fn trim_unless(&mut self, stable: &VersionVector, is_needed: impl Fn(&K) -> bool) -> Vec<K> {
         self.forget_notes(stable);
         let dots = |kept: &Kept<V>| kept.writes.clone().into_iter().map(|(actor, seq)| Dot { actor, seq });
         let mut gone = Vec::new();
         self.values.retain(|key, kept| {
-            let stays = !kept.value.is_gone() || dots(kept).any(|dot| !stable.contains(dot));
+            let stays =
+                !kept.value.is_gone() || dots(kept).any(|dot| !stable.contains(dot)) || is_needed(key);
             if !stays {
                 dots(kept).for_each(|dot| drop(self.index.remove(&dot)));
                 self.size -= kept.bytes;

@@ -24,7 +24,7 @@ use crate::{
     effects::{Effects, Reply},
     error::RequestError,
     input::{Input, Now, Request, Subscribe},
-    mesh::Mesh,
+    mesh::{Mesh, ReplicaSize},
     semantic::{ConflictCounts, Semantic},
     slice::Slice,
     spending::Spending,
@@ -201,6 +201,11 @@ impl Engine {
     /// A sum of all that is merged, equal where replicas with equal cuts are; none where this database has always been alone.
     pub fn digest(&self) -> Option<u64> {
         self.mesh.as_ref().map(Mesh::digest)
+    }
+
+    /// How much the replica keeps; none if this database has always been alone. Cost: a look at each row.
+    pub fn replica_size(&self) -> Option<ReplicaSize> {
+        self.mesh.as_ref().map(Mesh::size)
     }
 
     /// How many conflicts there have been since the start, by kind.

@@ -43,7 +43,7 @@ pub use engine::Engine;
 pub use error::{ConstraintError, RequestError};
 pub use input::{Claims, ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
-pub use mesh::{PeerInput, SchemaMismatch};
+pub use mesh::{PeerInput, ReplicaSize, SchemaMismatch};
 pub use slice::Slice;
 pub use status::{CircuitNode, Status, TableStatus};
 pub use views::{

@@ -42,6 +42,19 @@ use self::{
     state::{Kept, State},
 };
 
+/// How much a replica keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplicaSize {
+    /// Rows, those that are gone among them.
+    pub rows: usize,
+    /// Rows that are gone and may be written to by somebody who does not know.
+    pub gone: usize,
+    /// Removals that some member may not know.
+    pub removals: usize,
+    /// Bytes of all rows, as they are sent whole.
+    pub bytes: usize,
+}
+
 /// What a peer sent, to be merged.
 #[derive(Debug)]
 struct Delta {
@@ -224,7 +237,7 @@ impl Mesh {
                 }
                 Effect::Merge { id, to, body, .. } => self.waiting.push_back(Delta { id, to, body }),
                 Effect::Stable(stable) => {
-                    let gone = Arc::make_mut(&mut self.state).rows.trim(&stable);
+                    let gone = Arc::make_mut(&mut self.state).trim(&stable);
                     self.trimmed.extend(gone);
                 }
                 Effect::Silent(peer) => self.news.push(PeerNews::Silent(peer)),
@@ -260,6 +273,13 @@ impl Mesh {
     /// The cut of this replica, and the others.
     pub(crate) fn cut(&self) -> &VersionVector {
         self.state.rows.cut()
+    }
+
+    pub(crate) fn size(&self) -> ReplicaSize {
+        let rows = &self.state.rows;
+        let kept = rows.iter().count();
+        let there = rows.iter().filter(|(_, row)| row.is_there()).count();
+        ReplicaSize { rows: kept, gone: kept - there, removals: rows.notes(), bytes: rows.whole_size() }
     }
 
     pub(crate) fn metrics(&self) -> SyncMetrics {

@@ -132,12 +132,16 @@ impl Draft {
             return all;
         }
         self.shown = self.state.look_ahead(&self.rows);
+        let settled = &self.shown.settled;
         let of = |key: &RowKey| {
-            let row = self.row(key).filter(|row| row.is_there())?;
+            let is_kept = || settled.kept.get(key).copied().unwrap_or_else(|| self.state.is_kept(key));
+            let row = self.row(key).filter(|row| row.is_there() || is_kept())?;
             self.shape_of(key)?.values(key, row)
         };
-        let settled = self.shown.settled.iter();
-        settled.map(|(key, hidden)| (key.clone(), hidden.clone().map_or_else(|| Ok(of(key)), Err))).collect()
+        let rows = settled.rows.iter();
+        let rows = rows.map(|(key, hidden)| (key.clone(), hidden.clone().map_or_else(|| Ok(of(key)), Err)));
+        let gone = settled.kept.iter().filter(|(_, is_kept)| !**is_kept);
+        rows.chain(gone.map(|(key, _)| (key.clone(), Ok(None)))).collect()
     }
 
     /// A row as the transaction sees it.

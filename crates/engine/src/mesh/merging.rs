@@ -241,6 +241,6 @@ impl Engine {
 impl Shown {
     /// All rows of which it says something.
     fn keys(&self) -> BTreeSet<&RowKey> {
-        self.changed.keys().chain(self.settled.keys()).collect()
+        self.changed.keys().chain(self.settled.rows.keys()).chain(self.settled.kept.keys()).collect()
     }
 }

@@ -163,11 +163,11 @@ pub(crate) fn settle(transaction: &mut Transaction<'_>) -> Result<(), RequestErr
         let Some(shape) = draft.shape_of(&key).filter(|shape| shape.table != CONFLICTS).cloned() else {
             continue;
         };
-        if draft.rows.contains_key(&key) {
-            if let Err(hidden) = show {
-                return Err(refusal(&shape, &hidden, transaction));
-            }
-            continue;
+        let is_written = draft.rows.get(&key).is_some_and(|drafted| drafted.row.is_there());
+        match &show {
+            Err(hidden) if is_written => return Err(refusal(&shape, hidden, transaction)),
+            Ok(_) if is_written => continue,
+            _ => {}
         }
         let Some(name) = key.values().filter(|name| name.len() == shape.key.len()) else { continue };
         let shown = transaction.tables.get(shape.table, &name);

@@ -9,7 +9,8 @@ use deltaic_crdt::{Cell, Change, DisableWinsFlag, Exact, MvRegister, Stamp, Writ
 use deltaic_query::{evaluate, expression::Expr};
 use deltaic_sql::{BindContext, bind_custom, bind_default};
 use deltaic_types::{
-    CONFLICTS, Catalog, Column, ConflictPolicy, DataType, Merges, Row, TableId, TableSchema, Value,
+    CONFLICTS, Catalog, Column, ConflictPolicy, DataType, Merges, ReferentialAction, Row, TableId,
+    TableSchema, Value,
 };
 
 use super::name::{RowKey, TableTag, slot};
@@ -54,6 +55,8 @@ pub(crate) struct Reference {
     pub(crate) parent: TableTag,
     /// The place of the columns referred to among the parent's lists.
     pub(crate) list: usize,
+    /// Whether what it refers to cannot go before it: then a row that was deleted elsewhere stays as long as one refers to it.
+    pub(crate) keeps: bool,
 }
 
 /// A table.
@@ -71,6 +74,8 @@ pub(crate) struct Shape {
     pub(crate) deletions_win: bool,
     pub(crate) lists: Vec<List>,
     pub(crate) references: Vec<Reference>,
+    /// Whether rows of it that are gone may stay for rows that refer to them, or may let others stay.
+    pub(crate) is_kept: bool,
 }
 
 /// The tables of a catalog.
@@ -90,10 +95,12 @@ pub(crate) fn shapes(catalog: &Catalog) -> BTreeMap<TableTag, Shape> {
                 of.lists.push(List { name, columns, is_unique: false });
                 of.lists.len() - 1
             });
-            let reference =
-                Reference { name: foreign.name.clone(), columns: foreign.columns.clone(), parent, list };
+            let keeps = foreign.on_delete == ReferentialAction::Restrict;
+            of.is_kept |= keeps;
+            let (name, columns) = (foreign.name.clone(), foreign.columns.clone());
             let child = shapes.get_mut(&TableTag::of(schema)).expect("invariant: each table has its shape");
-            child.references.push(reference);
+            child.is_kept |= keeps;
+            child.references.push(Reference { name, columns, parent, list, keeps });
         }
     }
     shapes
@@ -136,6 +143,7 @@ impl Shape {
             deletions_win: schema.remove_wins,
             lists: lists.collect(),
             references: Vec::new(),
+            is_kept: false,
         }
     }
 

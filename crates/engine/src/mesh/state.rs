@@ -111,7 +111,7 @@ impl State {
 
     /// The values of a row, if it is there and seen.
     pub(crate) fn seen(&self, key: &RowKey) -> Option<Row> {
-        let row = self.rows.get(key).filter(|row| row.is_there())?;
+        let row = self.rows.get(key).filter(|row| row.is_there() || self.claims.is_kept(key))?;
         self.claims.hidden(key).is_none().then_some(())?;
         self.shape_of(key)?.values(key, row)
     }
@@ -145,7 +145,7 @@ impl State {
     pub(crate) fn show(&mut self, shown: &Shown) -> (Vec<Row>, Vec<Row>) {
         self.claims.install(&shown.changed, &shown.settled);
         let (mut gone, mut come) = (Vec::new(), Vec::new());
-        let keys: BTreeSet<&RowKey> = shown.changed.keys().chain(shown.settled.keys()).collect();
+        let keys: BTreeSet<&RowKey> = shown.changed.keys().chain(shown.settled.rows.keys()).collect();
         for key in keys {
             let rows = self.conflicts_of(key);
             let before = if rows.is_empty() {
@@ -183,6 +183,20 @@ impl State {
     /// All rows of `deltaic.conflicts` that cells make.
     pub(crate) fn conflicts(&self) -> impl Iterator<Item = &Row> {
         self.conflicts.values().flatten()
+    }
+
+    /// Forgets what every member holds and nobody can bring back; the rows of which nothing is left.
+    pub(crate) fn trim(&mut self, stable: &VersionVector) -> Vec<RowKey> {
+        let (claims, shapes) = (&self.claims, &self.shapes);
+        let gone = self.rows.trim_unless(stable, |key| claims.is_referred_to(shapes, key));
+        let shown = self.look_at(gone.iter().cloned());
+        self.show(&shown);
+        gone
+    }
+
+    /// Whether a row that is gone stays, for those that refer to it.
+    pub(crate) fn is_kept(&self, key: &RowKey) -> bool {
+        self.claims.is_kept(key)
     }
 
     /// Why a row that is there is not seen.

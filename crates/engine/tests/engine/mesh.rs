@@ -488,11 +488,7 @@ fn a_counter_that_passes_its_type_reads_as_the_greatest_number() {
     assert_eq!(members.rows("SELECT n FROM t"), ["9223372036854775807"]);
     members.dbs[0].ok("UPDATE t SET n = n - 5000000000000000000");
     members.settle();
-    assert_eq!(
-        members.rows("SELECT n FROM t"),
-        ["5000000000000000000"],
-        "all that was added counts"
-    );
+    assert_eq!(members.rows("SELECT n FROM t"), ["5000000000000000000"], "all that was added counts");
 }
 
 /// What a member with a wrong clock has committed is merged; what is admitted after it would be before it, so nothing is until the
@@ -512,4 +508,41 @@ fn a_member_whose_clock_is_years_ahead_is_merged_and_stops_admission() {
     assert!(code == "57P03" && message.contains("set the clock"), "{message}");
     members.dbs[0].now = members.dbs[1].now;
     members.dbs[0].ok("INSERT INTO t VALUES (2, 'now')");
+}
+
+#[test]
+fn a_row_that_was_deleted_stays_for_one_that_refers_to_it_and_goes_with_that() {
+    let sql = "CREATE TABLE people (id integer PRIMARY KEY, name text);
+        CREATE TABLE teams (id integer PRIMARY KEY, lead integer REFERENCES people);
+        CREATE TABLE tasks (id integer PRIMARY KEY, team integer REFERENCES teams)";
+    let mut members = Members::of(2, sql);
+    members.dbs[0].ok("INSERT INTO people VALUES (1, 'ann'), (2, 'bob'); INSERT INTO teams VALUES (7, 1)");
+    members.settle();
+    members.parted = true;
+    members.dbs[0].ok("DELETE FROM teams; DELETE FROM people WHERE id = 1");
+    members.dbs[1].ok("INSERT INTO tasks VALUES (70, 7)");
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    // The task keeps its team, and that the one who leads it.
+    for (sql, rows) in [("tasks", "70|7"), ("teams", "7|1")] {
+        assert_eq!(members.rows(&format!("SELECT * FROM {sql}")), [rows]);
+    }
+    assert_eq!(members.rows("SELECT * FROM people ORDER BY id"), ["1|ann", "2|bob"]);
+    assert_eq!(members.rows(CONFLICTS), [""; 0]);
+    // Time passes, and all that is stable is forgotten but what somebody refers to.
+    for _ in 0..5 {
+        for db in &mut members.dbs {
+            db.pass(5);
+        }
+        members.settle();
+    }
+    let mut db = members.dbs.remove(1).restart();
+    assert_eq!(db.rows("SELECT id FROM people ORDER BY id"), ["1", "2"]);
+    members.dbs.insert(1, db);
+    members.dbs[0].ok("DELETE FROM tasks");
+    assert_eq!(members.dbs[0].rows("SELECT id FROM people"), ["2"], "nobody keeps them any more");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM teams"), [""; 0]);
+    assert_eq!(members.rows("SELECT * FROM people"), ["2|bob"]);
 }
