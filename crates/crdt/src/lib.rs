@@ -51,7 +51,7 @@ pub use merge::{Gone, Merge, Plain, Theirs};
 pub use mv_register::MvRegister;
 pub use pn_counter::PnCounter;
 pub use remove_wins_set::RemoveWinsSet;
-pub use replica::{Replica, ReplicaError};
+pub use replica::{Removals, Replica, ReplicaError};
 pub use row::{Existence, Row, RowGone, Table};
 pub use stamp::Stamp;
 pub use two_phase_set::TwoPhaseSet;

@@ -49,6 +49,9 @@ pub enum ReplicaError {
     },
 }
 
+/// Writes to a value, each with what it removed.
+pub type Removals<V> = Vec<(Dot, <V as Merge>::Gone)>;
+
 /// A value with the last write of each actor to it.
 #[derive(Debug, Clone, Default)]
 struct Kept<V> {
@@ -228,7 +231,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
     ///
     /// # Panics
     /// Where a write is another actor's or was made before.
-    pub fn put(&mut self, values: Vec<(K, V, Vec<(Dot, V::Gone)>)>) {
+    pub fn put(&mut self, values: Vec<(K, V, Removals<V>)>) {
         let is_new = |dot: &Dot| dot.actor == self.actor && !self.context.contains(*dot);
         let dots = values.iter().flat_map(|(_, _, made)| made.iter().map(|(dot, _)| dot));
         assert!(dots.clone().all(is_new), "writes are new and this replica's");

@@ -333,11 +333,11 @@ impl Claims {
             if let Some(was) = self.of.remove(key) {
                 for (list, values, _) in was.lists {
                     let place = (key.table, list, values);
-                    remove(&mut self.lists, place, |rows| rows.remove(key).is_some(), BTreeMap::is_empty);
+                    remove(&mut self.lists, &place, |rows| rows.remove(key).is_some(), BTreeMap::is_empty);
                 }
                 for (reference, values) in was.references {
                     let place = (key.table, reference, values);
-                    remove(&mut self.referring, place, |rows| rows.remove(key), BTreeSet::is_empty);
+                    remove(&mut self.referring, &place, |rows| rows.remove(key), BTreeSet::is_empty);
                 }
                 self.hidden.remove(key);
                 self.kept.remove(key);
@@ -372,14 +372,14 @@ impl Claims {
 
 fn remove<T>(
     places: &mut BTreeMap<Place, T>,
-    place: Place,
+    place: &Place,
     take: impl FnOnce(&mut T) -> bool,
     is_empty: impl FnOnce(&T) -> bool,
 ) {
-    if let Some(rows) = places.get_mut(&place) {
+    if let Some(rows) = places.get_mut(place) {
         take(rows);
         if is_empty(rows) {
-            places.remove(&place);
+            places.remove(place);
         }
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn record(
 ) -> Row {
     let json = |value: Option<String>| value.map_or(Value::Null, Value::from);
     let winning = winning.map_or_else(String::new, |dot| dot.to_string());
-    row([
+    Row::from_iter([
         kind.into(),
         relation.into(),
         key,
@@ -108,7 +108,7 @@ fn of_hidden(shape: &Shape, key: &RowKey, began: Stamp, hidden: &Hidden) -> Row 
             )
         }
     };
-    row([
+    Row::from_iter([
         kind.into(),
         shape.name.as_str().into(),
         key_text(shape, key),
@@ -121,10 +121,6 @@ fn of_hidden(shape: &Shape, key: &RowKey, began: Stamp, hidden: &Hidden) -> Row 
         "open".into(),
         time(at),
     ])
-}
-
-fn row(values: [Value; 11]) -> Row {
-    Row::from(values.to_vec())
 }
 
 fn dot(stamp: Stamp) -> Value {
@@ -163,6 +159,6 @@ impl Shape {
 
     /// A value of a column as JSON.
     fn json(&self, place: usize, value: &Value) -> serde_json::Value {
-        json_format::to_json(value, self.data_type(place)).into()
+        json_format::to_json(value, self.data_type(place))
     }
 }

@@ -40,7 +40,7 @@ impl Draft {
         for ended in before.iter().filter(|row| !left.contains(&name(row))) {
             let mut values = ended.to_vec();
             values[STATE] = "resolved".into();
-            self.record(seq, Row::from(values))?;
+            self.record(seq, &Row::from(values))?;
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Draft {
                 (slot.policy.name(), "decided"),
                 self.time(),
             );
-            self.record(seq, row)?;
+            self.record(seq, &row)?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Draft {
             let place = (name.as_str(), Value::from("[]"), "");
             let row =
                 record("read-write", place, (losing, None), (None, None), ("lww", "decided"), self.time());
-            self.record(seq, row)?;
+            self.record(seq, &row)?;
         }
         Ok(())
     }
@@ -150,23 +150,23 @@ impl Draft {
             ("custom", "decided"),
             self.time(),
         );
-        self.record(seq, row)
+        self.record(seq, &row)
     }
 
     /// Writes a row of `deltaic.conflicts`, and lets the oldest go where there are too many.
-    fn record(&mut self, seq: &mut u64, row: Row) -> Result<(), WriteError> {
+    fn record(&mut self, seq: &mut u64, row: &Row) -> Result<(), WriteError> {
         let Some(shape) = self.shape(CONFLICTS).cloned() else { return Ok(()) };
-        if self.row(&shape.key_of(&row)).is_some_and(Merged::is_there) {
+        if self.row(&shape.key_of(row)).is_some_and(Merged::is_there) {
             return Ok(());
         }
         if self.state.records().len() + self.recorded() >= limits::CONFLICTS {
-            let oldest = self.state.records().iter().map(|(_, key)| key);
-            let oldest = oldest.filter(|key| self.row(key).is_some_and(Merged::is_there)).next().cloned();
+            let mut oldest = self.state.records().iter().map(|(_, key)| key);
+            let oldest = oldest.find(|key| self.row(key).is_some_and(Merged::is_there)).cloned();
             if let Some(oldest) = oldest {
                 self.delete(seq, &shape, &oldest)?;
             }
         }
-        self.insert(seq, &shape, &row).map(|_| ())
+        self.insert(seq, &shape, row).map(|_| ())
     }
 
     fn recorded(&self) -> usize {

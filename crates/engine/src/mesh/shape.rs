@@ -113,8 +113,8 @@ impl Shape {
         let alone = (0..schema.columns.len()).filter(alone).map(|place| vec![place]);
         let slots = schema.groups.iter().cloned().chain(alone).map(|columns| {
             let first = &schema.columns[columns[0]];
-            let policies = columns.iter().map(|place| &schema.columns[*place].conflict);
-            let policy = policies.filter(|policy| **policy != ConflictPolicy::LastWriter).next_back();
+            let mut policies = columns.iter().map(|place| &schema.columns[*place].conflict);
+            let policy = policies.rfind(|policy| **policy != ConflictPolicy::LastWriter);
             Slot {
                 number: slot(schema, &columns),
                 merges: first.merges,

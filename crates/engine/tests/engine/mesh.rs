@@ -296,7 +296,7 @@ fn what_comes_late_replaces_nothing_that_its_author_had_not_seen() {
         [
             r#"read-write|t|[1]|status|NULL|"closed"|lww|decided"#,
             r#"write-write|t|[1]|note|"y"|"z"|manual|open"#,
-            r#"write-write|t|[1]|seats|7|4|custom|decided"#,
+            r"write-write|t|[1]|seats|7|4|custom|decided",
             r#"write-write|t|[1]|title|"b"|"c"|lww|decided"#,
         ]
     );
