@@ -51,7 +51,7 @@ struct Step {
     run: fn(&Context<'_>) -> Result<Outcome, Failure>,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "install", quick: false, exists: always, run: install_step },
     Step { name: "format", quick: true, exists: always, run: format_step },
     Step { name: "tidy", quick: true, exists: always, run: tidy_step },

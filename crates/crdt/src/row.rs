@@ -192,12 +192,7 @@ impl<E: Existence> Row<E> {
         dot: Dot,
         basis: &CausalContext,
     ) -> Result<RowGone, WriteError> {
-        check_fresh(seen, dot)?;
-        if self.generation.is_none() {
-            return Err(WriteError::NoRow);
-        }
-        let existence = replace(&mut self.existence, &E::gone(dot), basis);
-        Ok(RowGone { existence, cells: BTreeMap::new() })
+        self.end(seen, dot, basis, &E::gone(dot))
     }
 
     /// The same, standing against nothing that the author had not seen, also where deletions would: so that in one replica some
@@ -208,11 +203,22 @@ impl<E: Existence> Row<E> {
         dot: Dot,
         basis: &CausalContext,
     ) -> Result<RowGone, WriteError> {
+        self.end(seen, dot, basis, &E::default())
+    }
+
+    /// Takes what the author had seen away, and leaves this in its place.
+    fn end(
+        &mut self,
+        seen: &CausalContext,
+        dot: Dot,
+        basis: &CausalContext,
+        left: &E,
+    ) -> Result<RowGone, WriteError> {
         check_fresh(seen, dot)?;
         if self.generation.is_none() {
             return Err(WriteError::NoRow);
         }
-        let existence = replace(&mut self.existence, &E::default(), basis);
+        let existence = replace(&mut self.existence, left, basis);
         Ok(RowGone { existence, cells: BTreeMap::new() })
     }
 
