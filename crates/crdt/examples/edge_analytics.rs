@@ -39,7 +39,7 @@ impl Edge {
                         self.counts.merge(&body, &to)?;
                         inputs.push(Input::Merged(id));
                     }
-                    Effect::Stable(cut) => self.counts.trim(&cut),
+                    Effect::Stable(cut) => drop(self.counts.trim(&cut)),
                     other => return Err(format!("{other:?}").into()),
                 }
             }
