@@ -119,7 +119,8 @@ impl Crdt for Log {
             if dot <= last || dot.seq == 0 {
                 return Err(DecodeError::Invalid("log: the order of its writes, or a write's number"));
             }
-            writes.insert(dot, Arc::from(reader.bytes(limits::VALUE_BYTES)?));
+            // A write is what brings a value, and a little more.
+            writes.insert(dot, Arc::from(reader.bytes(limits::ROW_BYTES)?));
             last = dot;
         }
         Ok(Self { writes })

@@ -11,6 +11,7 @@ pub(crate) mod draft;
 mod merging;
 pub(crate) mod name;
 mod peer;
+pub(crate) mod rich_text;
 pub(crate) mod settling;
 pub(crate) mod shape;
 pub(crate) mod state;

@@ -84,7 +84,7 @@ impl Crdt for Text {
             if dot.actor.0 >= Client::END || dot.actor.0 == 0 {
                 return Err(DecodeError::Invalid("write of a text: its actor"));
             }
-            match Update::decode_canonical(bytes) {
+            match Update::decode_canonical(TextLog::BYTES, bytes) {
                 Ok(update) if !update.is_empty() => {}
                 Ok(_) => return Err(DecodeError::Invalid("write of a text: it adds nothing")),
                 Err(TextError::Decode(error)) => return Err(error),

@@ -24,7 +24,7 @@ pub struct TextLog<'a> {
 }
 
 impl<'a> TextLog<'a> {
-    /// The bytes of writes that a log may have and still take one: as many as a row.
+    /// The bytes that the writes of a log may have and still be written to, and so many its document: as many as a row.
     pub const BYTES: usize = limits::ROW_BYTES;
 
     /// The log of a text that began as this one.
@@ -49,13 +49,10 @@ impl<'a> TextLog<'a> {
     fn held(&self, seen: Option<&CausalContext>) -> Update {
         let mut held = Update::default();
         if !self.beginning.is_empty() {
-            let text = self.beginning.to_owned();
-            let length = units(&text);
-            let block = Block { length, left: None, right: None, content: Content::Text(text) };
-            held.add(Client::BEGINNING.get(), 0, &block);
+            held.add(Client::BEGINNING.get(), 0, &first_block(self.beginning));
         }
         for (_, bytes) in self.log.iter().filter(|(dot, _)| seen.is_none_or(|seen| seen.contains(*dot))) {
-            let Ok(update) = Update::decode(bytes) else { continue };
+            let Ok(update) = Update::decode_within(Self::BYTES, bytes) else { continue };
             if held.check(&update).is_ok() {
                 held.join(&update);
             }
@@ -85,6 +82,12 @@ impl<'a> TextLog<'a> {
         seen: Option<&CausalContext>,
         text: &str,
     ) -> Result<Vec<u8>, TextError> {
+        // As rows are inserted, many at a time.
+        if self.log.is_empty() && self.beginning.is_empty() && !text.is_empty() {
+            let mut added = Update::default();
+            added.add(client.get(), 0, &first_block(text));
+            return Ok(added.encode());
+        }
         let was = YrsText::of(self.held(seen)).read()?;
         self.edit(client, seen, &difference(&was, text))
     }
@@ -143,10 +146,16 @@ impl<'a> TextLog<'a> {
     }
 }
 
+/// A text that is put where nothing is.
+fn first_block(text: &str) -> Block {
+    Block { length: units(text), left: None, right: None, content: Content::Text(text.to_owned()) }
+}
+
 /// What the edits add to a text, by an author who has no units yet: whoever that is.
 fn edited(over: Update, edits: &[Edit]) -> Result<(Client, Update), TextError> {
     let author = Client::free(&over).ok_or(TextError::NoWriter)?;
-    let mut text = YrsText::of(over);
+    // What several have inserted apart may be more than a value holds: it can be read up to there, and be made shorter.
+    let mut text = YrsText::within(TextLog::BYTES, over);
     text.begin(author, 0)?;
     let mut added = Update::default();
     for edit in edits {
@@ -155,7 +164,7 @@ fn edited(over: Update, edits: &[Edit]) -> Result<(Client, Update), TextError> {
             Edit::Delete(range) => text.delete(range.clone()),
             Edit::Format(range, name, value) => text.format(range.clone(), name, value),
         }?;
-        added.join(&Update::decode(&more)?);
+        added.join(&Update::decode_within(TextLog::BYTES, &more)?);
     }
     Ok((author, added))
 }

@@ -169,7 +169,7 @@ fn what_a_foreign_peer_put_there_is_read_as_far_as_it_can_be() {
 #[test]
 fn what_is_read_and_written_stays_within_its_limits() {
     let mut log = Log::default();
-    let half = "é".repeat(limits::VALUE_BYTES / 4 + 1_000);
+    let half = "é".repeat(limits::VALUE_BYTES / 2 - 10);
     for actor in 1..=2 {
         let mut alone = Log::default();
         edit(&mut alone, dot(actor, 1), None, &[insert(0, &half)]);
@@ -178,13 +178,23 @@ fn what_is_read_and_written_stays_within_its_limits() {
     assert_eq!(read(&log).len(), limits::VALUE_BYTES);
     let text = TextLog::new(&log, BEGINNING);
     let refused = text.edit(Client::of(ActorId(3)), None, &[insert(0, "x")]);
-    assert!(matches!(refused, Err(TextError::TooLarge { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(TextError::TooLarge { limit: TextLog::BYTES, .. })), "{refused:?}");
+    let (mut one, mut two) = (Log::default(), Log::default());
+    let half = "é".repeat(limits::VALUE_BYTES / 4);
+    assign(&mut one, dot(1, 1), None, &half);
+    assign(&mut two, dot(2, 1), None, &half);
+    one.join(&two);
+    edit(&mut one, dot(1, 2), None, &[insert(0, "x")]);
+    assert_eq!(read(&one).len(), limits::VALUE_BYTES - 1, "one byte, and characters of two");
+    assign(&mut one, dot(1, 3), None, "short again");
+    assert_eq!(read(&one), "short again");
 
     let mut long = Log::default();
     let bytes = vec![7_u8; limits::VALUE_BYTES];
     for seq in 1..=2 {
         long.append(dot(9, seq), bytes.clone()).unwrap();
     }
+    assert_eq!(Log::decode(&long.encode()), Ok(long.clone()));
     let refused = TextLog::new(&long, "").edit(Client::of(ActorId(3)), None, &[insert(0, "x")]);
     let Err(TextError::TooLarge { limit, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(limit, TextLog::BYTES);

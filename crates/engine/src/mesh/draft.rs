@@ -13,9 +13,11 @@ use deltaic_types::{Catalog, Row, TableId};
 use super::{
     claims::Hidden,
     name::{RowKey, TableTag},
+    rich_text::Author,
     shape::{Merged, Shape, Shift, shapes},
     state::{Shown, State},
 };
+use crate::error::MergeError;
 
 /// A row that was written to.
 #[derive(Debug, Clone)]
@@ -97,7 +99,7 @@ impl Draft {
     }
 
     /// Works out what is seen when the draft is in place: of each row that may be concerned its values, nothing, or why it is
-    /// there and not seen. Cost: the rows that share constraints with those written to; where tables are defined, all rows.
+    /// there and not seen; of those written to only the last. Cost: the rows that share constraints with those written to; where tables are defined, all rows.
     pub(crate) fn look_ahead(&mut self) -> Vec<(RowKey, Result<Option<Row>, Hidden>)> {
         if let Some(shapes) = &self.shapes {
             let mut next = State::clone(&self.state);
@@ -114,7 +116,8 @@ impl Draft {
         }
         self.shown = self.state.look_ahead(&self.rows);
         let of = |key: &RowKey| {
-            let row = self.row(key).filter(|row| row.is_there())?;
+            // What is written to is in its table as it is read.
+            let row = self.row(key).filter(|row| row.is_there() && !self.rows.contains_key(key))?;
             self.shape_of(key)?.values(key, row)
         };
         let settled = self.shown.settled.iter();
@@ -146,12 +149,13 @@ impl Draft {
     }
 
     /// Begins a row with these values; they are given back as they are read.
-    pub(crate) fn insert(&mut self, seq: &mut u64, shape: &Shape, values: &Row) -> Result<Row, WriteError> {
+    pub(crate) fn insert(&mut self, seq: &mut u64, shape: &Shape, values: &Row) -> Result<Row, MergeError> {
         let key = shape.key_of(values);
-        let mut writes = shape.inserted(values).into_iter();
+        let author = Author { actor: self.actor, seen: &self.basis, row: None };
+        let mut writes = shape.inserted(values, author)?.into_iter();
         let first = writes.next().unwrap_or_default();
         self.write(seq, &key, |row, seen, _, stamp| row.insert(seen, stamp, first))?;
-        self.update_row(seq, shape, &key, writes.collect())
+        self.update_row(seq, shape, &key, values, writes.collect())
     }
 
     /// Writes to a row what makes the one of the other; the values are given back as they are read.
@@ -162,9 +166,11 @@ impl Draft {
         before: &Row,
         after: &Row,
         shifts: &[(usize, Shift)],
-    ) -> Result<Row, WriteError> {
+    ) -> Result<Row, MergeError> {
         let key = shape.key_of(before);
-        self.update_row(seq, shape, &key, shape.updated(before, after, shifts))
+        let author = Author { actor: self.actor, seen: &self.basis, row: self.row(&key) };
+        let writes = shape.updated(before, after, shifts, author)?;
+        self.update_row(seq, shape, &key, before, writes)
     }
 
     fn update_row(
@@ -172,17 +178,19 @@ impl Draft {
         seq: &mut u64,
         shape: &Shape,
         key: &RowKey,
+        before: &Row,
         writes: Vec<Vec<(u32, Change)>>,
-    ) -> Result<Row, WriteError> {
-        for changes in writes {
+    ) -> Result<Row, MergeError> {
+        for changes in &writes {
+            let changes = changes.iter().cloned();
             self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes))?;
         }
-        let row = self.row(key).and_then(|row| shape.values(key, row));
+        let row = self.row(key).and_then(|row| shape.values_after(key, row, before, &writes));
         Ok(row.expect("invariant: a row that was written to has a key of its table"))
     }
 
     /// Deletes what the author had seen of a row. Whether it is there all the same: somebody wrote to it meanwhile.
-    pub(crate) fn delete(&mut self, seq: &mut u64, shape: &Shape, key: &RowKey) -> Result<bool, WriteError> {
+    pub(crate) fn delete(&mut self, seq: &mut u64, shape: &Shape, key: &RowKey) -> Result<bool, MergeError> {
         self.write(seq, key, |row, seen, basis, Stamp { dot, .. }| {
             if shape.deletions_win { row.delete(seen, dot, basis) } else { row.delete_seen(seen, dot, basis) }
         })?;

@@ -216,14 +216,24 @@ fn record(key: &RowKey, record: Option<Vec<u8>>, dot: Dot, time: HybridTime) -> 
     }
 }
 
+/// A record that is longer than a value may be is an array of values: the store reads no longer ones.
 fn put(key: Row, record: &[u8], version: Dot, time: HybridTime) -> Change {
-    let values = key.iter().cloned().chain([Value::from(BASE64.encode(record))]).collect();
+    const BYTES: usize = limits::VALUE_BYTES / 2;
+    let mut parts: Vec<Value> = record.chunks(BYTES).map(|part| Value::from(BASE64.encode(part))).collect();
+    let record =
+        if let [part] = &mut parts[..] { std::mem::replace(part, Value::Null) } else { Value::array(parts) };
+    let values = key.iter().cloned().chain([record]).collect();
     Change::Put { table: REPLICA, key, row: StoredRow { version, time, cells: Vec::new(), values } }
 }
 
 fn bytes_of(value: &Value) -> Result<Vec<u8>, DecodeError> {
-    let text = value.as_str().unwrap_or_default();
-    BASE64.decode(text).map_err(|_| DecodeError::Invalid("record: no base64"))
+    let parts = if let Value::Array(parts) = value { &parts[..] } else { std::slice::from_ref(value) };
+    let mut bytes = Vec::new();
+    for part in parts {
+        let read = BASE64.decode_vec(part.as_str().unwrap_or_default(), &mut bytes);
+        read.map_err(|_| DecodeError::Invalid("record: no base64"))?;
+    }
+    Ok(bytes)
 }
 
 impl Kept {

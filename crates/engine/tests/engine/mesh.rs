@@ -9,29 +9,41 @@ use deltaic_engine::{Input, PeerInput, ToPeer};
 use crate::common::{Db, SECOND};
 
 /// Some databases, and what is on its way between them.
-struct Members {
-    dbs: Vec<Db>,
+pub(crate) struct Members {
+    pub(crate) dbs: Vec<Db>,
+    actors: Vec<ActorId>,
     under_way: VecDeque<(ActorId, ToPeer)>,
     /// Whether messages are lost.
     parted: bool,
 }
 
-fn actor(place: usize) -> ActorId {
-    ActorId(place as u64 + 1)
-}
-
 impl Members {
     /// Databases that know each other, after these statements in each.
-    fn of(count: usize, sql: &str) -> Self {
-        let mut dbs: Vec<Db> = (0..count).map(|place| Db::of(actor(place))).collect();
+    pub(crate) fn of(count: u64, sql: &str) -> Self {
+        Self::with(&(1..=count).map(ActorId).collect::<Vec<_>>(), sql)
+    }
+
+    /// The same under these names.
+    pub(crate) fn with(actors: &[ActorId], sql: &str) -> Self {
+        let db = |actor: &ActorId| {
+            let mut db = Db::of(*actor);
+            db.ok(sql);
+            (*actor, db)
+        };
+        Self::over(actors.iter().map(db).collect())
+    }
+
+    /// Databases that get to know each other.
+    pub(crate) fn over(dbs: Vec<(ActorId, Db)>) -> Self {
+        let (actors, mut dbs): (Vec<ActorId>, Vec<Db>) = dbs.into_iter().unzip();
         for db in &mut dbs {
             db.engine.set_sync(Settings { most_interval: 1_000_000, ..Settings::default() });
-            db.ok(sql);
         }
-        let mut members = Self { dbs, under_way: VecDeque::new(), parted: false };
-        for place in 0..count {
-            for other in (0..count).filter(|other| *other != place) {
-                members.dbs[place].step(Input::Peer(PeerInput::Join(actor(other))));
+        let under_way = VecDeque::new();
+        let mut members = Self { dbs, actors, under_way, parted: false };
+        for place in 0..members.dbs.len() {
+            for other in members.actors.iter().filter(|other| **other != members.actors[place]) {
+                members.dbs[place].step(Input::Peer(PeerInput::Join(*other)));
             }
         }
         members.settle();
@@ -42,18 +54,19 @@ impl Members {
     fn deliver(&mut self) {
         loop {
             for (place, db) in self.dbs.iter_mut().enumerate() {
-                self.under_way.extend(db.peers.drain(..).map(|message| (actor(place), message)));
+                let from = self.actors[place];
+                self.under_way.extend(db.peers.drain(..).map(|message| (from, message)));
             }
             let Some((from, ToPeer { peer, bytes })) = self.under_way.pop_front() else { return };
             if !self.parted {
-                let to = peer.0 as usize - 1;
+                let to = self.actors.iter().position(|actor| *actor == peer).unwrap();
                 self.dbs[to].step(Input::Peer(PeerInput::Received(from, bytes)));
             }
         }
     }
 
     /// Lets time pass until all hold the same; the digest of that.
-    fn settle(&mut self) -> u64 {
+    pub(crate) fn settle(&mut self) -> u64 {
         for _ in 0..200 {
             self.deliver();
             let cuts: Vec<_> = self.dbs.iter().map(|db| db.engine.cut()).collect();
@@ -75,7 +88,7 @@ impl Members {
 
     /// The rows of a query, which are the same everywhere.
     #[track_caller]
-    fn rows(&mut self, sql: &str) -> Vec<String> {
+    pub(crate) fn rows(&mut self, sql: &str) -> Vec<String> {
         let all: Vec<Vec<String>> = self.dbs.iter_mut().map(|db| db.rows(sql)).collect();
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{sql}: {all:#?}");
         all[0].clone()
