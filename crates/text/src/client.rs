@@ -35,7 +35,7 @@ impl Client {
         Self::mixed(actor.0)
     }
 
-    /// The finisher of SplitMix64 (Steele, Lea, Flood, 2014), a bijection, so that all 64 bits count.
+    /// The finisher of `SplitMix64` (Steele, Lea, Flood, 2014), a bijection, so that all 64 bits count.
     fn mixed(number: u64) -> Self {
         let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -100,7 +100,7 @@ fn an_assignment_reads_as_what_was_assigned() {
             match wanted.assign(Client::of(ActorId(1)), None, &text) {
                 Ok(bytes) => drop(log.append(dot(1, seq), bytes).unwrap()),
                 Err(error) => {
-                    assert_eq!((error, read(&log)), (TextError::Nothing, text.clone()), "seed {seed}")
+                    assert_eq!((error, read(&log)), (TextError::Nothing, text.clone()), "seed {seed}");
                 }
             }
             assert_eq!(read(&log), text, "seed {seed}");

@@ -155,7 +155,7 @@ impl Draft {
         let mut writes = shape.inserted(values, author)?.into_iter();
         let first = writes.next().unwrap_or_default();
         self.write(seq, &key, |row, seen, _, stamp| row.insert(seen, stamp, first))?;
-        self.update_row(seq, shape, &key, values, writes.collect())
+        self.update_row(seq, shape, &key, values, writes.as_slice())
     }
 
     /// Writes to a row what makes the one of the other; the values are given back as they are read.
@@ -170,7 +170,7 @@ impl Draft {
         let key = shape.key_of(before);
         let author = Author { actor: self.actor, seen: &self.basis, row: self.row(&key) };
         let writes = shape.updated(before, after, shifts, author)?;
-        self.update_row(seq, shape, &key, before, writes)
+        self.update_row(seq, shape, &key, before, &writes)
     }
 
     fn update_row(
@@ -179,13 +179,13 @@ impl Draft {
         shape: &Shape,
         key: &RowKey,
         before: &Row,
-        writes: Vec<Vec<(u32, Change)>>,
+        writes: &[Vec<(u32, Change)>],
     ) -> Result<Row, MergeError> {
-        for changes in &writes {
+        for changes in writes {
             let changes = changes.iter().cloned();
             self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes))?;
         }
-        let row = self.row(key).and_then(|row| shape.values_after(key, row, before, &writes));
+        let row = self.row(key).and_then(|row| shape.values_after(key, row, before, writes));
         Ok(row.expect("invariant: a row that was written to has a key of its table"))
     }
 

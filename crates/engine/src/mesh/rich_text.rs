@@ -60,8 +60,9 @@ pub(crate) fn change(
 pub(crate) fn edit(is_inserted: bool, at: &Value, operand: &Value) -> Option<Edit> {
     let place = |value: &Value| if let Value::Integer(at) = value { usize::try_from(*at).ok() } else { None };
     let at = place(at)?;
-    Some(match is_inserted {
-        true => Edit::Insert(at, operand.as_str()?.to_owned()),
-        false => Edit::Delete(at..at.saturating_add(place(operand)?)),
+    Some(if is_inserted {
+        Edit::Insert(at, operand.as_str()?.to_owned())
+    } else {
+        Edit::Delete(at..at.saturating_add(place(operand)?))
     })
 }

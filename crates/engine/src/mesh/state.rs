@@ -255,3 +255,27 @@ impl Kept {
         reader.finish().map(|()| Self { cut, trimmed, peers })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of any length comes back from what a store reads of it.
+    #[test]
+    fn a_record_longer_than_a_value_is_stored_in_parts() {
+        for length in
+            [0, 5, limits::VALUE_BYTES / 2, limits::VALUE_BYTES / 2 + 1, 2 * limits::VALUE_BYTES + 7]
+        {
+            let record: Vec<u8> = (0..length).map(|place| place as u8).collect();
+            let dot = Dot { actor: ActorId(1), seq: 1 };
+            let change = put(Row::from_iter([Value::from("a")]), &record, dot, HybridTime(1));
+            let Change::Put { row, .. } = change else { panic!("{change:?}") };
+            let mut bytes = Vec::new();
+            deltaic_types::codec::write_row(&mut bytes, &row.values);
+            let read = Bytes::new(&bytes).row().unwrap();
+            assert_eq!(bytes_of(&read[1]), Ok(record), "{length}");
+        }
+        let part = Value::array(vec![Value::from("AAAA"), Value::from("?")]);
+        assert!(bytes_of(&part).is_err());
+    }
+}
