@@ -4,7 +4,7 @@
 //! A seed gives the members, their statements, live queries and faults. Checked: every live result equals the query asked anew, at
 //! any time; UNIQUE and FOREIGN KEY hold of what is seen on each member, at any time; what was acknowledged is there after a
 //! restart; and when all is well again, all members have equal cuts, equal states, equal tables and equal conflicts, every
-//! acknowledged increment is counted, and every acknowledged row that nobody deleted is seen, or told of as hidden.
+//! acknowledged increment is counted, every letter that was put into a text is in it once, and every acknowledged row that nobody deleted is seen, or told of as hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,19 +21,20 @@ const SCHEMA: [&str; 4] = [
     "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE, name text, rank integer)",
     "CREATE TABLE items (id integer PRIMARY KEY, owner integer REFERENCES people ON DELETE CASCADE, title text, n counter, \
      seen flag, tags add_wins_set(text), gone remove_wins_set(text), top max(integer), low min(integer), \
-     all_of multi_value(text), grown grow_counter)",
+     all_of multi_value(text), grown grow_counter, body rich_text DEFAULT '-')",
     "CREATE TABLE notes (id integer PRIMARY KEY, parent integer REFERENCES notes ON DELETE CASCADE, item integer REFERENCES \
      items, body text) REMOVE WINS",
     "CREATE INDEX items_owner ON items (owner)",
 ];
 
-const QUERIES: [&str; 6] = [
+const QUERIES: [&str; 7] = [
     "SELECT * FROM people",
     "SELECT * FROM items",
     "SELECT people.name, count(items.id), sum(items.n) FROM people LEFT JOIN items ON items.owner = people.id GROUP BY people.name",
     "SELECT notes.id, items.title FROM notes JOIN items ON items.id = notes.item",
     "SELECT kind, relation, key, columns, losing, winning FROM deltaic.conflicts",
     "SELECT id FROM items WHERE top > 4 OR seen",
+    "SELECT id, body FROM items WHERE body LIKE '%a%' OR id < 3",
 ];
 
 /// Runs the world of a seed. The error tells what is wrong and what led there.
@@ -55,6 +56,8 @@ struct Member {
 struct Account {
     /// The increments that were acknowledged.
     sum: i64,
+    /// The letters of its text that were.
+    letters: String,
     /// Whether something about it is not known: it may have been deleted, set, or written by a request that was not answered.
     is_open: bool,
 }
@@ -307,6 +310,8 @@ impl World {
                 statement.made(&mut self.accounts, outcome.rows_affected);
             }
             Err(RequestError::Constraint(_)) => {}
+            // A place that the author had not in the text that it had seen.
+            Err(error @ RequestError::Merge { .. }) if basis.is_some() && error.sqlstate() == "22003" => {}
             // Whether it is there is not known.
             Err(RequestError::Storage(error)) => {
                 statement.open(&mut self.accounts);
@@ -332,8 +337,9 @@ impl World {
         };
         let (word, number) = (*random.pick(&["a", "b", "c", "d"]), random.below(9) as i64);
         let note = random.below(5);
-        let mut statement = Statement { sql: String::new(), item, adds: 0, is_new: false, is_open: true };
-        statement.sql = match random.below(22) {
+        let (sql, letters) = (String::new(), String::new());
+        let mut statement = Statement { sql, item, adds: 0, letters, is_new: false, is_open: true };
+        statement.sql = match random.below(28) {
             0 | 1 => format!(
                 "INSERT INTO people (id, mail, name, rank) VALUES ({person}, '{word}@{}', 'p{number}', {number})",
                 random.below(2)
@@ -346,6 +352,7 @@ impl World {
                 statement.item = 1_000 + *next;
                 statement.is_new = true;
                 statement.is_open = false;
+                statement.letters = "-".to_owned();
                 format!(
                     "INSERT INTO items (id, title, tags) VALUES ({}, '{word}', '{{{word},z}}')",
                     statement.item
@@ -398,7 +405,25 @@ impl World {
                 random.below(5)
             ),
             20 => format!("DELETE FROM notes WHERE id = {note}"),
-            _ => format!("UPDATE notes SET id = {} WHERE id = {note}", random.below(5)),
+            21 => format!("UPDATE notes SET id = {} WHERE id = {note}", random.below(5)),
+            // Of accounted rows each letter stays that was put in.
+            kind => {
+                statement.is_open = false;
+                *next += 1;
+                let text = format!("{word}{place}🦀{next}");
+                let at = format!("least({number}, length(body))");
+                let what = match (kind, item < 1_000) {
+                    (22, true) => {
+                        format!("delete_text(body, {at}, least({}, length(body) - {at}))", person + 1)
+                    }
+                    (23, true) => format!("'{text}'"),
+                    (24, true) => format!("delete_text(insert_text(body, {at}, '{text}'), 0, 1)"),
+                    (25, _) => format!("body || '{text}'"),
+                    _ => format!("insert_text(body, {at}, '{text}')"),
+                };
+                statement.letters = text;
+                format!("UPDATE items SET body = {what}, low = {number} WHERE id = {item}")
+            }
         };
         statement
     }
@@ -512,7 +537,17 @@ impl World {
             return Err(format!("equal cuts and digests {digests:?}"));
         }
         let items = self.rows(0, "SELECT id, n FROM items WHERE id >= 1000")?;
+        let texts = self.rows(0, "SELECT id, body FROM items WHERE id >= 1000")?;
+        let letters = |text: &str| {
+            let mut letters: Vec<char> = text.chars().collect();
+            letters.sort_unstable();
+            letters
+        };
         for (id, account) in &self.accounts {
+            let text = texts.iter().find_map(|text| text.strip_prefix(&format!("{id}|")));
+            if !account.is_open && text.map(letters) != Some(letters(&account.letters)) {
+                return Err(format!("item {id}: {text:?}, where {:?} was acknowledged", account.letters));
+            }
             let found = items.iter().find(|item| item.starts_with(&format!("{id}|")));
             if !account.is_open && found != Some(&format!("{id}|{}", account.sum)) {
                 return Err(format!("item {id}: {found:?}, where {} was acknowledged", account.sum));
@@ -538,6 +573,8 @@ struct Statement {
     item: i64,
     /// What it adds to the item's counter.
     adds: i64,
+    /// What it puts into the item's text.
+    letters: String,
     /// Whether it makes an accounted row.
     is_new: bool,
     /// Whether the row is not accounted for any more.
@@ -551,6 +588,7 @@ impl Statement {
         }
         if let Some(account) = accounts.get_mut(&self.item) {
             account.sum += self.adds * rows as i64;
+            account.letters.extend(self.letters.chars().filter(|_| rows > 0));
             account.is_open |= self.is_open;
         }
     }

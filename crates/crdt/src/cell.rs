@@ -3,13 +3,15 @@
 //! Invariant: a cell keeps its kind. Two of one column that have different kinds, which only a foreign peer can bring about,
 //! merge to the one whose kind comes last.
 
+use std::sync::Arc;
+
 use deltaic_causality::{CausalContext, Dot, HybridTime};
 use deltaic_types::codec::{DecodeError, Reader, write_u64};
 use deltaic_types::limits;
 
 use crate::{
-    AddWinsSet, Causal, Counter, Crdt, DotStore, Element, EnableWinsFlag, Exact, GCounter, Max, Merge, Min,
-    MvRegister, RemoveWinsSet, Stamp, WriteError,
+    AddWinsSet, Causal, Counter, Crdt, DotStore, Element, EnableWinsFlag, Exact, GCounter, Log, Max, Merge,
+    Min, MvRegister, RemoveWinsSet, Stamp, WriteError,
 };
 
 /// The values of a column group, or of one column, with the time they were written at.
@@ -56,6 +58,8 @@ pub enum Cell {
     Max(Max<Exact>),
     /// The least.
     Min(Min<Exact>),
+    /// All writes, of which whoever knows their bytes makes a value.
+    Log(Log),
 }
 
 /// A write to a cell.
@@ -83,6 +87,8 @@ pub enum Change {
     Raise(Exact),
     /// Writes a value of which the least is kept.
     Lower(Exact),
+    /// Adds a write to a log.
+    Append(Arc<[u8]>),
 }
 
 /// Puts `new` in the place of what `basis` holds of a store, and says what went.
@@ -114,6 +120,7 @@ impl Cell {
             Change::Switch(_) => Self::Flag(EnableWinsFlag::default()),
             Change::Raise(_) => Self::Max(Max::default()),
             Change::Lower(_) => Self::Min(Min::default()),
+            Change::Append(_) => Self::Log(Log::default()),
         }
     }
 
@@ -158,6 +165,7 @@ impl Cell {
             }
             (Self::Max(max), Change::Raise(value)) => max.put(dot, value).map(|_| none)?,
             (Self::Min(min), Change::Lower(value)) => min.put(dot, value).map(|_| none)?,
+            (Self::Log(log), Change::Append(bytes)) => log.append(dot, bytes).map(|_| none)?,
             _ => return Err(WriteError::OtherKind),
         };
         Ok((cell, gone))
@@ -198,6 +206,7 @@ impl Cell {
             Self::Flag(_) => 5,
             Self::Max(_) => 6,
             Self::Min(_) => 7,
+            Self::Log(_) => 8,
         }
     }
 
@@ -221,6 +230,7 @@ impl Cell {
             (Self::GrowCounter(here), Self::GrowCounter(there)) => here.join(there),
             (Self::Max(here), Self::Max(there)) => here.join(there),
             (Self::Min(here), Self::Min(there)) => here.join(there),
+            (Self::Log(here), Self::Log(there)) => here.join(there),
             (here, there) if here.tag() < there.tag() => here.clone_from(there),
             _ => {}
         }
@@ -237,6 +247,7 @@ impl Cell {
             Self::Flag(_) => Self::Flag(EnableWinsFlag::default()),
             Self::Max(_) => Self::Max(Max::default()),
             Self::Min(_) => Self::Min(Min::default()),
+            Self::Log(_) => Self::Log(Log::default()),
         }
     }
 
@@ -250,6 +261,7 @@ impl Cell {
             Self::Flag(cell) => Self::Flag(cell.novel(seen)),
             Self::Max(cell) => Self::Max(cell.novel(seen)),
             Self::Min(cell) => Self::Min(cell.novel(seen)),
+            Self::Log(cell) => Self::Log(cell.novel(seen)),
         }
     }
 
@@ -266,7 +278,7 @@ impl Cell {
             Self::RemoveWinsSet(cell) => cell.is_within(held),
             Self::Flag(cell) => cell.is_within(held),
             // Each knows its writes by itself.
-            Self::Counter(_) | Self::GrowCounter(_) | Self::Max(_) | Self::Min(_) => {
+            Self::Counter(_) | Self::GrowCounter(_) | Self::Max(_) | Self::Min(_) | Self::Log(_) => {
                 self.novel(held) == self.empty()
             }
         }
@@ -284,6 +296,7 @@ impl Cell {
             Self::Flag(cell) => cell.write(bytes),
             Self::Max(cell) => cell.write(bytes),
             Self::Min(cell) => cell.write(bytes),
+            Self::Log(cell) => cell.write(bytes),
         }
     }
 
@@ -298,6 +311,7 @@ impl Cell {
             5 => Self::Flag(DotStore::read(reader)?),
             6 => Self::Max(Crdt::read(reader)?),
             7 => Self::Min(Crdt::read(reader)?),
+            8 => Self::Log(Crdt::read(reader)?),
             tag => return Err(DecodeError::UnknownTag(tag)),
         })
     }

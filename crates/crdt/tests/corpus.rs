@@ -37,6 +37,7 @@ fn again(decoder: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         }
         "message" => anti_entropy::Message::decode(bytes).ok().map(|message| message.encode()),
         "max" => value::<Max<Exact>>(bytes),
+        "log" => value::<Log>(bytes),
         "lww_register" => value::<LwwRegister<Exact>>(bytes),
         "mv_register" => value::<Causal<MvRegister<Exact>>>(bytes),
         "add_wins_set" => value::<Causal<AddWinsSet<Exact>>>(bytes),

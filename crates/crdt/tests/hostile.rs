@@ -50,6 +50,7 @@ fn a_claim_takes_no_more_than_its_bytes() {
     takes_little::<Minima>();
     takes_little::<GSets>();
     takes_little::<TwoPhaseSets>();
+    takes_little::<Logs>();
     takes_little::<AddWinsSets>();
     takes_little::<RemoveWinsSets>();
     takes_little::<EnableWinsFlags>();
@@ -105,6 +106,10 @@ fn bytes_in_another_order_or_with_nothing_in_them_are_refused() {
     assert_eq!(Counter::decode(&[2]), Err(DecodeError::UnknownTag(2)));
     assert_eq!(Max::<u64>::decode(&[1, 1, 0, 9]), Err(DecodeError::Invalid("extremum: a write's number")));
     assert_eq!(Max::<u64>::decode(&[3]), Err(DecodeError::UnknownTag(3)));
+    let log = Err(DecodeError::Invalid("log: the order of its writes, or a write's number"));
+    assert_eq!(Log::decode(&[2, 1, 2, 0, 1, 1, 0]), log);
+    assert_eq!(Log::decode(&[2, 1, 1, 0, 1, 1, 1, 7]), log);
+    assert_eq!(Log::decode(&[1, 1, 0, 0]), log);
 }
 
 /// Two writes with one dot are a fault of whoever numbered them; copies that meet still agree.
@@ -134,6 +139,18 @@ fn one_dot_with_two_values_merges_to_one_of_them_everywhere() {
     left.join(&two);
     right.join(&one);
     assert_eq!((&left, left.value()), (&right, 20));
+
+    let (mut one, mut two) = (Log::default(), Log::default());
+    one.append(dot, [10]).expect("fresh");
+    two.append(dot, [20]).expect("fresh");
+    let (mut left, mut right) = (one.clone(), two.clone());
+    left.join(&two);
+    right.join(&one);
+    assert_eq!((&left, left.iter().next()), (&right, Some((dot, &[20][..]))));
+    assert_eq!(left.append(dot, [30]), Err(WriteError::UsedDot { dot }));
+    let before = Dot { seq: 0, ..dot };
+    assert_eq!(left.append(before, [30]), Err(WriteError::UsedDot { dot: before }));
+    assert_eq!((left.len(), left.size()), (1, 1));
 }
 
 /// What a table is sent: parts in another order, writes that nobody holds, and what no row says of itself.
@@ -169,6 +186,9 @@ fn a_part_of_a_table_that_no_table_sends_is_refused() {
     let beyond = refused("delta: a value of writes beyond its cut, or with one at two places");
     assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 3], none)), beyond, "that the row is there");
     assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &[1, 0, 2, 1, 1, 3, 7])), beyond, "a cell");
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &[1, 0, 8, 1, 1, 3, 0])), beyond, "a write of a log");
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &[1, 0, 8, 1, 1, 1, 0])), Ok(vec![7]));
+    assert_eq!(one(&[1, 1, 1], none, &row(&[1, 1, 1], &[1, 0, 8, 0])), refused("row: an empty cell"));
     assert_eq!(one(&[1, 1, 1], none, &[1, 5, 1, 3, 0, 0]), beyond, "its insertion");
     let far = [1, 1, 2, 1, 1, 1, 0, 9, 0];
     assert_eq!(one(&[1, 1, 2], &far, &good), beyond, "what was removed");

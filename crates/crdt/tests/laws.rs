@@ -8,9 +8,9 @@ mod subjects;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use deltaic_causality::CausalContext;
+use deltaic_causality::{CausalContext, Dot};
 use deltaic_crdt::laws::{self, Checked, Choices, Law, Model, Write};
-use deltaic_crdt::{AddWinsSet, Causal, Crdt, DotStore, GCounter, LwwRegister};
+use deltaic_crdt::{AddWinsSet, Causal, Crdt, DotStore, GCounter, Log, LwwRegister};
 use deltaic_types::codec::{DecodeError, Reader, write_u64};
 use subjects::*;
 
@@ -45,6 +45,11 @@ fn registers() {
 fn sets_that_grow() {
     hold::<GSets>();
     hold::<TwoPhaseSets>();
+}
+
+#[test]
+fn logs() {
+    hold::<Logs>();
 }
 
 #[test]
@@ -224,6 +229,21 @@ impl<S: DotStore> Rule<Causal<S>> for NovelWithoutRemovals {
     }
 }
 
+/// Joins two writes of one actor to the later, as a log would whose writes were cut off.
+struct KeepsTheLast;
+
+impl Rule<Log> for KeepsTheLast {
+    fn join(mine: &mut Log, other: &Log) {
+        mine.join(other);
+        let last: CausalContext = mine
+            .iter()
+            .map(|(dot, _)| dot)
+            .filter(|dot| !mine.is_next(Dot { seq: dot.seq + 1, ..*dot }))
+            .collect();
+        *mine = mine.novel(&last);
+    }
+}
+
 /// Sends everything always.
 struct NovelIsAll;
 
@@ -244,6 +264,9 @@ fn wrong_joins_are_rejected() {
         assert!(matches!(law, Law::DeltaGroup | Law::Decompose | Law::Associative), "{law:?}");
     }
     assert_eq!(broken::<EnableWinsFlags, NeverRemoves>(), [Law::Delta; 3]);
+    for law in broken::<Logs, KeepsTheLast>() {
+        assert!(matches!(law, Law::Inflation | Law::Delta), "{law:?}");
+    }
     for law in broken::<LwwRegisters, TieTakesTheOther>() {
         assert!(matches!(law, Law::Commutative | Law::DeltaGroup | Law::Inflation), "{law:?}");
     }

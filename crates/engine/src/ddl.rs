@@ -6,11 +6,11 @@ use deltaic_query::{
     statement::{AddColumn, CreateBudget, CreateIndex, CreateLiveView},
     template::{bind_parameters, bind_time},
 };
-use deltaic_types::{Row, TableId, Value};
+use deltaic_types::{Merges, Row, TableId, Value};
 
 use crate::{
     constraint::{RowChange, apply, check_existing},
-    error::{ConstraintError, RequestError},
+    error::{ConstraintError, MergeError, RequestError},
     read,
     transaction::Transaction,
 };
@@ -118,13 +118,21 @@ pub(crate) fn add_column(transaction: &mut Transaction<'_>, add: &AddColumn) -> 
     }
     schema.columns.insert(place, add.column.clone());
     transaction.define(schema)?;
+    // What rows of several members read as that nobody has written to.
+    let draft = transaction.draft.as_ref().and_then(|draft| draft.shape(add.table));
+    let initial = draft.map_or_else(|| fill.clone(), |shape| shape.initial(place).clone());
+    if initial != fill && !rows.is_empty() && add.column.merges != Merges::LastWriter {
+        let (table, column) = (transaction.tables.schema(add.table).name.clone(), add.column.name.clone());
+        return Err(RequestError::Merge { table, error: MergeError::Default { column } });
+    }
     let changes: Vec<RowChange> = rows
         .into_iter()
         .map(|mut before| {
             let mut values = before.values.to_vec();
             values.insert(place, fill.clone());
-            let after = Row::from(values);
-            before.values = after.clone();
+            let after = Row::from(values.clone());
+            values[place] = initial.clone();
+            before.values = Row::from(values);
             for cell in &mut before.cells {
                 cell.column += usize::from(cell.column >= place);
             }

@@ -6,6 +6,7 @@ use deltaic_dataflow::Exhausted;
 use deltaic_query::lower::LowerError;
 use deltaic_sql::SqlError;
 use deltaic_storage::StorageError;
+use deltaic_text::TextError;
 use deltaic_types::{CatalogError, EvalError};
 use std::sync::Arc;
 use thiserror::Error;
@@ -156,6 +157,41 @@ impl ConstraintError {
     }
 }
 
+/// Why a row of several members cannot be written so.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// A write of the row is none.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// An edit of a text is none: its places count in the text that its author had seen.
+    #[error("column \"{column}\": {error}")]
+    Text {
+        /// The column.
+        column: String,
+        /// What is wrong.
+        error: TextError,
+    },
+    /// A new column that merges begins with a value, which each server would write once more.
+    #[error("column \"{column}\" merges: add it without a default, and set it once on one server")]
+    Default {
+        /// The column.
+        column: String,
+    },
+}
+
+impl MergeError {
+    fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Write(WriteError::Overflow { .. })
+            | Self::Text { error: TextError::BeyondEnd { .. } | TextError::Backwards { .. }, .. } => "22003",
+            Self::Text { error: TextError::TooLarge { .. }, .. } => "54000",
+            Self::Default { .. } => "0A000",
+            Self::Write(_) | Self::Text { .. } => "57P03",
+        }
+    }
+}
+
 /// Why a request was refused. Nothing of it was done.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
@@ -175,7 +211,7 @@ pub enum RequestError {
         /// The table.
         table: String,
         /// What is wrong.
-        error: WriteError,
+        error: MergeError,
     },
     /// An expression fails on a row.
     #[error(transparent)]
@@ -312,8 +348,8 @@ impl RequestError {
             Self::ViewsTooLarge { .. } => "53200",
             Self::TooManyRows { .. } | Self::RowTooLong { .. } | Self::TooMuchWork(_) => "54000",
             Self::TableDropped => "42P01",
-            Self::Merge { error: WriteError::Overflow { .. }, .. } => "22003",
-            Self::Clock(_) | Self::NotAdmitted | Self::Merge { .. } => "57P03",
+            Self::Merge { error, .. } => error.sqlstate(),
+            Self::Clock(_) | Self::NotAdmitted => "57P03",
             Self::Budget(error) => error.sqlstate(),
             Self::Storage(error) => match **error {
                 StorageError::CommitTooLarge { .. } => "54000",

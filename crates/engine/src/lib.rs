@@ -40,7 +40,7 @@ pub use cookie::{Cookie, CookieError};
 pub use deltaic_dataflow::{Breaker, KeyColumn};
 pub use effects::{Effects, Message, News, Outcome, PeerNews, Reply, Snapshot, ToPeer, ViewChange};
 pub use engine::Engine;
-pub use error::{ConstraintError, RequestError};
+pub use error::{ConstraintError, MergeError, RequestError};
 pub use input::{Claims, ClientId, Input, Now, Request, RequestId, Subscribe, SubscriptionId};
 pub use life::Life;
 pub use mesh::{PeerInput, ReplicaSize, SchemaMismatch};

@@ -12,6 +12,7 @@ mod late;
 mod merging;
 pub(crate) mod name;
 mod peer;
+pub(crate) mod rich_text;
 mod schema;
 pub(crate) mod settling;
 pub(crate) mod shape;

@@ -302,6 +302,36 @@ impl Update {
         }
     }
 
+    /// The same with the units of `author` as those of `client` from `first` on. Nobody holds units of the author's yet.
+    pub(crate) fn signed(&self, author: u64, client: u64, first: u32) -> Self {
+        let name = |id: Id| if id.client == author { Id { client, clock: first + id.clock } } else { id };
+        let mut signed = self.clone();
+        for (at, block) in signed.blocks.remove(&author).unwrap_or_default() {
+            signed.blocks.entry(client).or_default().insert(first + at, block);
+        }
+        for block in signed.blocks.values_mut().flat_map(BTreeMap::values_mut) {
+            (block.left, block.right) = (block.left.map(name), block.right.map(name));
+        }
+        for (start, end) in signed.deleted.remove(&author).unwrap_or_default() {
+            signed.delete(client, first + start..first + end);
+        }
+        signed
+    }
+
+    /// Without the removals of units that are not among these.
+    pub(crate) fn removing_only(&self, those: &Self) -> Self {
+        let mut kept = Self { blocks: self.blocks.clone(), deleted: BTreeMap::new() };
+        for (client, ranges) in &self.deleted {
+            let Some(blocks) = those.blocks.get(client) else { continue };
+            for (start, end) in ranges {
+                for (at, block) in overlapping(blocks, *start..*end) {
+                    kept.delete(*client, *start.max(&at)..*end.min(&(at + block.length)));
+                }
+            }
+        }
+        kept
+    }
+
     /// What a holder of the first units of each writer, as many as are said, may lack.
     pub(crate) fn since(&self, held: &BTreeMap<u64, u32>) -> Self {
         let mut part = Self { blocks: BTreeMap::new(), deleted: self.deleted.clone() };

@@ -64,8 +64,13 @@ impl Update {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, TextError> {
-        if bytes.len() > limits::VALUE_BYTES {
-            return Err(TextError::TooLarge { bytes: bytes.len(), limit: limits::VALUE_BYTES });
+        Self::decode_within(limits::VALUE_BYTES, bytes)
+    }
+
+    /// The update of no more bytes than the limit.
+    pub(crate) fn decode_within(limit: usize, bytes: &[u8]) -> Result<Self, TextError> {
+        if bytes.len() > limit {
+            return Err(TextError::TooLarge { bytes: bytes.len(), limit });
         }
         let mut reader = Reader::new(bytes);
         let mut update = Self::default();
@@ -104,8 +109,8 @@ impl Update {
     }
 
     /// What [`Update::encode`] wrote, and no other bytes.
-    pub(crate) fn decode_canonical(bytes: &[u8]) -> Result<Self, TextError> {
-        let update = Self::decode(bytes)?;
+    pub(crate) fn decode_canonical(limit: usize, bytes: &[u8]) -> Result<Self, TextError> {
+        let update = Self::decode_within(limit, bytes)?;
         if update.encode() == bytes {
             Ok(update)
         } else {

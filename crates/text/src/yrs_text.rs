@@ -22,11 +22,13 @@ pub struct YrsText {
     held: Update,
     writer: Option<Client>,
     document: Option<Document>,
+    /// The bytes that it may take, if not those of a value.
+    limit: Option<usize>,
 }
 
 impl Clone for YrsText {
     fn clone(&self) -> Self {
-        Self { held: self.held.clone(), writer: self.writer, document: None }
+        Self { held: self.held.clone(), writer: self.writer, document: None, limit: self.limit }
     }
 }
 
@@ -41,6 +43,11 @@ impl YrsText {
 
     pub(crate) fn of(held: Update) -> Self {
         Self { held, ..Self::default() }
+    }
+
+    /// One that may take so many bytes.
+    pub(crate) fn within(limit: usize, held: Update) -> Self {
+        Self { held, limit: Some(limit), ..Self::default() }
     }
 
     /// How many units the client has written, as far as is held: what [`TextCrdt::begin`] of its next life wants to be
@@ -65,7 +72,7 @@ impl YrsText {
 
     fn check_size(&self, more: usize) -> Result<(), TextError> {
         let bytes = self.held.size() + more;
-        let limit = limits::VALUE_BYTES;
+        let limit = self.limit.unwrap_or(limits::VALUE_BYTES);
         if bytes > limit { Err(TextError::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
@@ -91,7 +98,7 @@ impl YrsText {
 
 impl TextCrdt for YrsText {
     fn decode(bytes: &[u8]) -> Result<Self, TextError> {
-        Ok(Self::of(Update::decode_canonical(bytes)?))
+        Ok(Self::of(Update::decode_canonical(limits::VALUE_BYTES, bytes)?))
     }
 
     fn encode(&self) -> Vec<u8> {

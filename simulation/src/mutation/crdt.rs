@@ -10,7 +10,7 @@ use deltaic_causality::{ActorId, Dot, HybridTime, VersionVector};
 use deltaic_crdt::anti_entropy::{Message, StreamId};
 use deltaic_crdt::{
     AddWinsSet, BoundedCounter, BroadcastLimits, Causal, CausalBroadcast, Change, Counter, Crdt,
-    DisableWinsFlag, DotStore, EnableWinsFlag, Exact, Existence, GCounter, GSet, LwwRegister, Map, Max,
+    DisableWinsFlag, DotStore, EnableWinsFlag, Exact, Existence, GCounter, GSet, Log, LwwRegister, Map, Max,
     Merge, Min, MvRegister, PnCounter, RemoveWinsSet, Row, State, Table, Theirs, TwoPhaseSet,
 };
 use deltaic_types::Value;
@@ -120,7 +120,7 @@ fn table<E: Existence>(random: &mut Random) -> Result<[Table<u64, E>; 2], String
 /// An insertion, a write or a deletion; one that the row refuses is none.
 fn write_row<E: Existence>(table: &mut Table<u64, E>, time: HybridTime, random: &mut Random) {
     let key = few(random);
-    let column = random.below(8) as u32;
+    let column = random.below(9) as u32;
     let change = match column {
         0 => Change::Write((0..random.below(3)).map(|_| exact(random)).collect()),
         1 if random.one_in(3) => Change::Set(amount(random)),
@@ -132,6 +132,7 @@ fn write_row<E: Existence>(table: &mut Table<u64, E>, time: HybridTime, random: 
         4 => Change::AddUnlessRemoved(exact(random)),
         5 => Change::Switch(random.one_in(2)),
         6 => Change::Raise(exact(random)),
+        7 => Change::Append(vec![7; random.below(5)].into()),
         _ => Change::Lower(exact(random)),
     };
     // Where it is refused nothing has changed.
@@ -214,6 +215,9 @@ impl Trials<'_> {
             if random.one_in(5) { value.clear(dot).ok() } else { value.set(dot, exact(random)).ok() }
         })?;
         self.value::<Max<Exact>>("crdt/max", |value, dot, _, random| value.put(dot, exact(random)).ok())?;
+        self.value::<Log>("crdt/log", |value, dot, _, random| {
+            value.append(dot, vec![random.below(3) as u8; random.below(5)]).ok()
+        })?;
         self.value::<Min<i64>>("crdt/min", |value, dot, _, random| value.put(dot, amount(random)).ok())?;
         self.value::<Causal<EnableWinsFlag>>("crdt/enable_wins_flag", |value, dot, _, random| {
             if random.one_in(2) { value.enable(dot).ok() } else { value.disable(dot).ok() }

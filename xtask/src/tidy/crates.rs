@@ -35,6 +35,7 @@ const TABLE: [(&str, Allowed); 19] = [
             "types",
             "causality",
             "crdt",
+            "text",
             "quota",
             "dataflow",
             "query",

@@ -24,6 +24,8 @@ pub(crate) enum Wrote {
     Added(i64),
     Tagged(u64, bool),
     Switched(bool),
+    /// A write of the log.
+    Noted(u8),
     Deleted,
 }
 
@@ -127,7 +129,18 @@ impl History {
         let on = newest(&|wrote| matches!(wrote, Wrote::Switched(_)));
         let on = on.values().any(|wrote| *wrote == Wrote::Switched(true));
         let read_on = matches!(row.cell(3), Some(Cell::Flag(flag)) if flag.is_enabled());
-        read == titles && counter.value() == sum && read_tags == tags.collect::<Vec<_>>() && read_on == on
+        let noted = last.iter().filter_map(|(dot, _, wrote)| {
+            if let Wrote::Noted(byte) = wrote { Some((*dot, vec![*byte])) } else { None }
+        });
+        let read_notes: Vec<(Dot, Vec<u8>)> = match row.cell(4) {
+            Some(Cell::Log(log)) => log.iter().map(|(dot, bytes)| (dot, bytes.to_vec())).collect(),
+            _ => Vec::new(),
+        };
+        read == titles
+            && counter.value() == sum
+            && read_tags == tags.collect::<Vec<_>>()
+            && read_on == on
+            && read_notes == noted.collect::<Vec<_>>()
     }
 }
 
@@ -158,7 +171,7 @@ impl<E: Existence + PartialEq + Debug> Subject for Rows<E> {
             }
         }
         let (tag, amount) = (choices.below(3), choices.below(9).cast_signed() - 4);
-        let what = choices.below(10);
+        let what = choices.below(11);
         let exists = replica.has(&key);
         let change = |wrote: &Wrote| match wrote {
             Wrote::Title(title) => vec![(0, Change::Write(vec![exact(*title)]))],
@@ -166,6 +179,7 @@ impl<E: Existence + PartialEq + Debug> Subject for Rows<E> {
             Wrote::Tagged(tag, true) => vec![(2, Change::Add(exact(*tag)))],
             Wrote::Tagged(tag, false) => vec![(2, Change::Remove(exact(*tag)))],
             Wrote::Switched(on) => vec![(3, Change::Switch(*on))],
+            Wrote::Noted(byte) => vec![(4, Change::Append([*byte].into()))],
             Wrote::Inserted | Wrote::Deleted => Vec::new(),
         };
         let wrote = match what {
@@ -175,6 +189,7 @@ impl<E: Existence + PartialEq + Debug> Subject for Rows<E> {
             3 | 4 => Wrote::Added(amount),
             5 | 6 => Wrote::Tagged(tag, true),
             7 => Wrote::Tagged(tag, false),
+            10 => Wrote::Noted(tag as u8),
             _ => Wrote::Switched(what == 8),
         };
         // An addition replaces all that is here of the element, whatever its author had seen.

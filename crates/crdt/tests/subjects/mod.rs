@@ -133,6 +133,18 @@ impl Model for GSets {
     }
 }
 
+pub(crate) struct Logs;
+
+impl Model for Logs {
+    type Value = Log;
+
+    fn write(value: &mut Log, write: Write, choices: &mut Choices) -> Option<Log> {
+        let length = choices.place(4);
+        let bytes: Vec<u8> = (0..length).map(|_| choices.below(3) as u8).collect();
+        value.append(write.dot, bytes).ok()
+    }
+}
+
 pub(crate) struct TwoPhaseSets;
 
 impl Model for TwoPhaseSets {

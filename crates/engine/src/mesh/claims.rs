@@ -60,7 +60,7 @@ impl Claimed {
             return None;
         }
         let began = row.generation()?;
-        let values = shape.values(key, row)?;
+        let values = shape.values_without_texts(key, row)?;
         let known = |columns: &[usize]| {
             let values = values.project(columns);
             (!values.iter().any(Value::is_null)).then_some(values)

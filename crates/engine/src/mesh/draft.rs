@@ -13,9 +13,11 @@ use deltaic_types::{Catalog, Row, TableId};
 use super::{
     claims::Hidden,
     name::{RowKey, TableTag},
+    rich_text::Author,
     shape::{Merged, Shape, Shift, shapes},
     state::{Shown, State},
 };
+use crate::error::MergeError;
 
 /// A row that was written to.
 #[derive(Debug, Clone)]
@@ -116,7 +118,7 @@ impl Draft {
     }
 
     /// Works out what is seen when the draft is in place: of each row that may be concerned its values, nothing, or why it is
-    /// there and not seen. Cost: the rows that share constraints with those written to; where tables are defined, all rows.
+    /// there and not seen; of those written to only the last. Cost: the rows that share constraints with those written to; where tables are defined, all rows.
     pub(crate) fn look_ahead(&mut self) -> Vec<(RowKey, Result<Option<Row>, Hidden>)> {
         if let Some(shapes) = &self.shapes {
             let mut next = State::clone(&self.state);
@@ -134,6 +136,10 @@ impl Draft {
         self.shown = self.state.look_ahead(&self.rows);
         let settled = &self.shown.settled;
         let of = |key: &RowKey| {
+            // What is written to is in its table as it is read.
+            if self.rows.get(key).is_some_and(|drafted| drafted.row.is_there()) {
+                return None;
+            }
             let is_kept = || settled.kept.get(key).copied().unwrap_or_else(|| self.state.is_kept(key));
             let row = self.row(key).filter(|row| row.is_there() || is_kept())?;
             self.shape_of(key)?.values(key, row)
@@ -169,12 +175,13 @@ impl Draft {
     }
 
     /// Begins a row with these values; they are given back as they are read.
-    pub(crate) fn insert(&mut self, seq: &mut u64, shape: &Shape, values: &Row) -> Result<Row, WriteError> {
+    pub(crate) fn insert(&mut self, seq: &mut u64, shape: &Shape, values: &Row) -> Result<Row, MergeError> {
         let key = shape.key_of(values);
-        let mut writes = shape.inserted(values).into_iter();
+        let author = Author { actor: self.actor, seen: &self.basis, row: None };
+        let mut writes = shape.inserted(values, author)?.into_iter();
         let first = writes.next().unwrap_or_default();
         self.write(seq, &key, |row, seen, _, stamp| row.insert(seen, stamp, first))?;
-        self.update_row(seq, shape, &key, writes.collect())
+        self.update_row(seq, shape, &key, values, writes.as_slice())
     }
 
     /// Writes to a row what makes the one of the other; the values are given back as they are read.
@@ -185,14 +192,14 @@ impl Draft {
         before: &Row,
         after: &Row,
         shifts: &[(usize, Shift)],
-    ) -> Result<Row, WriteError> {
+    ) -> Result<Row, MergeError> {
         let key = shape.key_of(before);
         let open = self.open_conflicts(shape, &key);
-        let mut after = after.clone();
+        let (mut before, mut after) = (before.clone(), after.clone());
         if !self.is_up_to_date()
             && let Some(row) = self.row(&key).cloned()
         {
-            let custom = self.custom(shape, &row, before, &after);
+            let custom = self.custom(shape, &row, &before, &after);
             if !custom.is_empty() {
                 let (mut made, mut rest) = (before.to_vec(), after.to_vec());
                 for (place, value) in &custom {
@@ -201,19 +208,19 @@ impl Draft {
                 }
                 // It has seen both, so it replaces both.
                 let made = Row::from(made);
-                for changes in shape.updated(before, &made, &[]) {
+                let author = Author { actor: self.actor, seen: &self.seen, row: Some(&row) };
+                for changes in shape.updated(&before, &made, &[], author)? {
                     self.write(seq, &key, |row, seen, _, stamp| row.update(seen, stamp, seen, changes))?;
                 }
                 for (place, value) in &custom {
-                    self.record_custom(seq, shape, &key, (*place, value), (before, &after))?;
+                    self.record_custom(seq, shape, &key, (*place, value), (&before, &after))?;
                 }
-                after = Row::from(rest);
-                let values = self.update_row(seq, shape, &key, shape.updated(&made, &after, shifts))?;
-                self.record_ended(seq, shape, &key, &open)?;
-                return Ok(values);
+                (before, after) = (made, Row::from(rest));
             }
         }
-        let values = self.update_row(seq, shape, &key, shape.updated(before, &after, shifts))?;
+        let author = Author { actor: self.actor, seen: &self.basis, row: self.row(&key) };
+        let writes = shape.updated(&before, &after, shifts, author)?;
+        let values = self.update_row(seq, shape, &key, &before, &writes)?;
         self.record_ended(seq, shape, &key, &open)?;
         Ok(values)
     }
@@ -223,17 +230,19 @@ impl Draft {
         seq: &mut u64,
         shape: &Shape,
         key: &RowKey,
-        writes: Vec<Vec<(u32, Change)>>,
-    ) -> Result<Row, WriteError> {
+        before: &Row,
+        writes: &[Vec<(u32, Change)>],
+    ) -> Result<Row, MergeError> {
         for changes in writes {
+            let changes = changes.iter().cloned();
             self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes))?;
         }
-        let row = self.row(key).and_then(|row| shape.values(key, row));
+        let row = self.row(key).and_then(|row| shape.values_after(key, row, before, writes));
         Ok(row.expect("invariant: a row that was written to has a key of its table"))
     }
 
     /// Deletes what the author had seen of a row. Whether it is there all the same: somebody wrote to it meanwhile.
-    pub(crate) fn delete(&mut self, seq: &mut u64, shape: &Shape, key: &RowKey) -> Result<bool, WriteError> {
+    pub(crate) fn delete(&mut self, seq: &mut u64, shape: &Shape, key: &RowKey) -> Result<bool, MergeError> {
         self.write(seq, key, |row, seen, basis, Stamp { dot, .. }| {
             if shape.deletions_win { row.delete(seen, dot, basis) } else { row.delete_seen(seen, dot, basis) }
         })?;

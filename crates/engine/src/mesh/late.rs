@@ -5,7 +5,7 @@
 //! is a row that merges like any other, written once by whoever admits the write, in its commit; the oldest go when there are too many.
 
 use deltaic_causality::Dot;
-use deltaic_crdt::{Stamp, WriteError};
+use deltaic_crdt::Stamp;
 use deltaic_query::evaluate;
 use deltaic_types::{CONFLICTS, ConflictPolicy, Row, TableId, Value, limits};
 
@@ -15,6 +15,7 @@ use super::{
     name::RowKey,
     shape::{Merged, Shape},
 };
+use crate::error::MergeError;
 
 /// The place of a conflict's state among its columns.
 const STATE: usize = 9;
@@ -32,7 +33,7 @@ impl Draft {
         shape: &Shape,
         key: &RowKey,
         before: &[Row],
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), MergeError> {
         if before.is_empty() {
             return Ok(());
         }
@@ -57,7 +58,7 @@ impl Draft {
         table: TableId,
         values: &Row,
         read: &[usize],
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), MergeError> {
         let Some(shape) = self.shape(table).cloned() else { return Ok(()) };
         let key = shape.key_of(values);
         let Some(row) = self.state.rows.get(&key).cloned() else { return Ok(()) };
@@ -89,7 +90,7 @@ impl Draft {
         &mut self,
         seq: &mut u64,
         tables: impl IntoIterator<Item = TableId>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), MergeError> {
         let losing = self.last(*seq);
         let stale: Vec<String> = {
             let since = self.state.rows.written_since(self.basis_cut());
@@ -136,7 +137,7 @@ impl Draft {
         key: &RowKey,
         (place, made): (usize, &Value),
         (ours, theirs): (&Row, &Row),
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), MergeError> {
         let lost = if theirs[place] == *made { &ours[place] } else { &theirs[place] };
         if lost == made {
             return Ok(());
@@ -154,7 +155,7 @@ impl Draft {
     }
 
     /// Writes a row of `deltaic.conflicts`, and lets the oldest go where there are too many.
-    fn record(&mut self, seq: &mut u64, row: &Row) -> Result<(), WriteError> {
+    fn record(&mut self, seq: &mut u64, row: &Row) -> Result<(), MergeError> {
         let Some(shape) = self.shape(CONFLICTS).cloned() else { return Ok(()) };
         if self.row(&shape.key_of(row)).is_some_and(Merged::is_there) {
             return Ok(());

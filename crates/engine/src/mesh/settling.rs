@@ -13,6 +13,7 @@ use deltaic_types::{CONFLICTS, EvalError, Merges, Row, TableId, TableSchema};
 
 use super::{
     claims::Hidden,
+    rich_text,
     shape::{Shape, Shift},
 };
 use crate::{
@@ -30,12 +31,29 @@ pub(crate) struct Shifted {
 enum Steps {
     Added,
     Elements(Vec<(bool, Scalar)>),
+    /// Insertions (true) and deletions, each with its place, and the text or the number of characters.
+    Edits(Vec<(bool, [Scalar; 2])>),
+    Given,
 }
 
 impl Shifted {
     /// What it does, over the rows that the statement reads; none where it leaves all as it is.
     pub(crate) fn over(&self, rows: &[Row]) -> Result<Option<(usize, Shift)>, EvalError> {
-        let Steps::Elements(steps) = &self.steps else { return Ok(Some((self.column, Shift::Added))) };
+        let steps = match &self.steps {
+            Steps::Added => return Ok(Some((self.column, Shift::Added))),
+            Steps::Given => return Ok(Some((self.column, Shift::Given))),
+            Steps::Edits(steps) => {
+                let mut edits = Vec::with_capacity(steps.len());
+                for (is_inserted, [at, operand]) in steps {
+                    let (at, operand) = (at.eval(rows)?, operand.eval(rows)?);
+                    // The function has taken them, or was NULL.
+                    let Some(edit) = rich_text::edit(*is_inserted, &at, &operand) else { return Ok(None) };
+                    edits.push(edit);
+                }
+                return Ok(Some((self.column, Shift::Edits(edits))));
+            }
+            Steps::Elements(steps) => steps,
+        };
         let mut elements = Vec::with_capacity(steps.len());
         for (is_added, scalar) in steps {
             let value = scalar.eval(rows)?;
@@ -62,9 +80,17 @@ pub(crate) fn shifted(
     let shifted = |(column, expr): &(usize, Expr)| {
         let steps = match schema.columns[*column].merges {
             Merges::Counter => adds_to(expr, *column).then_some(Steps::Added)?,
-            Merges::AddWinsSet | Merges::RemoveWinsSet => {
+            Merges::AddWinsSet | Merges::RemoveWinsSet if !expr.has_subquery() => {
                 let mut steps = Vec::new();
                 elements_of(expr, *column, place, &mut steps).then_some(Steps::Elements(steps))?
+            }
+            Merges::RichText if !expr.has_subquery() => {
+                let mut steps = Vec::new();
+                if edits_of(expr, *column, place, &mut steps) && !steps.is_empty() {
+                    Steps::Edits(steps)
+                } else {
+                    (!expr.columns().contains(column)).then_some(Steps::Given)?
+                }
             }
             _ => return None,
         };
@@ -100,6 +126,25 @@ fn elements_of(
             let [set, element] = &operands[..] else { return false };
             let is_of = elements_of(set, column, place, steps);
             steps.push((*function == Function::SetAdd, compile(element, place)));
+            is_of
+        }
+        _ => false,
+    }
+}
+
+/// `insert_text(body, 0, 'x')`, `delete_text(insert_text(body, 0, 'x'), 5, 1)`: the edits, one after the other.
+fn edits_of(
+    expr: &Expr,
+    column: usize,
+    place: &dyn Fn(usize) -> (usize, usize),
+    steps: &mut Vec<(bool, [Scalar; 2])>,
+) -> bool {
+    match &expr.kind {
+        ExprKind::Column(place) => *place == column,
+        ExprKind::Call(function @ (Function::InsertText | Function::DeleteText), operands) => {
+            let [text, at, operand] = &operands[..] else { return false };
+            let is_of = edits_of(text, column, place, steps);
+            steps.push((*function == Function::InsertText, [compile(at, place), compile(operand, place)]));
             is_of
         }
         _ => false,

@@ -8,12 +8,17 @@ use std::collections::BTreeMap;
 use deltaic_crdt::{Cell, Change, DisableWinsFlag, Exact, MvRegister, Stamp, Written};
 use deltaic_query::{evaluate, expression::Expr};
 use deltaic_sql::{BindContext, bind_custom, bind_default};
+use deltaic_text::Edit;
 use deltaic_types::{
     CONFLICTS, Catalog, Column, ConflictPolicy, DataType, Merges, ReferentialAction, Row, TableId,
     TableSchema, Value,
 };
 
-use super::name::{RowKey, TableTag, slot};
+use super::{
+    name::{RowKey, TableTag, slot},
+    rich_text::{self, Author},
+};
+use crate::error::MergeError;
 
 /// A row with all that has been written to it and not replaced.
 pub(crate) type Merged = deltaic_crdt::Row<DisableWinsFlag>;
@@ -25,6 +30,10 @@ pub(crate) enum Shift {
     Added,
     /// Elements that were added to the set (true) or removed from it, in their order.
     Elements(Vec<(bool, Value)>),
+    /// Edits of the text, one after the other.
+    Edits(Vec<Edit>),
+    /// The text was assigned as the author had it, and not made of what is here.
+    Given,
 }
 
 /// A column, or the columns of a group, in the rows of a table.
@@ -153,6 +162,11 @@ impl Shape {
         RowKey::new(self.tag, &key)
     }
 
+    /// What a column is before anything was written to it.
+    pub(crate) fn initial(&self, place: usize) -> &Value {
+        &self.initial[place]
+    }
+
     /// The type of a column.
     pub(crate) fn data_type(&self, place: usize) -> &DataType {
         &self.types[place]
@@ -164,8 +178,41 @@ impl Shape {
         data_type.admits(value).then(|| data_type.fit(value.clone()).ok()).flatten()
     }
 
-    /// The values of a row, as they are read; none of a name that is no key of the table.
+    /// The values of a row, as they are read; none of a name that is no key of the table. Each text is read anew, at O(its log).
     pub(crate) fn values(&self, key: &RowKey, row: &Merged) -> Option<Row> {
+        self.values_with(key, row, |slot, cell| rich_text::read(cell, &self.initial[slot.columns[0]]))
+    }
+
+    /// The same without what is in texts, of which no constraint speaks.
+    pub(crate) fn values_without_texts(&self, key: &RowKey, row: &Merged) -> Option<Row> {
+        self.values_with(key, row, |_, _| None)
+    }
+
+    /// The same of a row that read as `before` until these writes.
+    pub(crate) fn values_after(
+        &self,
+        key: &RowKey,
+        row: &Merged,
+        before: &[Value],
+        writes: &[Vec<(u32, Change)>],
+    ) -> Option<Row> {
+        let is_written = |number| writes.iter().flatten().any(|(written, _)| *written == number);
+        self.values_with(key, row, |slot, cell| {
+            let place = slot.columns[0];
+            if is_written(slot.number) {
+                rich_text::read(cell, &self.initial[place])
+            } else {
+                Some(before[place].clone())
+            }
+        })
+    }
+
+    fn values_with(
+        &self,
+        key: &RowKey,
+        row: &Merged,
+        text: impl Fn(&Slot, &Cell) -> Option<Value>,
+    ) -> Option<Row> {
         let mut values = self.initial.clone();
         let key = key.values().filter(|key| key.len() == self.key.len())?;
         for (place, value) in self.key.iter().zip(key.iter()) {
@@ -182,7 +229,9 @@ impl Shape {
                 }
             } else {
                 let place = slot.columns[0];
-                if let Some(value) = slot.merged(cell).and_then(|value| self.fitting(place, &value)) {
+                let value =
+                    if slot.merges == Merges::RichText { text(slot, cell) } else { slot.merged(cell) };
+                if let Some(value) = value.and_then(|value| self.fitting(place, &value)) {
                     values[place] = value;
                 }
             }
@@ -191,39 +240,45 @@ impl Shape {
     }
 
     /// The writes that make a new row of these values: the first is its insertion.
-    pub(crate) fn inserted(&self, values: &[Value]) -> Vec<Vec<(u32, Change)>> {
-        self.written(&self.initial, values, &[])
+    pub(crate) fn inserted(
+        &self,
+        values: &[Value],
+        author: Author<'_>,
+    ) -> Result<Vec<Vec<(u32, Change)>>, MergeError> {
+        self.updated(&self.initial, values, &[], author)
     }
 
-    /// The writes that make of one row another with the same key.
+    /// The writes that make of one row another with the same key. A write takes one change of each column: further ones of a set
+    /// follow in writes of their own.
     pub(crate) fn updated(
         &self,
         before: &[Value],
         after: &[Value],
         shifts: &[(usize, Shift)],
-    ) -> Vec<Vec<(u32, Change)>> {
-        self.written(before, after, shifts)
-    }
-
-    /// A write takes one change of each column: further ones of a set follow in writes of their own.
-    fn written(
-        &self,
-        before: &[Value],
-        after: &[Value],
-        shifts: &[(usize, Shift)],
-    ) -> Vec<Vec<(u32, Change)>> {
+        author: Author<'_>,
+    ) -> Result<Vec<Vec<(u32, Change)>>, MergeError> {
         let mut writes: Vec<Vec<(u32, Change)>> = vec![Vec::new()];
         for slot in &self.slots {
             let place = slot.columns[0];
             let shift = shifts.iter().find(|(shifted, _)| *shifted == place).map(|(_, shift)| shift);
-            for (turn, change) in slot.changes(before, after, shift).into_iter().enumerate() {
+            let changes = if slot.merges == Merges::RichText {
+                let is_as_it_was = before[place] == after[place] && !matches!(shift, Some(Shift::Edits(_)));
+                let change =
+                    || rich_text::change(slot.number, &self.initial[place], &after[place], shift, author);
+                let change = if is_as_it_was { Ok(None) } else { change() };
+                let refused = |error| MergeError::Text { column: self.names[place].clone(), error };
+                change.map_err(refused)?.into_iter().collect()
+            } else {
+                slot.changes(before, after, shift)
+            };
+            for (turn, change) in changes.into_iter().enumerate() {
                 if writes.len() == turn {
                     writes.push(Vec::new());
                 }
                 writes[turn].push((slot.number, change));
             }
         }
-        writes
+        Ok(writes)
     }
 }
 
@@ -233,9 +288,14 @@ fn custom(column: &Column) -> Option<Expr> {
     bind_custom(expression, &column.data_type).ok()
 }
 
-/// A constant default; NULL where the default depends on when or where it is asked for.
+/// A constant default; NULL where the default depends on when or where it is asked for. A counter, a set and the like are before
+/// any write what their type is: what they begin with otherwise is a write.
 fn initial(column: &Column, catalog: &Catalog) -> Value {
-    let Some(default) = &column.default else { return Value::Null };
+    let default = match column.merges {
+        Merges::LastWriter | Merges::RichText => column.default.as_deref(),
+        merges => merges.initially(),
+    };
+    let Some(default) = default else { return Value::Null };
     let bound = bind_default(default, &column.data_type, &BindContext { catalog, now: None });
     let constant = bound.ok().filter(|expr| !expr.reads_time());
     constant.and_then(|expr| evaluate(&expr, &Row::empty()).ok()).unwrap_or(Value::Null)
@@ -315,7 +375,7 @@ impl Slot {
             return Vec::new();
         }
         match self.merges {
-            Merges::LastWriter | Merges::RichText => {
+            Merges::LastWriter => {
                 let values = self.columns.iter().map(|place| Exact(after[*place].clone()));
                 vec![Change::Write(values.collect())]
             }
@@ -335,7 +395,8 @@ impl Slot {
             Merges::Flag => vec![Change::Switch(*is == Value::Boolean(true))],
             Merges::Max if !is.is_null() => vec![Change::Raise(Exact(is.clone()))],
             Merges::Min if !is.is_null() => vec![Change::Lower(Exact(is.clone()))],
-            Merges::Max | Merges::Min => Vec::new(),
+            // A text is written by what its author had seen: `rich_text::change`.
+            Merges::Max | Merges::Min | Merges::RichText => Vec::new(),
         }
     }
 
@@ -352,6 +413,6 @@ impl Slot {
 
     /// Whether writes that have not seen each other are a conflict, and not what the column is for.
     pub(crate) fn has_conflicts(&self) -> bool {
-        matches!(self.merges, Merges::LastWriter | Merges::RichText)
+        self.merges == Merges::LastWriter
     }
 }

@@ -246,14 +246,24 @@ fn record(key: &RowKey, record: Option<Vec<u8>>, dot: Dot, time: HybridTime) -> 
     }
 }
 
+/// A record that is longer than a value may be is an array of values: the store reads no longer ones.
 fn put(key: Row, record: &[u8], version: Dot, time: HybridTime) -> Change {
-    let values = key.iter().cloned().chain([Value::from(BASE64.encode(record))]).collect();
+    const BYTES: usize = limits::VALUE_BYTES / 2;
+    let mut parts: Vec<Value> = record.chunks(BYTES).map(|part| Value::from(BASE64.encode(part))).collect();
+    let record =
+        if let [part] = &mut parts[..] { std::mem::replace(part, Value::Null) } else { Value::array(parts) };
+    let values = key.iter().cloned().chain([record]).collect();
     Change::Put { table: REPLICA, key, row: StoredRow { version, time, cells: Vec::new(), values } }
 }
 
 fn bytes_of(value: &Value) -> Result<Vec<u8>, DecodeError> {
-    let text = value.as_str().unwrap_or_default();
-    BASE64.decode(text).map_err(|_| DecodeError::Invalid("record: no base64"))
+    let parts = if let Value::Array(parts) = value { &parts[..] } else { std::slice::from_ref(value) };
+    let mut bytes = Vec::new();
+    for part in parts {
+        let read = BASE64.decode_vec(part.as_str().unwrap_or_default(), &mut bytes);
+        read.map_err(|_| DecodeError::Invalid("record: no base64"))?;
+    }
+    Ok(bytes)
 }
 
 impl Kept {
@@ -273,5 +283,29 @@ impl Kept {
         let peers = (0..reader.length(limits::ACTORS)?).map(|_| reader.u64().map(ActorId));
         let peers = peers.collect::<Result<_, _>>()?;
         reader.finish().map(|()| Self { cut, trimmed, peers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of any length comes back from what a store reads of it.
+    #[test]
+    fn a_record_longer_than_a_value_is_stored_in_parts() {
+        for length in
+            [0, 5, limits::VALUE_BYTES / 2, limits::VALUE_BYTES / 2 + 1, 2 * limits::VALUE_BYTES + 7]
+        {
+            let record: Vec<u8> = (0..length).map(|place| place as u8).collect();
+            let dot = Dot { actor: ActorId(1), seq: 1 };
+            let change = put(Row::from_iter([Value::from("a")]), &record, dot, HybridTime(1));
+            let Change::Put { row, .. } = change else { panic!("{change:?}") };
+            let mut bytes = Vec::new();
+            deltaic_types::codec::write_row(&mut bytes, &row.values);
+            let read = Bytes::new(&bytes).row().unwrap();
+            assert_eq!(bytes_of(&read[1]), Ok(record), "{length}");
+        }
+        let part = Value::array(vec![Value::from("AAAA"), Value::from("?")]);
+        assert!(bytes_of(&part).is_err());
     }
 }

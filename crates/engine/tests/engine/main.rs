@@ -28,6 +28,7 @@ mod live;
 mod live_view;
 mod merging;
 mod mesh;
+mod mesh_text;
 mod mutual;
 mod recursion;
 mod resume;

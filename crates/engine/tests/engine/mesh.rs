@@ -9,29 +9,41 @@ use deltaic_engine::{Input, PeerInput, PeerNews, ToPeer};
 use crate::common::{Db, SECOND};
 
 /// Some databases, and what is on its way between them.
-struct Members {
-    dbs: Vec<Db>,
+pub(crate) struct Members {
+    pub(crate) dbs: Vec<Db>,
+    actors: Vec<ActorId>,
     under_way: VecDeque<(ActorId, ToPeer)>,
     /// Whether messages are lost.
     parted: bool,
 }
 
-fn actor(place: usize) -> ActorId {
-    ActorId(place as u64 + 1)
-}
-
 impl Members {
     /// Databases that know each other, after these statements in each.
-    fn of(count: usize, sql: &str) -> Self {
-        let mut dbs: Vec<Db> = (0..count).map(|place| Db::of(actor(place))).collect();
+    pub(crate) fn of(count: u64, sql: &str) -> Self {
+        Self::with(&(1..=count).map(ActorId).collect::<Vec<_>>(), sql)
+    }
+
+    /// The same under these names.
+    pub(crate) fn with(actors: &[ActorId], sql: &str) -> Self {
+        let db = |actor: &ActorId| {
+            let mut db = Db::of(*actor);
+            db.ok(sql);
+            (*actor, db)
+        };
+        Self::over(actors.iter().map(db).collect())
+    }
+
+    /// Databases that get to know each other.
+    pub(crate) fn over(dbs: Vec<(ActorId, Db)>) -> Self {
+        let (actors, mut dbs): (Vec<ActorId>, Vec<Db>) = dbs.into_iter().unzip();
         for db in &mut dbs {
             db.engine.set_sync(Settings { most_interval: 1_000_000, ..Settings::default() });
-            db.ok(sql);
         }
-        let mut members = Self { dbs, under_way: VecDeque::new(), parted: false };
-        for place in 0..count {
-            for other in (0..count).filter(|other| *other != place) {
-                members.dbs[place].step(Input::Peer(PeerInput::Join(actor(other))));
+        let under_way = VecDeque::new();
+        let mut members = Self { dbs, actors, under_way, parted: false };
+        for place in 0..members.dbs.len() {
+            for other in members.actors.iter().filter(|other| **other != members.actors[place]) {
+                members.dbs[place].step(Input::Peer(PeerInput::Join(*other)));
             }
         }
         members.settle();
@@ -42,18 +54,19 @@ impl Members {
     fn deliver(&mut self) {
         loop {
             for (place, db) in self.dbs.iter_mut().enumerate() {
-                self.under_way.extend(db.peers.drain(..).map(|message| (actor(place), message)));
+                let from = self.actors[place];
+                self.under_way.extend(db.peers.drain(..).map(|message| (from, message)));
             }
             let Some((from, ToPeer { peer, bytes })) = self.under_way.pop_front() else { return };
             if !self.parted {
-                let to = peer.0 as usize - 1;
+                let to = self.actors.iter().position(|actor| *actor == peer).unwrap();
                 self.dbs[to].step(Input::Peer(PeerInput::Received(from, bytes)));
             }
         }
     }
 
     /// Lets time pass until all hold the same; the digest of that.
-    fn settle(&mut self) -> u64 {
+    pub(crate) fn settle(&mut self) -> u64 {
         for _ in 0..200 {
             self.deliver();
             let cuts: Vec<_> = self.dbs.iter().map(|db| db.engine.cut().unwrap()).collect();
@@ -75,7 +88,7 @@ impl Members {
 
     /// The rows of a query, which are the same everywhere.
     #[track_caller]
-    fn rows(&mut self, sql: &str) -> Vec<String> {
+    pub(crate) fn rows(&mut self, sql: &str) -> Vec<String> {
         let all: Vec<Vec<String>> = self.dbs.iter_mut().map(|db| db.rows(sql)).collect();
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{sql}: {all:#?}");
         all[0].clone()
@@ -373,15 +386,16 @@ fn members_whose_tables_differ_are_refused_by_name() {
         ),
     ];
     for (other, why) in cases {
-        let mut members = Members { dbs: Vec::new(), under_way: VecDeque::new(), parted: false };
+        let actors = vec![ActorId(1), ActorId(2)];
+        let mut members = Members { dbs: Vec::new(), actors, under_way: VecDeque::new(), parted: false };
         for (place, sql) in [t, other].into_iter().enumerate() {
-            let mut db = Db::of(actor(place));
+            let mut db = Db::of(ActorId(place as u64 + 1));
             db.ok(sql);
             members.dbs.push(db);
         }
         members.dbs[0].ok("INSERT INTO t (id, a) VALUES (1, '1')");
         for place in 0..2 {
-            members.dbs[place].step(Input::Peer(PeerInput::Join(actor(1 - place))));
+            members.dbs[place].step(Input::Peer(PeerInput::Join(ActorId(2 - place as u64))));
         }
         members.deliver();
         for db in &mut members.dbs {
@@ -390,7 +404,7 @@ fn members_whose_tables_differ_are_refused_by_name() {
         members.deliver();
         let news = std::mem::take(&mut members.dbs[0].peer_news);
         let [PeerNews::OtherSchema { peer, mismatch }] = &news[..] else { panic!("{other}: {news:?}") };
-        assert!(*peer == actor(1) && mismatch.to_string().contains(why), "{other}: {mismatch}");
+        assert!(*peer == ActorId(2) && mismatch.to_string().contains(why), "{other}: {mismatch}");
         assert_eq!(members.dbs[1].rows("SELECT count(*) FROM t"), ["0"], "{other}");
         // Defined equally, all comes.
         members.dbs[1].ok(&format!("DROP TABLE t; {t}"));
@@ -451,15 +465,15 @@ fn damaged_messages_of_a_peer_do_no_harm() {
                         bytes.push(0);
                     }
                 }
-                members.dbs[1].step(Input::Peer(PeerInput::Received(actor(0), bytes)));
+                members.dbs[1].step(Input::Peer(PeerInput::Received(ActorId(1), bytes)));
                 heard += 1;
             }
-            members.dbs[1].step(Input::Peer(PeerInput::Received(actor(0), message.bytes)));
+            members.dbs[1].step(Input::Peer(PeerInput::Received(ActorId(1), message.bytes)));
         }
         let other = &mut members.dbs[1];
         other.peer_news.clear();
         for answer in std::mem::take(&mut other.peers) {
-            members.dbs[0].step(Input::Peer(PeerInput::Received(actor(1), answer.bytes)));
+            members.dbs[0].step(Input::Peer(PeerInput::Received(ActorId(2), answer.bytes)));
         }
         members.dbs[0].peer_news.clear();
         drop(members.dbs[1].news());
@@ -545,4 +559,36 @@ fn a_row_that_was_deleted_stays_for_one_that_refers_to_it_and_goes_with_that() {
     members.settle();
     assert_eq!(members.rows("SELECT * FROM teams"), [""; 0]);
     assert_eq!(members.rows("SELECT * FROM people"), ["2|bob"]);
+}
+
+/// What a column that merges begins with is a write like others, also where it is its default.
+#[test]
+fn columns_begin_with_what_was_written_to_them() {
+    let sql = "CREATE TABLE t (id integer PRIMARY KEY, n counter DEFAULT 3, g grow_counter DEFAULT 2, s add_wins_set(text) DEFAULT '{a}', \
+               f flag DEFAULT true, m max(integer) DEFAULT 5)";
+    let mut members = Members::of(2, sql);
+    members.dbs[0].ok("INSERT INTO t (id) VALUES (1)");
+    members.settle();
+    members.dbs[1].ok("UPDATE t SET n = n + 1, g = g + 1, s = add(s, (SELECT 'b')), m = 4");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM t"), ["1|4|3|{a,b}|true|5"]);
+    members.dbs[0].ok("UPDATE t SET f = false, s = remove(s, 'a')");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM t"), ["1|4|3|{b}|false|5"]);
+    // Each server would write it once more.
+    let (code, message) = members.dbs[0].error("ALTER TABLE t ADD COLUMN o counter DEFAULT 7");
+    assert!(code == "0A000" && message.contains("column \"o\" merges"), "{message}");
+    members.dbs[0].ok("ALTER TABLE t ADD COLUMN o counter; UPDATE t SET o = 7");
+    members.dbs[0].ok(
+        "ALTER TABLE t ADD COLUMN at timestamptz DEFAULT now(); ALTER TABLE t ADD COLUMN p text DEFAULT 'p'",
+    );
+    let rows = members.dbs[0].rows("SELECT o, at, p FROM t");
+    for sql in ["o counter", "at timestamptz DEFAULT now()", "p text DEFAULT 'p'"] {
+        members.dbs[1].now += SECOND;
+        members.dbs[1].ok(&format!("ALTER TABLE t ADD COLUMN {sql}"));
+    }
+    members.settle();
+    assert_eq!(members.rows("SELECT o, p FROM t"), ["7|p"]);
+    members.rows("SELECT at FROM t");
+    assert!(rows[0].starts_with("7|2023-11-14"), "{rows:?}");
 }
