@@ -24,7 +24,7 @@ pub use row::encode_row;
 pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
     BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status,
-    TableStatus, ViewStatus,
+    SyncCounters, TableStatus, ViewStatus,
 };
 pub use sync::{
     BudgetAnswer, BudgetQuestion, ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe,

@@ -99,7 +99,10 @@ mod tests {
             (serde_json::json!(["1:42"]), "expected a string"),
         ] {
             let error = read(basis).unwrap_err();
-            assert!(matches!(error, DecodeError::Malformed { .. }) && error.to_string().contains(reason), "{error}");
+            assert!(
+                matches!(error, DecodeError::Malformed { .. }) && error.to_string().contains(reason),
+                "{error}"
+            );
         }
     }
 
