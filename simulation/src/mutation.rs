@@ -10,8 +10,9 @@ mod damage;
 mod decoders;
 mod quota;
 
+use deltaic_causality::{ActorId, Dot};
 use deltaic_engine::{Cookie, News};
-use deltaic_protocol::{Claims, ClientMessage, EventReader, Keep, SqlRequest, Subscribe, event_text};
+use deltaic_protocol::{ClientMessage, Cut, EventReader, Keep, SqlRequest, Subscribe, event_text};
 use deltaic_storage::MemoryStore;
 use deltaic_types::{DataType, Interval, Numeric, Text, Value, codec, json_format, key, text_format};
 use serde_json::{Value as Json, json};
@@ -308,10 +309,32 @@ impl Case {
     /// What clients and servers send each other.
     fn messages(&mut self) -> Result<(), String> {
         let sql = self.text();
-        let request =
-            SqlRequest { sql: sql.clone(), params: vec![json!(1), json!(null)], claims: Claims::new() };
+        let dots = (0..self.random.below(4)).map(|actor| Dot {
+            actor: ActorId(actor as u64 * 7),
+            seq: (self.random.number() >> self.random.below(64)).max(1),
+        });
+        let cut = Cut(dots.collect());
+        let damaged = self.garbled(&cut.to_string(), &PIECES);
+        self.tell("cut", &damaged);
+        if let Ok(read) = damaged.parse::<Cut>() {
+            check(read.to_string() == damaged, "a cut has two texts", &damaged)?;
+        }
+        let request = SqlRequest {
+            sql: sql.clone(),
+            params: vec![json!(1), json!(null)],
+            basis: Some(cut),
+            ..SqlRequest::default()
+        };
         let request = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
-        let _ = SqlRequest::decode(&damage::damaged(&mut self.random, &request, &request));
+        let damaged = damage::damaged(&mut self.random, &request, &request);
+        if let Ok(read) = SqlRequest::decode(&damaged) {
+            let again = serde_json::to_vec(&read).map_err(|error| error.to_string())?;
+            check(
+                SqlRequest::decode(&again).as_ref() == Ok(&read),
+                "a request is not read as it was written",
+                &read,
+            )?;
+        }
         let cookie = format!("{:016x}-{}-{:016x}", self.random.number(), self.random.below(1 << 20), 7);
         let damaged = self.garbled(&cookie, &PIECES);
         if let Ok(read) = damaged.parse::<Cookie>() {

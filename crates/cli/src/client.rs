@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail};
-use deltaic_protocol::{Claims, ErrorBody, ErrorResponse, SqlRequest, SqlResponse, Status};
+use deltaic_protocol::{ErrorBody, ErrorResponse, SqlRequest, SqlResponse, Status};
 use serde_json::Value as Json;
 use unicode_width::UnicodeWidthStr;
 
@@ -52,7 +52,7 @@ impl Client {
     }
 
     fn ask(&self, sql: &str, params: Vec<Json>) -> Result<ureq::http::Response<ureq::Body>> {
-        let request = SqlRequest { sql: sql.to_owned(), params, claims: Claims::new() };
+        let request = SqlRequest { sql: sql.to_owned(), params, ..SqlRequest::default() };
         let body = serde_json::to_string(&request)?;
         self.agent
             .post(format!("{}/v1/sql", self.url))

@@ -94,7 +94,7 @@ fn response(columns: &[(&str, &str)], rows: Vec<Vec<Json>>) -> SqlResponse {
         data_type: (*data_type).to_owned(),
     };
     let columns = columns.iter().map(column).collect();
-    SqlResponse { columns, rows_affected: rows.len() as u64, rows, lsn: 0 }
+    SqlResponse { columns, rows_affected: rows.len() as u64, rows, lsn: 0, cut: None }
 }
 
 /// Whether the text is a whole request: it ends with a semicolon, and a BEGIN has its end.

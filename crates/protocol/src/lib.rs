@@ -2,6 +2,7 @@
 
 mod budget;
 mod claims;
+mod cut;
 mod error;
 mod events;
 mod live;
@@ -15,6 +16,7 @@ pub use budget::{
     ConsumeResponse, EventLine, LimitState, PermitResponse, RefundRequest, ReserveRequest, decode_budget,
 };
 pub use claims::Claims;
+pub use cut::{Cut, CutError};
 pub use error::{DecodeError, ErrorBody, ErrorResponse};
 pub use events::{Event, EventReader, event_text};
 pub use live::{Change, Column, Current, Keep, RowChange, Snapshot};
@@ -22,7 +24,7 @@ pub use row::encode_row;
 pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
     BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status,
-    TableStatus, ViewStatus,
+    SyncCounters, TableStatus, ViewStatus,
 };
 pub use sync::{
     BudgetAnswer, BudgetQuestion, ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe,

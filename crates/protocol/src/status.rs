@@ -1,5 +1,7 @@
 //! [`Status`] and [`CircuitStatus`]: what the console shows of a running server.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -25,6 +27,12 @@ pub struct Status {
     /// What budgets did, and the most that could be wrong of them now.
     #[serde(default)]
     pub budgets: BudgetCounters,
+    /// How many conflicts there have been since the start, by kind.
+    #[serde(default)]
+    pub conflicts: BTreeMap<String, u64>,
+    /// What was said between replicas since the start.
+    #[serde(default)]
+    pub sync: SyncCounters,
     /// How the replay stands, in a demo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demo: Option<DemoStatus>,
@@ -53,6 +61,43 @@ pub struct BudgetCounters {
     pub wrong_under: u64,
     /// Admitted twice, at the most, if the server stopped at this moment.
     pub wrong_over: u64,
+}
+
+/// What a replica said to the others and heard of them since the start, and what it holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncCounters {
+    /// Deltas sent.
+    pub deltas: u64,
+    /// Their bytes.
+    pub delta_bytes: u64,
+    /// Whole states sent in the place of a delta.
+    pub wholes: u64,
+    /// Their bytes.
+    pub whole_bytes: u64,
+    /// The bytes of questions and acknowledgements.
+    pub other_bytes: u64,
+    /// Deltas sent again.
+    pub resent: u64,
+    /// Deltas merged.
+    pub merged: u64,
+    /// Deltas that brought nothing.
+    pub redundant: u64,
+    /// Messages that could not be read.
+    pub unreadable: u64,
+    /// Peers that had the same cut and another state.
+    pub diverged: u64,
+    /// Own writes that every member has acknowledged.
+    pub converged: u64,
+    /// How long the last of them took, in microseconds.
+    pub convergence_last: u64,
+    /// The longest.
+    pub convergence_most: u64,
+    /// The sum.
+    pub convergence_sum: u64,
+    /// Actors in the cut.
+    pub actors: u64,
+    /// Writes that are held, of all actors: the sum of the cut.
+    pub writes: u64,
 }
 
 /// What became of live queries and of large requests since the start.

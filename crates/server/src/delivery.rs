@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use deltaic_engine::{KeyColumn, Message, News, Outcome, RequestError, Snapshot, ViewChange};
 use deltaic_protocol::{
-    Change, Column, Current, ErrorBody, PokeText, RowChange, SqlResponse, encode_row, event_text,
+    Change, Column, Current, Cut, ErrorBody, PokeText, RowChange, SqlResponse, encode_row, event_text,
 };
 use deltaic_types::{
     DataType, Row,
@@ -41,6 +41,7 @@ pub(crate) fn response(outcome: &Outcome) -> SqlResponse {
         rows: outcome.rows.iter().map(|row| encode_row(row, &types)).collect(),
         rows_affected: outcome.rows_affected,
         lsn: outcome.lsn.0,
+        cut: outcome.cut.clone().map(Cut),
     }
 }
 

@@ -18,7 +18,7 @@ use deltaic_engine::{
     ClientId, Consume, ConsumeId, Effects, Engine, Input, Message, News, Now, Reply, Request, RequestError,
     RequestId, Spent, Subscribe, SubscriptionId, ViewId, Work,
 };
-use deltaic_protocol::ErrorBody;
+use deltaic_protocol::{Cut, ErrorBody, SqlRequest};
 use deltaic_storage::{Changes, Commit, OpenError, StorageError, Store};
 use deltaic_types::Lsn;
 use thiserror::Error;
@@ -326,10 +326,11 @@ impl Driver {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Sql { sql, parameters, claims, reply, permit } => {
+                Command::Sql { request: SqlRequest { sql, params, claims, basis }, reply, permit } => {
                     let id = RequestId(self.next_request);
                     self.next_request += 1;
-                    requests.push(Request { id, sql, parameters, claims, basis: None });
+                    let basis = basis.map(|Cut(basis)| basis);
+                    requests.push(Request { id, sql, parameters: params, claims, basis });
                     self.waiting.insert(id, Waiting { reply, arrived, _permit: permit });
                 }
                 other => others.push(other),

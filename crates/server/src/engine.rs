@@ -10,10 +10,10 @@ use std::sync::{
 };
 
 use deltaic_engine::{
-    Claims, ClientId, ConsumeError, LedgerAnswer, LimitState, Outcome, Permitted, RequestError, Subscribe,
-    ViewId, Worked,
+    ClientId, ConsumeError, LedgerAnswer, LimitState, Outcome, Permitted, RequestError, Subscribe, ViewId,
+    Worked,
 };
-use deltaic_protocol::{CircuitStatus, ErrorBody, SqlResponse, Status};
+use deltaic_protocol::{CircuitStatus, ErrorBody, SqlRequest, SqlResponse, Status};
 use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -42,9 +42,7 @@ impl From<ErrorBody> for Refused {
 #[derive(Debug)]
 pub(crate) enum Command {
     Sql {
-        sql: String,
-        parameters: Vec<Json>,
-        claims: Claims,
+        request: SqlRequest,
         reply: SqlReply,
         permit: Option<OwnedSemaphorePermit>,
     },
@@ -104,10 +102,13 @@ impl EngineHandle {
 
     /// Runs statements as one transaction and waits for the outcome. Not for use inside a runtime.
     pub fn execute(&self, sql: &str, parameters: Vec<Json>) -> Result<SqlResponse, SqlFailure> {
+        self.run(SqlRequest { sql: sql.to_owned(), params: parameters, ..SqlRequest::default() })
+    }
+
+    /// The same of a request that says whose it is, or what its author had seen. Not for use inside a runtime.
+    pub fn run(&self, request: SqlRequest) -> Result<SqlResponse, SqlFailure> {
         let (reply, outcome) = oneshot::channel();
-        let (sql, claims) = (sql.to_owned(), Claims::new());
-        let command = Command::Sql { sql, parameters, claims, reply, permit: None };
-        self.send(command)?;
+        self.send(Command::Sql { request, reply, permit: None })?;
         let outcome = outcome.blocking_recv().map_err(|_| stopping())?;
         Ok(response(&outcome.map_err(|error| error_body(&error))?))
     }
@@ -128,15 +129,10 @@ impl EngineHandle {
         let _ = self.commands.send(command);
     }
 
-    pub(crate) async fn sql(
-        &self,
-        sql: String,
-        parameters: Vec<Json>,
-        claims: Claims,
-    ) -> Result<SqlResponse, ErrorBody> {
+    pub(crate) async fn sql(&self, request: SqlRequest) -> Result<SqlResponse, ErrorBody> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| stopping())?;
         let (reply, outcome) = oneshot::channel();
-        self.send(Command::Sql { sql, parameters, claims, reply, permit: Some(permit) })?;
+        self.send(Command::Sql { request, reply, permit: Some(permit) })?;
         match outcome.await.map_err(|_| stopping())? {
             Ok(outcome) => Ok(response(&outcome)),
             Err(error) => Err(error_body(&error)),

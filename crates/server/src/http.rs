@@ -167,7 +167,7 @@ async fn run_sql(State(app): State<App>, request: Request) -> Result<Response, R
     let (bytes, held) = read_body(&app, request).await?;
     let request = SqlRequest::decode(&bytes).map_err(|error| ErrorBody::from(&error))?;
     drop(bytes);
-    let response = app.engine.sql(request.sql, request.params, request.claims).await?;
+    let response = app.engine.sql(request).await?;
     drop(held);
     Ok(Json(response).into_response())
 }

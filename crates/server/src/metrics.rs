@@ -3,16 +3,20 @@
 //! Names are `deltaic_<noun>_<unit>`, in base units.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-use deltaic_protocol::Status;
+use deltaic_protocol::{Status, SyncCounters};
 
 /// The upper bounds of a histogram's buckets, in microseconds: from an index probe to a slow disk.
 const BOUNDS: [u64; 12] =
     [10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000];
+
+/// The kinds of conflicts, which are there before there is one: a rate has to begin at 0.
+const CONFLICTS: [&str; 5] = ["read-write", "reference", "semantic", "unique", "write-write"];
 
 /// Durations by bucket.
 #[derive(Debug, Default)]
@@ -141,6 +145,8 @@ impl Metrics {
                 let _ = writeln!(out, "{name}{{kind=\"{kind}\"}} {count}");
             }
         }
+        write_conflicts(&mut out, &status.conflicts);
+        write_sync(&mut out, &status.sync);
         let budgets = &status.budgets;
         let reduction = budgets.admitted as f64 / budgets.rows.max(1) as f64;
         for (name, kind, help, value) in [
@@ -213,6 +219,74 @@ impl Metrics {
     }
 }
 
+fn write_conflicts(out: &mut String, conflicts: &BTreeMap<String, u64>) {
+    let mut counts: BTreeMap<&str, u64> = CONFLICTS.map(|kind| (kind, 0)).into();
+    counts.extend(conflicts.iter().map(|(kind, count)| (kind.as_str(), *count)));
+    let name = "deltaic_conflicts_total";
+    let _ = writeln!(out, "# HELP {name} Conflicts met, by kind.\n# TYPE {name} counter");
+    for (kind, count) in counts {
+        let _ = writeln!(out, "{name}{{kind={kind:?}}} {count}");
+    }
+}
+
+fn write_sync(out: &mut String, sync: &SyncCounters) {
+    for (name, help, counts) in [
+        (
+            "deltaic_sync_sent_total",
+            "Messages with changes to other servers, by what they held.",
+            &[("delta", sync.deltas), ("whole", sync.wholes)][..],
+        ),
+        (
+            "deltaic_sync_sent_bytes_total",
+            "Bytes to other servers: deltas, whole states, and questions and acknowledgements.",
+            &[("delta", sync.delta_bytes), ("whole", sync.whole_bytes), ("other", sync.other_bytes)],
+        ),
+        (
+            "deltaic_sync_received_total",
+            "Messages of other servers: merged, without anything new, and not to be read.",
+            &[("merged", sync.merged), ("redundant", sync.redundant), ("unreadable", sync.unreadable)],
+        ),
+    ] {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
+        for (kind, count) in counts {
+            let _ = writeln!(out, "{name}{{kind=\"{kind}\"}} {count}");
+        }
+    }
+    for (name, kind, help, value) in [
+        ("sync_resent_total", "counter", "Deltas sent again, since nobody acknowledged them.", sync.resent),
+        (
+            "sync_diverged_total",
+            "counter",
+            "Servers with the same writes and another state: a fault.",
+            sync.diverged,
+        ),
+        ("replica_cut_actors", "gauge", "Servers and edges whose writes are held.", sync.actors),
+        (
+            "replica_cut_writes",
+            "gauge",
+            "Writes held, of all of them: as many on servers that hold the same.",
+            sync.writes,
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP deltaic_{name} {help}\n# TYPE deltaic_{name} {kind}\ndeltaic_{name} {value}"
+        );
+    }
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    let name = "deltaic_sync_convergence_seconds";
+    let _ =
+        writeln!(out, "# HELP {name} From a write here until all servers have it.\n# TYPE {name} summary");
+    let _ = writeln!(out, "{name}_sum {}\n{name}_count {}", seconds(sync.convergence_sum), sync.converged);
+    for (which, help, micros) in [
+        ("last", "The same: the last one.", sync.convergence_last),
+        ("most", "The same: the longest.", sync.convergence_most),
+    ] {
+        let name = format!("deltaic_sync_convergence_{which}_seconds");
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", seconds(micros));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use deltaic_protocol::{BudgetCounters, Counters};
@@ -249,6 +323,53 @@ mod tests {
             "deltaic_step_seconds_sum 60.00041",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_merging_met_and_what_it_said_is_counted() {
+        let sync = SyncCounters {
+            deltas: 1,
+            delta_bytes: 2,
+            wholes: 3,
+            whole_bytes: 4,
+            other_bytes: 5,
+            resent: 6,
+            merged: 7,
+            redundant: 8,
+            unreadable: 9,
+            diverged: 10,
+            converged: 11,
+            convergence_last: 12_000,
+            convergence_most: 13_000_000,
+            convergence_sum: 14_500_000,
+            actors: 15,
+            writes: 16,
+        };
+        let conflicts = [("write-write".to_owned(), 17), ("new".to_owned(), 18)].into();
+        let text = Metrics::default().text(&Status { conflicts, sync, ..Status::default() });
+        for line in [
+            "deltaic_sync_sent_total{kind=\"delta\"} 1",
+            "deltaic_sync_sent_bytes_total{kind=\"delta\"} 2",
+            "deltaic_sync_sent_total{kind=\"whole\"} 3",
+            "deltaic_sync_sent_bytes_total{kind=\"whole\"} 4",
+            "deltaic_sync_sent_bytes_total{kind=\"other\"} 5",
+            "deltaic_sync_resent_total 6",
+            "deltaic_sync_received_total{kind=\"merged\"} 7",
+            "deltaic_sync_received_total{kind=\"redundant\"} 8",
+            "deltaic_sync_received_total{kind=\"unreadable\"} 9",
+            "deltaic_sync_diverged_total 10",
+            "deltaic_sync_convergence_seconds_count 11",
+            "deltaic_sync_convergence_last_seconds 0.012",
+            "deltaic_sync_convergence_most_seconds 13",
+            "deltaic_sync_convergence_seconds_sum 14.5",
+            "deltaic_replica_cut_actors 15",
+            "deltaic_replica_cut_writes 16",
+            "deltaic_conflicts_total{kind=\"write-write\"} 17",
+            "deltaic_conflicts_total{kind=\"new\"} 18",
+            "deltaic_conflicts_total{kind=\"unique\"} 0",
+        ] {
+            assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line} is not in\n{text}");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deltaic_engine::{Engine, Life, Now, ViewId};
 use deltaic_protocol::{
-    BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, TableStatus,
-    ViewStatus, encode_row,
+    BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, SyncCounters,
+    TableStatus, ViewStatus, encode_row,
 };
 use deltaic_storage::{StorageError, Store};
 use deltaic_types::DataType;
@@ -75,6 +75,8 @@ pub(crate) fn status(
         views: views.collect(),
         counters,
         budgets: budgets(engine),
+        conflicts: engine.conflict_counts().clone(),
+        sync: sync(engine),
         demo: None,
     })
 }
@@ -98,6 +100,29 @@ fn budgets(engine: &Engine) -> BudgetCounters {
         exposure_at_most: metrics.exposure_at_most.0,
         wrong_under: metrics.wrong_at_most.under.0,
         wrong_over: metrics.wrong_at_most.over.0,
+    }
+}
+
+fn sync(engine: &Engine) -> SyncCounters {
+    let metrics = engine.sync_metrics();
+    let cut = engine.cut().unwrap_or_default();
+    SyncCounters {
+        deltas: metrics.deltas,
+        delta_bytes: metrics.delta_bytes,
+        wholes: metrics.wholes,
+        whole_bytes: metrics.whole_bytes,
+        other_bytes: metrics.other_bytes,
+        resent: metrics.resent,
+        merged: metrics.merged,
+        redundant: metrics.redundant,
+        unreadable: metrics.unreadable,
+        diverged: metrics.diverged,
+        converged: metrics.converged,
+        convergence_last: metrics.convergence_last,
+        convergence_most: metrics.convergence_most,
+        convergence_sum: metrics.convergence_sum,
+        actors: cut.len() as u64,
+        writes: cut.iter().fold(0, |sum, (_, last)| sum.saturating_add(last)),
     }
 }
 

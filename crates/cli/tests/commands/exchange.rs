@@ -1,4 +1,4 @@
-//! What is exported is imported as it was; conflicts are listed and resolved.
+//! What is exported is imported as it was.
 
 use std::fs;
 
@@ -123,32 +123,5 @@ fn objects_name_their_columns() {
         let ended = import(text);
         assert_eq!(ended.code, Some(1), "{text}");
         assert!(ended.err.contains(message), "{text}: {}", ended.err);
-    }
-}
-
-#[test]
-fn conflicts_are_listed_and_what_is_none_is_not_resolved() {
-    let directory = Directory::new();
-    let server = Running::serve(&directory, &[]);
-    server.sql(&[
-        "CREATE TABLE post (id int PRIMARY KEY, title text CONFLICT MANUAL)",
-        "INSERT INTO post VALUES (1, 'a')",
-    ]);
-    let conflicts = |arguments: &[&str]| run(server.client("conflicts").args(arguments));
-    for arguments in [&[][..], &["--table", "post"]] {
-        let ended = conflicts(arguments);
-        assert!(ended.out.starts_with("no open conflicts; --all"), "{}{}", ended.out, ended.err);
-    }
-    assert_eq!(conflicts(&["--all"]).out, "no conflicts\n");
-    for (arguments, message) in [
-        (&["resolve", "post", "1", "title", "--loser"][..], "no conflict of row 1 of post"),
-        (&["resolve", "posts", "1", "title", "--loser"], "there is no table posts"),
-        (&["resolve", "post", "1", "title"], "required"),
-        (&["resolve", "post", "1", "title", "--loser", "--value", "x"], "cannot be used with"),
-        (&["--all", "resolve", "post", "1", "title", "--loser"], "cannot be used"),
-    ] {
-        let ended = conflicts(arguments);
-        assert_ne!(ended.code, Some(0), "{arguments:?}");
-        assert!(ended.err.contains(message), "{arguments:?}: {}", ended.err);
     }
 }

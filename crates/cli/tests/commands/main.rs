@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
 
+mod conflicts;
 mod exchange;
 mod running;
 #[cfg(target_os = "linux")]

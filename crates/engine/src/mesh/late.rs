@@ -20,9 +20,9 @@ use crate::error::MergeError;
 /// The place of a conflict's state among its columns.
 const STATE: usize = 9;
 
-/// The columns that name a conflict: the relation, the key, the columns, the dots.
+/// The columns that name what lost: the relation, the key, the columns, the dot. What loses to another write now is not decided yet.
 fn name(row: &Row) -> Row {
-    row.project(&[1, 2, 3, 4, 5])
+    row.project(&[1, 2, 3, 4])
 }
 
 impl Draft {

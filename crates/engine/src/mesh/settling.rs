@@ -92,6 +92,8 @@ pub(crate) fn shifted(
                     (!expr.columns().contains(column)).then_some(Steps::Given)?
                 }
             }
+            // Also what stands already, where others stand beside it.
+            Merges::LastWriter => Steps::Given,
             _ => return None,
         };
         Some(Shifted { column: *column, steps })

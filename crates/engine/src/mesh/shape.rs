@@ -269,7 +269,10 @@ impl Shape {
                 let refused = |error| MergeError::Text { column: self.names[place].clone(), error };
                 change.map_err(refused)?.into_iter().collect()
             } else {
-                slot.changes(before, after, shift)
+                let is_given = shifts.iter().any(|(given, _)| slot.columns.contains(given));
+                let cell = author.row.and_then(|row| row.cell(slot.number));
+                let is_confirmed = is_given && cell.is_some_and(|cell| cell.conflict().is_some());
+                slot.changes(before, after, shift, is_confirmed)
             };
             for (turn, change) in changes.into_iter().enumerate() {
                 if writes.len() == turn {
@@ -364,14 +367,21 @@ impl Slot {
     }
 
     /// What was written to the columns, one change after the other.
-    fn changes(&self, before: &[Value], after: &[Value], shift: Option<&Shift>) -> Vec<Change> {
+    fn changes(
+        &self,
+        before: &[Value],
+        after: &[Value],
+        shift: Option<&Shift>,
+        is_confirmed: bool,
+    ) -> Vec<Change> {
         let place = self.columns[0];
         let (was, is) = (&before[place], &after[place]);
         if let Some(Shift::Elements(steps)) = shift {
             let step = |(is_added, value): &(bool, Value)| self.step(*is_added, value.clone());
             return steps.iter().filter_map(step).collect();
         }
-        if self.columns.iter().all(|place| before[*place] == after[*place]) {
+        // Who assigns what stands beside others says that it is to stand.
+        if !is_confirmed && self.columns.iter().all(|place| before[*place] == after[*place]) {
             return Vec::new();
         }
         match self.merges {

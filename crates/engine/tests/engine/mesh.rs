@@ -149,10 +149,29 @@ fn a_manual_conflict_is_open_until_somebody_who_has_seen_it_writes() {
     let resolved = r#"write-write|posts|[1]|title|"b"|"c"|manual|resolved"#;
     assert_eq!(members.rows(CONFLICTS), [resolved]);
     assert_eq!(members.dbs[1].news(), [format!("1: -{open} +{resolved}")]);
+    // Who assigns what stands already decides too; who writes to another column does not.
+    members.parted = true;
+    members.dbs[0].ok("UPDATE posts SET title = 'd'");
+    members.dbs[1].now += SECOND;
+    members.dbs[1].ok("UPDATE posts SET title = 'e'");
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    members.dbs[0].ok("UPDATE posts SET body = 'z'");
+    members.settle();
+    let open = "SELECT loser, winner FROM deltaic.conflicts WHERE state = 'open'";
+    assert_eq!(members.rows(open), [r#""d"|"e""#]);
+    members.dbs[0].ok("UPDATE posts SET title = 'e'");
+    members.settle();
+    assert_eq!(members.rows(open), [""; 0]);
+    assert_eq!(members.rows("SELECT * FROM posts"), ["1|e|z"]);
+    members.dbs[0].ok("DELETE FROM posts; INSERT INTO posts VALUES (1, 'b', 'y')");
+    members.settle();
+    let resolved = [resolved.to_owned(), r#"write-write|posts|[1]|title|"d"|"e"|manual|resolved"#.to_owned()];
     // What was resolved is kept over a restart.
     let db = members.dbs.remove(0).restart();
     members.dbs.insert(0, db);
-    assert_eq!(members.rows(CONFLICTS), [resolved]);
+    assert_eq!(members.rows(CONFLICTS), resolved);
 }
 
 #[test]
@@ -313,6 +332,12 @@ fn what_comes_late_replaces_nothing_that_its_author_had_not_seen() {
             r#"write-write|t|[1]|title|"b"|"c"|lww|decided"#,
         ]
     );
+    // A third one beside two decides nothing between them.
+    db.basis = Some(seen.clone());
+    db.ok("UPDATE t SET note = 'w' WHERE id = 1");
+    db.basis = None;
+    let notes = "SELECT loser, winner, state FROM deltaic.conflicts WHERE columns = 'note' ORDER BY loser";
+    assert_eq!(db.rows(notes), [r#""y"|"w"|open"#, r#""z"|"w"|open"#]);
     // A deletion by somebody who had not seen the last write leaves the row.
     db.basis = Some(seen);
     db.ok("DELETE FROM t");
@@ -320,7 +345,7 @@ fn what_comes_late_replaces_nothing_that_its_author_had_not_seen() {
     assert_eq!(db.rows("SELECT id FROM t"), ["1"]);
     let mut db = db.restart();
     assert_eq!(db.rows("SELECT id, title FROM t"), ["1|c"]);
-    assert_eq!(db.rows("SELECT count(*) FROM deltaic.conflicts WHERE state = 'open'"), ["1"]);
+    assert_eq!(db.rows("SELECT count(*) FROM deltaic.conflicts WHERE state = 'open'"), ["2"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod http;
+mod late;
 mod lifecycle;
 mod live;
 mod setting;

@@ -99,6 +99,11 @@ impl Setting {
         self.post("/v1/sql", json!({"sql": sql, "params": params}).to_string().as_bytes(), &[])
     }
 
+    /// The same by somebody who says what they had seen.
+    pub(crate) fn sql_by(&self, sql: &str, basis: &str) -> Response {
+        self.post("/v1/sql", json!({"sql": sql, "basis": basis}).to_string().as_bytes(), &[])
+    }
+
     pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = self.agent.get(self.url(path));
         for (name, value) in headers {
@@ -124,7 +129,10 @@ impl Setting {
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics", &[]);
         let text = text.as_str().unwrap().to_owned();
-        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")))
+            .unwrap_or_else(|| panic!("{name}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 }
