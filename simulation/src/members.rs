@@ -352,7 +352,7 @@ impl World {
                 statement.item = 1_000 + *next;
                 statement.is_new = true;
                 statement.is_open = false;
-                statement.letters = "-".to_owned();
+                "-".clone_into(&mut statement.letters);
                 format!(
                     "INSERT INTO items (id, title, tags) VALUES ({}, '{word}', '{{{word},z}}')",
                     statement.item
