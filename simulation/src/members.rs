@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use deltaic_causality::{ActorId, VersionVector};
 use deltaic_crdt::anti_entropy::Settings;
-use deltaic_engine::{PeerInput, PeerNews, RequestError, Slice};
+use deltaic_engine::{MergeError, PeerInput, PeerNews, RequestError, Slice};
 use deltaic_storage::{FaultPlan, FaultyDisk, Identity, RedbStore, StorageError, check};
 use deltaic_types::{DatabaseId, Row, text_format};
 
@@ -21,11 +21,14 @@ const SCHEMA: [&str; 4] = [
     "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE, name text, rank integer)",
     "CREATE TABLE items (id integer PRIMARY KEY, owner integer REFERENCES people ON DELETE CASCADE, title text, n counter, \
      seen flag, tags add_wins_set(text), gone remove_wins_set(text), top max(integer), low min(integer), \
-     all_of multi_value(text), grown grow_counter, body rich_text DEFAULT '-')",
+     all_of multi_value(text), grown grow_counter, body rich_text DEFAULT '-', stock counter CHECK (stock >= 0))",
     "CREATE TABLE notes (id integer PRIMARY KEY, parent integer REFERENCES notes ON DELETE CASCADE, item integer REFERENCES \
      items, body text) REMOVE WINS",
     "CREATE INDEX items_owner ON items (owner)",
 ];
+
+/// What each accounted item has at first.
+const STOCK: i64 = 12;
 
 const QUERIES: [&str; 7] = [
     "SELECT * FROM people",
@@ -56,6 +59,8 @@ struct Member {
 struct Account {
     /// The increments that were acknowledged.
     sum: i64,
+    /// What was taken of its stock.
+    taken: i64,
     /// The letters of its text that were.
     letters: String,
     /// Whether something about it is not known: it may have been deleted, set, or written by a request that was not answered.
@@ -310,6 +315,8 @@ impl World {
                 statement.made(&mut self.accounts, outcome.rows_affected);
             }
             Err(RequestError::Constraint(_)) => {}
+            // What is there is others' to take.
+            Err(RequestError::Merge { error: MergeError::Rights { .. }, .. }) => {}
             // A place that the author had not in the text that it had seen.
             Err(error @ RequestError::Merge { .. }) if basis.is_some() && error.sqlstate() == "22003" => {}
             // Whether it is there is not known.
@@ -338,7 +345,7 @@ impl World {
         let (word, number) = (*random.pick(&["a", "b", "c", "d"]), random.below(9) as i64);
         let note = random.below(5);
         let (sql, letters) = (String::new(), String::new());
-        let mut statement = Statement { sql, item, adds: 0, letters, is_new: false, is_open: true };
+        let mut statement = Statement { sql, item, adds: 0, takes: 0, letters, is_new: false, is_open: true };
         statement.sql = match random.below(28) {
             0 | 1 => format!(
                 "INSERT INTO people (id, mail, name, rank) VALUES ({person}, '{word}@{}', 'p{number}', {number})",
@@ -354,7 +361,7 @@ impl World {
                 statement.is_open = false;
                 "-".clone_into(&mut statement.letters);
                 format!(
-                    "INSERT INTO items (id, title, tags) VALUES ({}, '{word}', '{{{word},z}}')",
+                    "INSERT INTO items (id, title, tags, stock) VALUES ({}, '{word}', '{{{word},z}}', {STOCK})",
                     statement.item
                 )
             }
@@ -363,7 +370,12 @@ impl World {
                  title = excluded.title",
                 random.below(6)
             ),
-            8..=10 => {
+            8 => {
+                statement.is_open = false;
+                statement.takes = number % 4;
+                format!("UPDATE items SET stock = stock - {} WHERE id = {item}", number % 4)
+            }
+            9 | 10 => {
                 statement.adds = number;
                 statement.is_open = false;
                 format!("UPDATE items SET n = n + {number} WHERE id = {item}")
@@ -463,6 +475,7 @@ impl World {
             }
         }
         for (what, sql) in [
+            ("CHECK", "SELECT id FROM items WHERE stock < 0"),
             ("UNIQUE", "SELECT mail FROM people GROUP BY mail HAVING count(*) > 1 AND mail IS NOT NULL"),
             (
                 "owner",
@@ -536,7 +549,7 @@ impl World {
         if digests.len() != 1 {
             return Err(format!("equal cuts and digests {digests:?}"));
         }
-        let items = self.rows(0, "SELECT id, n FROM items WHERE id >= 1000")?;
+        let items = self.rows(0, "SELECT id, n, stock FROM items WHERE id >= 1000")?;
         let texts = self.rows(0, "SELECT id, body FROM items WHERE id >= 1000")?;
         let letters = |text: &str| {
             let mut letters: Vec<char> = text.chars().collect();
@@ -549,7 +562,7 @@ impl World {
                 return Err(format!("item {id}: {text:?}, where {:?} was acknowledged", account.letters));
             }
             let found = items.iter().find(|item| item.starts_with(&format!("{id}|")));
-            if !account.is_open && found != Some(&format!("{id}|{}", account.sum)) {
+            if !account.is_open && found != Some(&format!("{id}|{}|{}", account.sum, STOCK - account.taken)) {
                 return Err(format!("item {id}: {found:?}, where {} was acknowledged", account.sum));
             }
         }
@@ -573,6 +586,8 @@ struct Statement {
     item: i64,
     /// What it adds to the item's counter.
     adds: i64,
+    /// What it takes of the item's stock.
+    takes: i64,
     /// What it puts into the item's text.
     letters: String,
     /// Whether it makes an accounted row.
@@ -588,6 +603,7 @@ impl Statement {
         }
         if let Some(account) = accounts.get_mut(&self.item) {
             account.sum += self.adds * rows as i64;
+            account.taken += self.takes * rows as i64;
             account.letters.extend(self.letters.chars().filter(|_| rows > 0));
             account.is_open |= self.is_open;
         }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use deltaic_causality::{CausalContext, Dot, HybridTime};
+use deltaic_causality::{ActorId, CausalContext, Dot, HybridTime};
 use deltaic_types::codec::{DecodeError, Reader, write_u64};
 use deltaic_types::limits;
 
 use crate::{
-    AddWinsSet, Causal, Counter, Crdt, DotStore, Element, EnableWinsFlag, Exact, GCounter, Log, Max, Merge,
-    Min, MvRegister, RemoveWinsSet, Stamp, WriteError,
+    AddWinsSet, BoundedCounter, Causal, Counter, Crdt, DotStore, Element, EnableWinsFlag, Exact, GCounter,
+    Log, Max, Merge, Min, MvRegister, RemoveWinsSet, Stamp, WriteError,
 };
 
 /// The values of a column group, or of one column, with the time they were written at.
@@ -60,6 +60,8 @@ pub enum Cell {
     Min(Min<Exact>),
     /// All writes, of which whoever knows their bytes makes a value.
     Log(Log),
+    /// A sum that nobody takes below zero.
+    Bounded(BoundedCounter),
 }
 
 /// A write to a cell.
@@ -89,6 +91,12 @@ pub enum Change {
     Lower(Exact),
     /// Adds a write to a log.
     Append(Arc<[u8]>),
+    /// Adds to a counter that stays above zero, and gives its author the right to take so much.
+    Mint(u64),
+    /// Takes from it what its author has the right to.
+    Spend(u64),
+    /// Gives another actor rights to take.
+    Send(ActorId, u64),
 }
 
 /// Puts `new` in the place of what `basis` holds of a store, and says what went.
@@ -121,6 +129,7 @@ impl Cell {
             Change::Raise(_) => Self::Max(Max::default()),
             Change::Lower(_) => Self::Min(Min::default()),
             Change::Append(_) => Self::Log(Log::default()),
+            Change::Mint(_) | Change::Spend(_) | Change::Send(..) => Self::Bounded(BoundedCounter::default()),
         }
     }
 
@@ -166,6 +175,11 @@ impl Cell {
             (Self::Max(max), Change::Raise(value)) => max.put(dot, value).map(|_| none)?,
             (Self::Min(min), Change::Lower(value)) => min.put(dot, value).map(|_| none)?,
             (Self::Log(log), Change::Append(bytes)) => log.append(dot, bytes).map(|_| none)?,
+            (Self::Bounded(counter), Change::Mint(amount)) => counter.mint(dot, amount).map(|_| none)?,
+            (Self::Bounded(counter), Change::Spend(amount)) => counter.spend(dot, amount).map(|_| none)?,
+            (Self::Bounded(counter), Change::Send(to, amount)) => {
+                counter.transfer(dot, to, amount).map(|_| none)?
+            }
             _ => return Err(WriteError::OtherKind),
         };
         Ok((cell, gone))
@@ -207,6 +221,7 @@ impl Cell {
             Self::Max(_) => 6,
             Self::Min(_) => 7,
             Self::Log(_) => 8,
+            Self::Bounded(_) => 9,
         }
     }
 
@@ -231,6 +246,7 @@ impl Cell {
             (Self::Max(here), Self::Max(there)) => here.join(there),
             (Self::Min(here), Self::Min(there)) => here.join(there),
             (Self::Log(here), Self::Log(there)) => here.join(there),
+            (Self::Bounded(here), Self::Bounded(there)) => here.join(there),
             (here, there) if here.tag() < there.tag() => here.clone_from(there),
             _ => {}
         }
@@ -248,6 +264,7 @@ impl Cell {
             Self::Max(_) => Self::Max(Max::default()),
             Self::Min(_) => Self::Min(Min::default()),
             Self::Log(_) => Self::Log(Log::default()),
+            Self::Bounded(_) => Self::Bounded(BoundedCounter::default()),
         }
     }
 
@@ -262,6 +279,7 @@ impl Cell {
             Self::Max(cell) => Self::Max(cell.novel(seen)),
             Self::Min(cell) => Self::Min(cell.novel(seen)),
             Self::Log(cell) => Self::Log(cell.novel(seen)),
+            Self::Bounded(cell) => Self::Bounded(cell.novel(seen)),
         }
     }
 
@@ -278,9 +296,12 @@ impl Cell {
             Self::RemoveWinsSet(cell) => cell.is_within(held),
             Self::Flag(cell) => cell.is_within(held),
             // Each knows its writes by itself.
-            Self::Counter(_) | Self::GrowCounter(_) | Self::Max(_) | Self::Min(_) | Self::Log(_) => {
-                self.novel(held) == self.empty()
-            }
+            Self::Counter(_)
+            | Self::GrowCounter(_)
+            | Self::Max(_)
+            | Self::Min(_)
+            | Self::Log(_)
+            | Self::Bounded(_) => self.novel(held) == self.empty(),
         }
     }
 
@@ -297,6 +318,7 @@ impl Cell {
             Self::Max(cell) => cell.write(bytes),
             Self::Min(cell) => cell.write(bytes),
             Self::Log(cell) => cell.write(bytes),
+            Self::Bounded(cell) => cell.write(bytes),
         }
     }
 
@@ -312,6 +334,7 @@ impl Cell {
             6 => Self::Max(Crdt::read(reader)?),
             7 => Self::Min(Crdt::read(reader)?),
             8 => Self::Log(Crdt::read(reader)?),
+            9 => Self::Bounded(Crdt::read(reader)?),
             tag => return Err(DecodeError::UnknownTag(tag)),
         })
     }

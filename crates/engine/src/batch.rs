@@ -108,6 +108,10 @@ impl Engine {
                 return None;
             }
             Err(error) => {
+                let want = transaction.draft.as_mut().and_then(|draft| draft.want.take());
+                if let (Some(want), Some(mesh)) = (want, &mut self.mesh) {
+                    mesh.ask_for(&want);
+                }
                 let wanted = transaction.purse.take_wanted();
                 if !self.is_waiting_for(now, request, wanted, &error) {
                     return Some(Err(error));

@@ -78,6 +78,10 @@ impl Applied {
             return Err(RequestError::TooManyRows { rows: self.written, limit: limits::STATEMENT_ROWS });
         }
         transaction.expect_writes(changes.len())?;
+        if transaction.draft.is_some() {
+            // What no server could take is refused before it is asked who may.
+            changes.iter().filter_map(|change| change.after.as_ref()).try_for_each(|row| rules.check(row))?;
+        }
         let merged = draft(transaction, &rules.schema, changes)?;
         let changes = merged.as_deref().unwrap_or(changes);
         let after = changes.iter().filter_map(|change| change.after.as_ref());

@@ -172,6 +172,16 @@ pub enum MergeError {
         /// What is wrong.
         error: TextError,
     },
+    /// A counter that stays above zero has units enough, and this server has not the right to take so many of them.
+    #[error(
+        "{amount} units were to be taken and {available} are this server's to take; it has asked the others for some: try again"
+    )]
+    Rights {
+        /// How many were to be taken.
+        amount: u64,
+        /// How many this server may take.
+        available: u64,
+    },
     /// A new column that merges begins with a value, which each server would write once more.
     #[error("column \"{column}\" merges: add it without a default, and set it once on one server")]
     Default {
@@ -187,6 +197,7 @@ impl MergeError {
             | Self::Text { error: TextError::BeyondEnd { .. } | TextError::Backwards { .. }, .. } => "22003",
             Self::Text { error: TextError::TooLarge { .. }, .. } => "54000",
             Self::Default { .. } => "0A000",
+            Self::Rights { .. } => "40001",
             Self::Write(_) | Self::Text { .. } => "57P03",
         }
     }

@@ -13,6 +13,7 @@ mod merging;
 pub(crate) mod name;
 mod peer;
 pub(crate) mod rich_text;
+pub(crate) mod rights;
 mod schema;
 pub(crate) mod settling;
 pub(crate) mod shape;
@@ -39,6 +40,7 @@ pub use schema::SchemaMismatch;
 use self::{
     draft::Draft,
     name::RowKey,
+    rights::Wants,
     schema::{Opened, Schemas},
     state::{Kept, State},
 };
@@ -76,6 +78,8 @@ pub(crate) struct Mesh {
     waiting: VecDeque<Delta>,
     /// Deltas that are none, which their senders are asked for again.
     refused: Vec<MergeId>,
+    /// Rights that others lack.
+    wants: Wants,
     /// Rows of which nothing is left, whose records are to go with the next commit.
     trimmed: BTreeSet<RowKey>,
     /// Whether the store has the members as they are.
@@ -99,6 +103,7 @@ impl Mesh {
             schemas: Schemas::new(catalog),
             waiting: VecDeque::new(),
             refused: Vec::new(),
+            wants: Wants::default(),
             trimmed: BTreeSet::new(),
             is_kept: true,
             send: Vec::new(),
@@ -200,6 +205,11 @@ impl Mesh {
         }
     }
 
+    fn send_want(&mut self, peer: ActorId, want: &[u8]) {
+        let bytes = self.schemas.want(peer, want);
+        self.send.extend(bytes.map(|bytes| ToPeer { peer, bytes }));
+    }
+
     /// Tells a peer of the tables.
     pub(crate) fn state_to(&mut self, peer: ActorId) {
         let bytes = self.schemas.statement();
@@ -222,6 +232,7 @@ impl Mesh {
             Opened::Message(message) => self.hear(now, Heard::Received(peer, message.to_vec())),
             Opened::Answer(bytes) => self.send.push(ToPeer { peer, bytes }),
             Opened::Refused(mismatch) => self.news.push(PeerNews::OtherSchema { peer, mismatch }),
+            Opened::Want(want) => self.asked(peer, want),
             Opened::Nothing => {}
         }
     }

@@ -14,6 +14,7 @@ use super::{
     claims::Hidden,
     name::{RowKey, TableTag},
     rich_text::Author,
+    rights::Want,
     shape::{Merged, Shape, Shift, shapes},
     state::{Shown, State},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Draft {
     shapes: Option<BTreeMap<TableTag, Shape>>,
     /// What is seen when it is in place.
     pub(crate) shown: Shown,
+    /// The rights that a write lacked.
+    pub(crate) want: Option<Want>,
     /// All of the state when it is in place, where the transaction defines tables.
     pub(crate) defined: Option<State>,
 }
@@ -60,7 +63,19 @@ impl Draft {
             basis.map_or_else(|| state.rows.cut().clone(), |basis| common(basis, state.rows.cut()));
         let basis = if basis.is_some() { CausalContext::from(&basis_cut) } else { seen.clone() };
         let (rows, shown) = (BTreeMap::new(), Shown::default());
-        Self { state, actor, time, seen, basis, basis_cut, rows, shapes: None, shown, defined: None }
+        Self {
+            state,
+            actor,
+            time,
+            seen,
+            basis,
+            basis_cut,
+            rows,
+            shapes: None,
+            shown,
+            want: None,
+            defined: None,
+        }
     }
 
     /// Whether the author had seen all that is here.
@@ -174,6 +189,17 @@ impl Draft {
         Ok(())
     }
 
+    /// Changes one column of a row, whatever the author had seen.
+    pub(crate) fn change(
+        &mut self,
+        seq: &mut u64,
+        key: &RowKey,
+        slot: u32,
+        change: Change,
+    ) -> Result<(), WriteError> {
+        self.write(seq, key, |row, seen, _, stamp| row.update(seen, stamp, seen, [(slot, change)]))
+    }
+
     /// Begins a row with these values; they are given back as they are read.
     pub(crate) fn insert(&mut self, seq: &mut u64, shape: &Shape, values: &Row) -> Result<Row, MergeError> {
         let key = shape.key_of(values);
@@ -235,10 +261,22 @@ impl Draft {
     ) -> Result<Row, MergeError> {
         for changes in writes {
             let changes = changes.iter().cloned();
-            self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes))?;
+            let made =
+                self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes));
+            made.map_err(|error| self.lacks(key, writes, error))?;
         }
         let row = self.row(key).and_then(|row| shape.values_after(key, row, before, writes));
         Ok(row.expect("invariant: a row that was written to has a key of its table"))
+    }
+
+    /// Notes which rights are to be asked for where a write lacked some.
+    fn lacks(&mut self, key: &RowKey, writes: &[Vec<(u32, Change)>], error: WriteError) -> MergeError {
+        let WriteError::Rights { amount, available } = error else { return error.into() };
+        let spent = |(_, change): &&(u32, Change)| matches!(change, Change::Spend(units) if *units == amount);
+        if let Some((slot, _)) = writes.iter().flatten().find(spent) {
+            self.want = Some(Want { key: key.clone(), slot: *slot, units: amount - available });
+        }
+        MergeError::Rights { amount, available }
     }
 
     /// Deletes what the author had seen of a row. Whether it is there all the same: somebody wrote to it meanwhile.

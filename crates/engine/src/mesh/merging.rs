@@ -125,6 +125,9 @@ impl Engine {
             }
             effects.append = self.merge_deltas(now);
         }
+        if self.in_flight.is_none() {
+            effects.append = self.give_rights(now);
+        }
         let Some(mesh) = &mut self.mesh else { return };
         let (send, news) = mesh.take();
         effects.peers.extend(send);
@@ -169,6 +172,26 @@ impl Engine {
         state.put(rows);
         state.show(&shown);
         Ok((state, seq))
+    }
+
+    /// Gives those who have asked some of the rights to take from counters.
+    fn give_rights(&mut self, now: Now) -> Vec<Commit> {
+        let wanted = self.mesh.as_ref().is_some_and(|mesh| !mesh.wants.is_empty());
+        if !wanted {
+            return Vec::new();
+        }
+        let Ok(time) = self.clock_time(now) else { return Vec::new() };
+        let (mut seq, mut after) = (self.seq, self.tables.clone());
+        let Some(mesh) = &mut self.mesh else { return Vec::new() };
+        let mut draft = mesh.draft(time, None);
+        // What fails is not given: whoever needs it asks again.
+        let given = mesh.give(&mut seq, &mut draft);
+        if given.is_err() || draft.rows.is_empty() {
+            return Vec::new();
+        }
+        draft.look_ahead();
+        let (changes, touched, _) = mesh.put(draft, seq, time, &mut after);
+        self.send_off(time, seq, after, touched, changes, Vec::new())
     }
 
     /// Merges what peers have sent.

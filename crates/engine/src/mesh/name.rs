@@ -35,7 +35,7 @@ impl TableTag {
 
 /// The number of a column, or of a group of columns, in the rows of its table. Two of one table with one number are refused
 /// with their definition.
-pub(crate) fn slot(schema: &TableSchema, columns: &[usize]) -> u32 {
+pub(crate) fn slot(schema: &TableSchema, columns: &[usize], is_bounded: bool) -> u32 {
     let texts: Vec<String> = columns
         .iter()
         .flat_map(|place| {
@@ -43,7 +43,8 @@ pub(crate) fn slot(schema: &TableSchema, columns: &[usize]) -> u32 {
             [column.name.clone(), column.type_name(), column.default.clone().unwrap_or_default()]
         })
         .collect();
-    hash(texts.iter().map(String::as_str)) as u32
+    let bound = is_bounded.then_some("bounded");
+    hash(texts.iter().map(String::as_str).chain(bound)) as u32
 }
 
 /// A row of a table.

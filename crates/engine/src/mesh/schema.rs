@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 use deltaic_causality::ActorId;
-use deltaic_types::{Catalog, ConflictPolicy, TableSchema, limits};
+use deltaic_types::{Catalog, ConflictPolicy, Merges, TableSchema, limits};
 use serde_json::{Value as Json, json};
 use siphasher::sip::SipHasher24;
 use thiserror::Error;
+
+use super::shape::is_bounded;
 
 /// The version of what engines say to each other.
 const FORMAT: u64 = 1;
@@ -149,12 +151,15 @@ impl Table {
     fn of(schema: &TableSchema, catalog: &Catalog) -> Self {
         let name = |place: &usize| schema.columns[*place].name.clone();
         let names = |places: &[usize]| places.iter().map(name).collect::<Vec<String>>();
-        let columns = schema.columns.iter().map(|column| {
+        let columns = schema.columns.iter().enumerate().map(|(place, column)| {
             let policy = match &column.conflict {
                 ConflictPolicy::LastWriter => String::new(),
                 policy => policy.declaration(schema),
             };
-            let said = [column.type_name(), column.default.clone().unwrap_or_default(), policy];
+            let bound = column.merges == Merges::Counter && is_bounded(schema, place);
+            let type_name =
+                if bound { format!("{} CHECK (>= 0)", column.type_name()) } else { column.type_name() };
+            let said = [type_name, column.default.clone().unwrap_or_default(), policy];
             let said = OF_COLUMN.iter().map(|what| (*what).to_owned()).zip(said);
             (column.name.clone(), said.collect())
         });
@@ -251,6 +256,8 @@ pub(crate) enum Opened<'b> {
     Answer(Vec<u8>),
     /// Rows of the two do not merge.
     Refused(SchemaMismatch),
+    /// Rights to take from a counter are asked for.
+    Want(&'b [u8]),
     /// Nothing is to be done.
     Nothing,
 }
@@ -258,6 +265,7 @@ pub(crate) enum Opened<'b> {
 const MESSAGE: u8 = 0;
 const STATEMENT: u8 = 1;
 const QUESTION: u8 = 2;
+const WANT: u8 = 3;
 
 impl Schemas {
     pub(crate) fn new(catalog: &Catalog) -> Self {
@@ -286,10 +294,18 @@ impl Schemas {
         [&[STATEMENT][..], &self.bytes].concat()
     }
 
+    /// A question for rights; none where rows do not merge.
+    pub(crate) fn want(&self, peer: ActorId, want: &[u8]) -> Option<Vec<u8>> {
+        self.fits(peer).then(|| [&[WANT][..], want].concat())
+    }
+
+    fn fits(&self, peer: ActorId) -> bool {
+        self.known.get(&peer).is_none_or(|known| known.mismatch.is_none())
+    }
+
     /// Wraps a message for a peer; none where rows do not merge.
     pub(crate) fn wrap(&self, peer: ActorId, message: &[u8]) -> Option<Vec<u8>> {
-        let fits = self.known.get(&peer).is_none_or(|known| known.mismatch.is_none());
-        fits.then(|| [&[MESSAGE][..], &self.sum.to_be_bytes(), message].concat())
+        self.fits(peer).then(|| [&[MESSAGE][..], &self.sum.to_be_bytes(), message].concat())
     }
 
     /// Takes what a peer sent. Foreign bytes come to nothing.
@@ -314,6 +330,7 @@ impl Schemas {
                     .filter(|mismatch| before.as_ref() != Some(mismatch))
                     .map_or(Opened::Nothing, Opened::Refused)
             }
+            Some((&WANT, rest)) if self.fits(peer) => Opened::Want(rest),
             Some((&QUESTION, [])) => Opened::Answer(self.statement()),
             _ => Opened::Nothing,
         }

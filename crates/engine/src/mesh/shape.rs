@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 
 use deltaic_crdt::{Cell, Change, DisableWinsFlag, Exact, MvRegister, Stamp, Written};
-use deltaic_query::{evaluate, expression::Expr};
-use deltaic_sql::{BindContext, bind_custom, bind_default};
+use deltaic_query::{
+    evaluate,
+    expression::{Comparison, Expr, ExprKind},
+};
+use deltaic_sql::{BindContext, bind_check, bind_custom, bind_default};
 use deltaic_text::Edit;
 use deltaic_types::{
-    CONFLICTS, Catalog, Column, ConflictPolicy, DataType, Merges, ReferentialAction, Row, TableId,
+    CONFLICTS, Catalog, Check, Column, ConflictPolicy, DataType, Merges, ReferentialAction, Row, TableId,
     TableSchema, Value,
 };
 
@@ -42,6 +45,8 @@ pub(crate) struct Slot {
     pub(crate) number: u32,
     pub(crate) columns: Vec<usize>,
     merges: Merges,
+    /// Whether it is a counter that nobody may take below zero.
+    is_bounded: bool,
     pub(crate) policy: ConflictPolicy,
     /// The column whose own expression decides, and it, over what is here and what comes late.
     pub(crate) custom: Option<(usize, Expr)>,
@@ -124,9 +129,11 @@ impl Shape {
             let first = &schema.columns[columns[0]];
             let mut policies = columns.iter().map(|place| &schema.columns[*place].conflict);
             let policy = policies.rfind(|policy| **policy != ConflictPolicy::LastWriter);
+            let is_bounded = first.merges == Merges::Counter && is_bounded(schema, columns[0]);
             Slot {
-                number: slot(schema, &columns),
+                number: slot(schema, &columns, is_bounded),
                 merges: first.merges,
+                is_bounded,
                 custom: columns
                     .iter()
                     .find_map(|place| custom(&schema.columns[*place]).map(|expr| (*place, expr))),
@@ -285,6 +292,16 @@ impl Shape {
     }
 }
 
+/// Whether `CHECK (column >= 0)` is said of a column.
+pub(crate) fn is_bounded(schema: &TableSchema, column: usize) -> bool {
+    let says = |check: &Check| {
+        let Ok(expr) = bind_check(&check.expression, schema) else { return false };
+        let ExprKind::Compare(Comparison::Ge, of, zero) = &expr.kind else { return false };
+        of.kind == ExprKind::Column(column) && zero.kind == ExprKind::Literal(Value::Integer(0))
+    };
+    schema.checks.iter().any(says)
+}
+
 /// The expression that a column decides conflicts by.
 fn custom(column: &Column) -> Option<Expr> {
     let ConflictPolicy::Custom { expression } = &column.conflict else { return None };
@@ -350,6 +367,7 @@ impl Slot {
         let value = |value: Option<&Exact>| value.map_or(Value::Null, |value| value.0.clone());
         Some(match (self.merges, cell) {
             (Merges::Counter, Cell::Counter(counter)) => clamped(counter.value()),
+            (Merges::Counter, Cell::Bounded(counter)) => clamped(counter.value()),
             (Merges::GrowCounter, Cell::GrowCounter(counter)) => {
                 clamped(i128::try_from(counter.value()).unwrap_or(i128::MAX))
             }
@@ -388,6 +406,10 @@ impl Slot {
             Merges::LastWriter => {
                 let values = self.columns.iter().map(|place| Exact(after[*place].clone()));
                 vec![Change::Write(values.collect())]
+            }
+            Merges::Counter if self.is_bounded => {
+                let by = integer(is).abs_diff(integer(was));
+                vec![if is > was { Change::Mint(by) } else { Change::Spend(by) }]
             }
             // The difference of two numbers of 64 bits may not fit: then it is set.
             Merges::Counter => {

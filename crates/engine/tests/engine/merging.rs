@@ -228,7 +228,7 @@ fn read(cell: &Cell) -> Option<String> {
         Cell::Flag(flag) => Some(flag.is_enabled().to_string()),
         Cell::Max(max) => max.get().map(value),
         Cell::Min(min) => min.get().map(value),
-        Cell::Register(_) | Cell::Log(_) => None,
+        Cell::Register(_) | Cell::Log(_) | Cell::Bounded(_) => None,
     }
 }
 

@@ -617,3 +617,42 @@ fn columns_begin_with_what_was_written_to_them() {
     members.rows("SELECT at FROM t");
     assert!(rows[0].starts_with("7|2023-11-14"), "{rows:?}");
 }
+
+/// Each server takes what it has the right to, so that no partition sells what is not there; who lacks rights asks for some.
+#[test]
+fn a_counter_that_stays_above_zero_is_never_taken_below_it_by_several() {
+    let sql = "CREATE TABLE shows (id integer PRIMARY KEY, seats counter CHECK (seats >= 0))";
+    let mut members = Members::of(2, sql);
+    members.dbs[0].ok("INSERT INTO shows VALUES (1, 10)");
+    members.settle();
+    let take = |units: u64| format!("UPDATE shows SET seats = seats - {units} WHERE id = 1");
+    let (code, message) = members.dbs[1].error(&take(3));
+    assert!(code == "40001" && message.contains("3 units were to be taken and 0"), "{message}");
+    members.settle();
+    members.deliver();
+    members.settle();
+    members.dbs[1].ok(&take(3));
+    // Cut off, each has five rights, three of which are used here.
+    members.parted = true;
+    members.dbs[0].ok(&take(5));
+    members.dbs[1].ok(&take(2));
+    for db in &mut members.dbs {
+        assert_eq!(db.code(&take(1)), "40001", "what the other has is not to be taken");
+    }
+    members.deliver();
+    members.parted = false;
+    members.settle();
+    assert_eq!(members.rows("SELECT seats FROM shows"), ["0"]);
+    // Now nobody has any.
+    assert_eq!(members.dbs[0].code(&take(1)), "23514");
+    members.dbs[1].ok("UPDATE shows SET seats = 4");
+    members.settle();
+    assert_eq!(members.rows("SELECT seats FROM shows"), ["4"]);
+    assert_eq!(members.dbs[0].code(&take(4)), "40001");
+    members.settle();
+    let db = members.dbs.remove(0).restart();
+    members.dbs.insert(0, db);
+    members.dbs[0].ok(&take(4));
+    members.settle();
+    assert_eq!(members.rows("SELECT seats FROM shows"), ["0"]);
+}
