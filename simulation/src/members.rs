@@ -15,7 +15,12 @@ use deltaic_engine::{PeerInput, PeerNews, RequestError, Slice};
 use deltaic_storage::{FaultPlan, FaultyDisk, Identity, RedbStore, StorageError, check};
 use deltaic_types::{DatabaseId, Row, text_format};
 
-use crate::{client::LiveResult, driver::Driver, fuzz::Tally, random::Random};
+use crate::{
+    client::LiveResult,
+    driver::{Driver, Log},
+    fuzz::Tally,
+    random::Random,
+};
 
 const SCHEMA: [&str; 4] = [
     "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE, name text, rank integer)",
@@ -48,6 +53,8 @@ struct Member {
     driver: Option<Driver<RedbStore>>,
     live: BTreeMap<u64, (&'static str, LiveResult)>,
     now: i64,
+    /// How many commits stay in its log.
+    log: Log,
 }
 
 /// What became of a row that is written by the world's own account.
@@ -123,7 +130,8 @@ impl World {
             for statement in SCHEMA {
                 driver.run(statement).map_err(|error| format!("{statement}: {error}"))?;
             }
-            members.push(Member { disk, driver: Some(driver), live: BTreeMap::new(), now });
+            let log = Log::new(seed.wrapping_mul(37).wrapping_add(place as u64));
+            members.push(Member { disk, driver: Some(driver), live: BTreeMap::new(), now, log });
         }
         let sides = vec![0; count];
         Ok(Self {
@@ -162,6 +170,8 @@ impl World {
         }
         for _ in 0..60 {
             let place = self.random.below(self.members.len());
+            let log = self.members[place].log.next();
+            self.driver(place).log = log;
             match self.random.below(20) {
                 0 => self.subscribe(place)?,
                 1 => self.plan_fault(place),

@@ -359,6 +359,17 @@ mod tests {
             self.inner().settle(limit)
         }
 
+        fn trim(&mut self, keep: u64, limit: usize) -> Result<bool, StorageError> {
+            match self.fault.0.swap(NONE, Ordering::SeqCst) {
+                FULL => Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() }),
+                DAMAGED => Err(StorageError::Corrupted { part: "log", damage: Damage::Missing }),
+                fault => {
+                    self.fault.0.store(fault, Ordering::SeqCst);
+                    self.inner().trim(keep, limit)
+                }
+            }
+        }
+
         fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
             self.inner().sizes()
         }

@@ -112,10 +112,10 @@ fn a_newer_format_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(directory.store()).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 3, supported: 2 }));
+    assert!(matches!(error, OpenError::Newer { found: 4, supported: 3 }));
     assert_eq!(
         error.to_string(),
-        "the store has format 3, this program reads up to 2: use the newer program"
+        "the store has format 4, this program reads up to 3: use the newer program"
     );
 }
 
