@@ -158,7 +158,7 @@ impl Script {
         }
         drop(ahead);
         settle_all(&mut store, 3);
-        trim_all(&mut store, 2, 3);
+        trim_all(&mut store, 2, 100);
         assert_same(&store, &self.states[self.steps.len()]);
         assert!(check(&store).unwrap().is_clean());
         let last = store.header().unwrap().lsn.0;
@@ -173,9 +173,9 @@ impl Script {
 fn acknowledged_commits_survive_a_crash_at_every_operation() {
     let (mut with_next, mut without, mut with_layers, mut in_trim) = (0, 0, 0, 0);
     for seed in seeds(2) {
-        let script = Script::new(seed, 14);
+        let script = Script::new(seed, 12);
         let count = FaultyDisk::new(seed);
-        assert_eq!(script.run(&count, FaultPlan::default()).done, 14);
+        assert_eq!(script.run(&count, FaultPlan::default()).done, 12);
         for n in 1..=count.operations() + 1 {
             let disk = FaultyDisk::new(seed);
             let run = script.run(&disk, FaultPlan { crash_at: Some(n), ..FaultPlan::default() });

@@ -100,10 +100,10 @@ fn commits_that_wait_to_be_settled_stay() {
 }
 
 /// Changes that stand in many chunks.
-fn ahead_of_many_chunks(world: &mut World) -> Vec<Change> {
+fn ahead_of_many_chunks(world: &mut World, long_rows: usize) -> Vec<Change> {
     let is_long = |change: &&Change| matches!(change, Change::Put { row, .. } if long(row));
     let mut changes = Vec::new();
-    while changes.iter().filter(is_long).count() < 72 {
+    while changes.iter().filter(is_long).count() < long_rows {
         changes.extend(world.ahead(9));
     }
     changes
@@ -119,7 +119,7 @@ fn chunks_go_a_few_at_a_time_and_whole_after_a_crash() {
     };
     append(&mut store, &world.commits_with_text());
     for _ in 0..2 {
-        let staged = store.stager().stage(ahead_of_many_chunks(&mut world)).unwrap();
+        let staged = store.stager().stage(ahead_of_many_chunks(&mut world, 72)).unwrap();
         append(&mut store, &[world.commit_ahead(&staged)]);
     }
     append(&mut store, &[world.commit()]);
@@ -149,7 +149,7 @@ fn chunks_go_a_few_at_a_time_and_whole_after_a_crash() {
 fn churn(keep: Option<u64>) -> Vec<usize> {
     let (disk, mut store, _, mut world) = filled(34, 1);
     store.append(&world.commits_with_text()).unwrap();
-    let puts = ahead_of_many_chunks(&mut world);
+    let puts = ahead_of_many_chunks(&mut world, 4);
     let inline: Vec<Change> = puts.iter().take(12).cloned().collect();
     let mut lengths = Vec::new();
     for round in 0..60 {
@@ -190,7 +190,7 @@ fn resolved(change: &Change, number: u64) -> Change {
 #[test]
 fn the_room_of_what_was_trimmed_is_used_again() {
     let whole = churn(None);
-    assert!(whole.is_sorted_by(|before, after| before <= after) && whole[5] > 2 * whole[1], "{whole:?}");
+    assert!(whole.is_sorted_by(|before, after| before <= after) && whole[5] > 2 * whole[0], "{whole:?}");
     let trimmed = churn(Some(6));
     assert!(trimmed[1..].iter().all(|length| *length == trimmed[1]), "{trimmed:?}");
     assert!(trimmed[5] < whole[5] / 2, "{trimmed:?} {whole:?}");
