@@ -223,7 +223,8 @@ impl World {
             let disk = member.disk.clone();
             let open = || RedbStore::open_with_backend(disk).map_err(|error| error.to_string());
             member.driver = Some(driver.reopen(open)?);
-            return Ok(());
+            // What it said before the disk was full was said.
+            return self.deliver(place);
         }
         self.restart(place)
     }
