@@ -220,7 +220,7 @@ fn compare(
                 differing.insert(key);
             }
             Said::Nothing if stopped.is_ok() => {
-                stopped = read_unlogged(store, (catalog, id), key, values, report);
+                stopped = read_unlogged(store, (catalog, id), key, &values, report);
             }
             Said::Nothing => {}
         }
@@ -250,11 +250,11 @@ fn read_unlogged(
     store: &dyn Store,
     (catalog, table): (&Catalog, TableId),
     key: Row,
-    values: Row,
+    values: &Row,
     report: &mut CheckReport,
 ) -> Result<(), StorageError> {
     match store.row(table, &key) {
-        Ok(Some(row)) if row.values == values => {
+        Ok(Some(row)) if row.values == *values => {
             let put = Change::Put { table, key: key.clone(), row };
             match fits(catalog, &put) {
                 Ok(()) => report.unlogged += 1,
