@@ -62,7 +62,7 @@ impl Log {
     }
 
     /// How many commits stay from now on.
-    pub fn next(&mut self) -> Option<u64> {
+    pub fn kept(&mut self) -> Option<u64> {
         self.0.as_mut().map(|random| random.below(6) as u64)
     }
 }

@@ -170,7 +170,7 @@ impl World {
         }
         for _ in 0..60 {
             let place = self.random.below(self.members.len());
-            let log = self.members[place].log.next();
+            let log = self.members[place].log.kept();
             self.driver(place).log = log;
             match self.random.below(20) {
                 0 => self.subscribe(place)?,

@@ -96,7 +96,7 @@ impl World {
             let slice = if self.beside { Slice::NONE } else { Slice::WHOLE };
             self.driver().engine.set_slice(slice);
             self.driver().holds |= self.random.one_in(4);
-            let log = self.log.next();
+            let log = self.log.kept();
             self.driver().log = log;
             match self.random.below(8) {
                 0 => self.subscribe()?,

@@ -102,9 +102,7 @@ pub(crate) struct Driver {
     wake_at: Option<Now>,
     /// Whether the store may have changes that are not in their tables yet.
     is_unsettled: bool,
-    /// Whether the log may have commits that need not stay.
-    is_untrimmed: bool,
-    /// Commits since the log was trimmed.
+    /// Commits since the log was trimmed: as many as are worth it, and it is trimmed until none need go.
     untrimmed: usize,
     /// Whether the store was opened anew since requests were answered.
     was_reopened: bool,
@@ -168,8 +166,7 @@ impl Driver {
             metrics,
             wake_at: None,
             is_unsettled: true,
-            is_untrimmed: true,
-            untrimmed: 0,
+            untrimmed: TRIMMED,
             was_reopened: false,
             next_request: 0,
         })
@@ -180,7 +177,7 @@ impl Driver {
         self.wake()?;
         loop {
             let wait = self.wake_at.map(|at| u64::try_from(at.0.saturating_sub(now().0)).unwrap_or(0));
-            let has_leftovers = self.is_unsettled || self.is_untrimmed;
+            let has_leftovers = self.is_unsettled || self.untrimmed >= TRIMMED;
             let first = match wait.map(Duration::from_micros) {
                 _ if has_leftovers => self.commands.recv_timeout(Duration::ZERO),
                 None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -199,7 +196,7 @@ impl Driver {
             if self.is_unsettled {
                 self.settle()?;
             }
-            if self.is_untrimmed {
+            if self.untrimmed >= TRIMMED {
                 self.trim()?;
             }
         }
@@ -228,20 +225,21 @@ impl Driver {
     fn trim(&mut self) -> Result<(), DriverError> {
         let store = self.store.as_mut().expect("invariant: the store is open between batches");
         match store.trim(limits::LOG_COMMITS, TRIMMED) {
-            Ok(is_untrimmed) => {
-                self.is_untrimmed = is_untrimmed;
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.untrimmed = 0;
                 Ok(())
             }
             // What is left goes when the log has grown again.
             Err(StorageError::DiskFull { .. } | StorageError::Closed) => {
-                self.is_untrimmed = false;
+                self.untrimmed = 0;
                 self.reopen()?;
                 self.was_reopened = false;
                 Ok(())
             }
             // No row needs what is damaged there.
             Err(error @ StorageError::Corrupted { part: "log", .. }) => {
-                self.is_untrimmed = false;
+                self.untrimmed = 0;
                 eprintln!("deltaic: the log is not trimmed: {error}");
                 Ok(())
             }
@@ -282,9 +280,6 @@ impl Driver {
             Ok(()) => {
                 self.metrics.committed(commits.len());
                 self.untrimmed += commits.len();
-                if self.untrimmed >= TRIMMED {
-                    (self.untrimmed, self.is_untrimmed) = (0, true);
-                }
                 self.is_unsettled |=
                     commits.iter().any(|commit| matches!(commit.changes, Changes::Staged(_)));
             }
