@@ -12,6 +12,8 @@ use deltaic_engine::{
 };
 use deltaic_storage::{StorageError, Store};
 
+use crate::random::Random;
+
 /// An engine and its store.
 #[derive(Debug)]
 pub struct Driver<S> {
@@ -29,8 +31,10 @@ pub struct Driver<S> {
     replies: BTreeMap<RequestId, Reply>,
     /// The first failure of the store that no batch has told yet.
     failure: Option<Arc<StorageError>>,
-    /// Why what was written ahead could not be brought into its tables. What was appended is there.
+    /// Why what was written ahead could not be brought into its tables, or the log be trimmed. What was appended is there.
     pub unsettled: Option<Arc<StorageError>>,
+    /// The commits that stay in the log; None where all do.
+    pub log: Option<u64>,
     /// What leaves for other engines, and what is told of them.
     pub peers: Vec<ToPeer>,
     /// What is told of other engines.
@@ -45,6 +49,23 @@ pub type Reply = Result<Outcome, RequestError>;
 
 /// What came of the requests of a batch.
 pub type Replies = Vec<Reply>;
+
+/// How long logs are in a run: whole in one of three, of a few commits in the others.
+#[derive(Debug)]
+pub struct Log(Option<Random>);
+
+impl Log {
+    /// That of a seed, with numbers of its own.
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x1069);
+        Self((!random.one_in(3)).then_some(random))
+    }
+
+    /// How many commits stay from now on.
+    pub fn kept(&mut self) -> Option<u64> {
+        self.0.as_mut().map(|random| random.below(6) as u64)
+    }
+}
 
 impl<S: Store> Driver<S> {
     /// An engine over a store.
@@ -65,6 +86,7 @@ impl<S: Store> Driver<S> {
             replies,
             failure: None,
             unsettled: None,
+            log: None,
             peers: Vec::new(),
             peer_news: Vec::new(),
             basis: None,
@@ -74,9 +96,9 @@ impl<S: Store> Driver<S> {
 
     /// The same engine, whose store was opened anew.
     pub fn reopen(self, open: impl FnOnce() -> Result<S, String>) -> Result<Self, String> {
-        let Self { engine, store, now, messages, holds, works, replies, next, .. } = self;
+        let Self { engine, store, now, messages, holds, works, replies, log, next, .. } = self;
         drop(store);
-        Ok(Self { messages, holds, works, replies, next, ..Self::of(engine, open()?, now) })
+        Ok(Self { messages, holds, works, replies, log, next, ..Self::of(engine, open()?, now) })
     }
 
     /// Gives the engine an input and does what it asks for.
@@ -98,10 +120,13 @@ impl<S: Store> Driver<S> {
             self.now += 1000;
             effects = self.engine.step(Now(self.now), Input::Appended(appended), &self.store);
         }
-        // Now and then some of what was written ahead is brought into its tables.
+        // Now and then some of what was written ahead is brought into its tables, and the log loses its oldest commits.
         let limit = (self.now / 1000 % 4) as usize;
         if limit > 0 && self.failure.is_none() {
-            self.unsettled = self.unsettled.take().or(self.store.settle(limit).err().map(Arc::new));
+            let settled = self.store.settle(limit).map(|_| ());
+            let trimmed =
+                settled.and_then(|()| self.log.map_or(Ok(false), |keep| self.store.trim(keep, limit)));
+            self.unsettled = self.unsettled.take().or(trimmed.err().map(Arc::new));
         }
         if !self.holds {
             self.work();

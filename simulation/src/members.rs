@@ -15,7 +15,12 @@ use deltaic_engine::{MergeError, PeerInput, PeerNews, RequestError, Slice};
 use deltaic_storage::{FaultPlan, FaultyDisk, Identity, RedbStore, StorageError, check};
 use deltaic_types::{DatabaseId, Row, text_format};
 
-use crate::{client::LiveResult, driver::Driver, fuzz::Tally, random::Random};
+use crate::{
+    client::LiveResult,
+    driver::{Driver, Log},
+    fuzz::Tally,
+    random::Random,
+};
 
 const SCHEMA: [&str; 4] = [
     "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE, name text, rank integer)",
@@ -52,6 +57,8 @@ struct Member {
     driver: Option<Driver<RedbStore>>,
     live: BTreeMap<u64, (&'static str, LiveResult)>,
     now: i64,
+    /// How many commits stay in its log.
+    log: Log,
 }
 
 /// What became of a row that is written by the world's own account.
@@ -131,7 +138,8 @@ impl World {
             for statement in SCHEMA {
                 driver.run(statement).map_err(|error| format!("{statement}: {error}"))?;
             }
-            members.push(Member { disk, driver: Some(driver), live: BTreeMap::new(), now });
+            let log = Log::new(seed.wrapping_mul(37).wrapping_add(place as u64));
+            members.push(Member { disk, driver: Some(driver), live: BTreeMap::new(), now, log });
         }
         let sides = vec![0; count];
         Ok(Self {
@@ -170,6 +178,8 @@ impl World {
         }
         for _ in 0..60 {
             let place = self.random.below(self.members.len());
+            let log = self.members[place].log.kept();
+            self.driver(place).log = log;
             match self.random.below(20) {
                 0 => self.subscribe(place)?,
                 1 => self.plan_fault(place),
@@ -221,7 +231,8 @@ impl World {
             let disk = member.disk.clone();
             let open = || RedbStore::open_with_backend(disk).map_err(|error| error.to_string());
             member.driver = Some(driver.reopen(open)?);
-            return Ok(());
+            // What it said before the disk was full was said.
+            return self.deliver(place);
         }
         self.restart(place)
     }

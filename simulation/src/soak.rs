@@ -17,6 +17,9 @@ use crate::{driver::Driver, random::Random};
 /// Rows that are live at any time.
 const LIVE: usize = 1_000;
 
+/// Commits that stay in a log: fewer than a round makes.
+const LOG: u64 = 100;
+
 /// What the first member keeps after a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
@@ -43,6 +46,7 @@ pub fn soak(seed: u64, directory: &Path, rounds: usize, tell: &mut dyn FnMut(Kep
         let store = RedbStore::create(&path, identity).map_err(|error| text(&error))?;
         let mut driver = Driver::open(store, 1_700_000_000_000_000).map_err(|error| text(&error))?;
         driver.engine.set_slice(Slice::WHOLE);
+        driver.log = Some(LOG);
         driver.engine.set_sync(Settings { most_interval: 1_000_000, ..Settings::default() });
         let table = "CREATE TABLE t (id bigint PRIMARY KEY, body text, n counter, tags add_wins_set(text), mail text UNIQUE)";
         driver.run(table).map_err(|error| text(&error))?;
@@ -84,6 +88,7 @@ pub fn soak(seed: u64, directory: &Path, rounds: usize, tell: &mut dyn FnMut(Kep
         }
         let (driver, path) = &mut members[0];
         while driver.store.settle(1_000).map_err(|error| text(&error))? {}
+        while driver.store.trim(LOG, 1_000).map_err(|error| text(&error))? {}
         let size = driver.engine.replica_size().ok_or("there is a replica")?;
         let sizes = driver.store.sizes().map_err(|error| text(&error))?;
         let stored = sizes.values().map(|size| size.hot_bytes + size.cold_bytes).sum();

@@ -3,7 +3,7 @@
 //! A seed gives a schema, transactions, live queries that come and go, and faults: a crash during any
 //! storage operation, a sync that fails, a disk that is full. Checked: after every commit each live result
 //! equals the naive one; after every restart every acknowledged transaction is there, the one in flight is
-//! there wholly or not at all, nothing else is, and the log explains the tables.
+//! there wholly or not at all, nothing else is, and the log, of which a few commits may be left, explains the tables.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use deltaic_storage::{FaultPlan, FaultyDisk, RedbStore, StorageError, check};
 
 use crate::{
     client::{LiveResult, same, sorted},
-    driver::Driver,
+    driver::{Driver, Log},
     fuzz::{Tally, identity},
     generator::{Generator, QueryCase},
     naive::{self, Database, Failure, Table, V},
@@ -31,6 +31,8 @@ pub fn world(seed: u64, tell: bool) -> Result<Tally, String> {
 struct World {
     generator: Generator,
     random: Random,
+    /// How many commits stay in the log.
+    log: Log,
     disk: FaultyDisk,
     driver: Option<Driver<RedbStore>>,
     database: Database,
@@ -54,6 +56,7 @@ impl World {
         Ok(Self {
             generator,
             random: Random::new(seed ^ 0x5eed),
+            log: Log::new(seed),
             disk,
             driver: Some(driver),
             database: Database::new(),
@@ -93,6 +96,8 @@ impl World {
             let slice = if self.beside { Slice::NONE } else { Slice::WHOLE };
             self.driver().engine.set_slice(slice);
             self.driver().holds |= self.random.one_in(4);
+            let log = self.log.kept();
+            self.driver().log = log;
             match self.random.below(8) {
                 0 => self.subscribe()?,
                 1 => self.plan_fault(),

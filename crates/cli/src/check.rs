@@ -8,6 +8,8 @@ use deltaic_storage::{
     check,
 };
 
+use deltaic_types::Lsn;
+
 use crate::output;
 
 /// Verifies the directory and prints what is in it.
@@ -26,6 +28,12 @@ fn store(data: &Path) -> Result<u64> {
     let report = check(&store)?;
     let header = store.header()?;
     output::line(format_args!("database {}, lsn {}", header.identity.database, header.lsn))?;
+    if report.first > Lsn(1) {
+        let (first, rows) = (report.first, report.unlogged);
+        output::line(format_args!(
+            "the log is there from commit {first} on: {rows} rows are older, they were read and compared with nothing"
+        ))?;
+    }
     for (table, size) in store.sizes()? {
         let name = header.catalog.get(table).map_or("?", |table| table.name.as_str());
         let (hot, cold) = (size.hot_bytes, size.cold_bytes);

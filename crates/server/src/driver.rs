@@ -20,7 +20,7 @@ use deltaic_engine::{
 };
 use deltaic_protocol::{Cut, ErrorBody, SqlRequest};
 use deltaic_storage::{Changes, Commit, OpenError, StorageError, Store};
-use deltaic_types::Lsn;
+use deltaic_types::{Lsn, limits};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -40,6 +40,10 @@ const BATCH: usize = 1_024;
 
 /// The changes written ahead that are brought into their tables between two batches: some milliseconds.
 const SETTLED: usize = 1_000;
+
+/// The commits that the log gains before its oldest are removed, and that are removed between two batches: removing costs a
+/// sync of its own, which is shared by so many.
+const TRIMMED: usize = 1_000;
 
 /// Opens the store: at the start, and after a full disk has closed it.
 pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn Store>, OpenError> + Send>;
@@ -98,6 +102,8 @@ pub(crate) struct Driver {
     wake_at: Option<Now>,
     /// Whether the store may have changes that are not in their tables yet.
     is_unsettled: bool,
+    /// Commits since the log was trimmed: as many as are worth it, and it is trimmed until none need go.
+    untrimmed: usize,
     /// Whether the store was opened anew since requests were answered.
     was_reopened: bool,
     pub(crate) next_request: u64,
@@ -160,6 +166,7 @@ impl Driver {
             metrics,
             wake_at: None,
             is_unsettled: true,
+            untrimmed: TRIMMED,
             was_reopened: false,
             next_request: 0,
         })
@@ -170,8 +177,9 @@ impl Driver {
         self.wake()?;
         loop {
             let wait = self.wake_at.map(|at| u64::try_from(at.0.saturating_sub(now().0)).unwrap_or(0));
+            let has_leftovers = self.is_unsettled || self.untrimmed >= TRIMMED;
             let first = match wait.map(Duration::from_micros) {
-                _ if self.is_unsettled => self.commands.recv_timeout(Duration::ZERO),
+                _ if has_leftovers => self.commands.recv_timeout(Duration::ZERO),
                 None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(wait) => self.commands.recv_timeout(wait),
             };
@@ -181,12 +189,15 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if wait == Some(0) || !self.is_unsettled => self.wake()?,
+                Err(RecvTimeoutError::Timeout) if wait == Some(0) || !has_leftovers => self.wake()?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             if self.is_unsettled {
                 self.settle()?;
+            }
+            if self.untrimmed >= TRIMMED {
+                self.trim()?;
             }
         }
     }
@@ -204,6 +215,32 @@ impl Driver {
                 self.is_unsettled = false;
                 self.reopen()?;
                 self.was_reopened = false;
+                Ok(())
+            }
+            Err(error) => Err(DriverError::Storage(Arc::new(error))),
+        }
+    }
+
+    /// Removes some of the oldest commits from the log.
+    fn trim(&mut self) -> Result<(), DriverError> {
+        let store = self.store.as_mut().expect("invariant: the store is open between batches");
+        match store.trim(limits::LOG_COMMITS, TRIMMED) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.untrimmed = 0;
+                Ok(())
+            }
+            // What is left goes when the log has grown again.
+            Err(StorageError::DiskFull { .. } | StorageError::Closed) => {
+                self.untrimmed = 0;
+                self.reopen()?;
+                self.was_reopened = false;
+                Ok(())
+            }
+            // No row needs what is damaged there.
+            Err(error @ StorageError::Corrupted { part: "log", .. }) => {
+                self.untrimmed = 0;
+                eprintln!("deltaic: the log is not trimmed: {error}");
                 Ok(())
             }
             Err(error) => Err(DriverError::Storage(Arc::new(error))),
@@ -242,6 +279,7 @@ impl Driver {
         match &outcome {
             Ok(()) => {
                 self.metrics.committed(commits.len());
+                self.untrimmed += commits.len();
                 self.is_unsettled |=
                     commits.iter().any(|commit| matches!(commit.changes, Changes::Staged(_)));
             }

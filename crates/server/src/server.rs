@@ -288,20 +288,22 @@ mod tests {
         sync::atomic::{AtomicU8, Ordering},
     };
 
+    use deltaic_causality::HybridTime;
     use deltaic_storage::{
-        Commit, Header, MemoryStore, OpenError, Reader, Stager, StorageError, StoredRow, TableSize,
+        Commit, Damage, Header, MemoryStore, OpenError, Reader, Stager, StorageError, StoredRow, TableSize,
     };
-    use deltaic_types::{Lsn, Row, TableId, Value};
+    use deltaic_types::{Lsn, Row, TableId, Value, limits};
 
     use super::*;
 
-    /// What the next append says.
+    /// What the next append, or the next trim, says.
     #[derive(Debug, Default)]
     struct Fault(AtomicU8);
 
     const NONE: u8 = 0;
     const FULL: u8 = 1;
     const UNSYNCED: u8 = 2;
+    const DAMAGED: u8 = 3;
 
     /// A store that fails when it is told to, over one that survives being opened anew.
     struct Faulty {
@@ -359,16 +361,31 @@ mod tests {
             self.inner().settle(limit)
         }
 
+        fn trim(&mut self, keep: u64, limit: usize) -> Result<bool, StorageError> {
+            match self.fault.0.swap(NONE, Ordering::SeqCst) {
+                FULL => Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() }),
+                DAMAGED => Err(StorageError::Corrupted { part: "log", damage: Damage::Missing }),
+                fault => {
+                    self.fault.0.store(fault, Ordering::SeqCst);
+                    self.inner().trim(keep, limit)
+                }
+            }
+        }
+
         fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
             self.inner().sizes()
         }
     }
 
     fn start(fault: &Arc<Fault>) -> Server {
+        let identity = Identity { database: DatabaseId(7), actor: ActorId(1) };
+        start_over(fault, &Arc::new(std::sync::Mutex::new(MemoryStore::new(identity))))
+    }
+
+    fn start_over(fault: &Arc<Fault>, inner: &Arc<std::sync::Mutex<MemoryStore>>) -> Server {
         let config = Config::new("unused", "127.0.0.1:0".parse().unwrap());
         let fault = Arc::clone(fault);
-        let identity = Identity { database: DatabaseId(7), actor: ActorId(1) };
-        let inner = Arc::new(std::sync::Mutex::new(MemoryStore::new(identity)));
+        let inner = Arc::clone(inner);
         Server::start_with(config, |_| {
             let store: Opener = Box::new(move || {
                 let (inner, fault) = (Arc::clone(&inner), Arc::clone(&fault));
@@ -408,5 +425,67 @@ mod tests {
         let error = server.wait().unwrap_err();
         assert!(matches!(error, ServeError::Driver(DriverError::Storage(_))), "{error}");
         assert!(error.to_string().contains("did not confirm"), "{error}");
+    }
+
+    /// A store whose log is longer than it need be, and how long it is.
+    fn long_log(commits: u64) -> Arc<std::sync::Mutex<MemoryStore>> {
+        let identity = Identity { database: DatabaseId(7), actor: ActorId(1) };
+        let mut store = MemoryStore::new(identity);
+        let commit =
+            |lsn| Commit { lsn: Lsn(lsn), time: HybridTime(lsn), seq: 0, changes: Vec::new().into() };
+        store.append(&(1..=commits).map(commit).collect::<Vec<_>>()).unwrap();
+        Arc::new(std::sync::Mutex::new(store))
+    }
+
+    fn length_of(store: &std::sync::Mutex<MemoryStore>) -> u64 {
+        let store = store.lock().unwrap();
+        let last = store.header().unwrap().lsn.0;
+        match store.commits(Lsn(0), 0) {
+            Err(StorageError::Trimmed { first }) => last + 1 - first.0,
+            commits => commits.map(|_| last).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_log_is_trimmed_between_requests() {
+        let store = long_log(limits::LOG_COMMITS + 5_500);
+        let server = start_over(&Arc::new(Fault::default()), &store);
+        let engine = server.engine();
+        engine.execute("CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1)", vec![]).unwrap();
+        let mut longest = 0;
+        for _ in 0..2_500 {
+            engine.execute("UPDATE t SET id = id", vec![]).unwrap();
+            longest = longest.max(length_of(&store));
+        }
+        // All that is too much goes, and little of what came since is left.
+        let left = length_of(&store);
+        assert!((limits::LOG_COMMITS..limits::LOG_COMMITS + 1_002).contains(&left), "{left}");
+        assert!(longest < limits::LOG_COMMITS + 5_510, "{longest}");
+        server.stop();
+        server.wait().unwrap();
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_trimmed_holds_up_nobody() {
+        for outcome in [FULL, DAMAGED] {
+            let store = long_log(limits::LOG_COMMITS + 1_500);
+            let fault = Arc::new(Fault::default());
+            fault.0.store(outcome, Ordering::SeqCst);
+            // The first that meets it is the trim that comes with the start.
+            let server = start_over(&fault, &store);
+            while fault.0.load(Ordering::SeqCst) != NONE {
+                std::thread::yield_now();
+            }
+            let engine = server.engine();
+            engine.execute("CREATE TABLE t (id integer PRIMARY KEY)", vec![]).unwrap();
+            for id in 0..500 {
+                engine.execute(&format!("INSERT INTO t VALUES ({id})"), vec![]).unwrap();
+            }
+            let rows = engine.execute("SELECT count(*) FROM t", vec![]).unwrap().rows;
+            assert_eq!(rows, [[serde_json::json!(500)]]);
+            assert!(length_of(&store) > limits::LOG_COMMITS + 1_500);
+            server.stop();
+            server.wait().unwrap();
+        }
     }
 }

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use deltaic_types::Lsn;
 use deltaic_types::codec::DecodeError;
 use thiserror::Error;
 
@@ -57,6 +58,14 @@ pub enum StorageError {
     /// store is opened anew before their append. The store is as it was and stays open.
     #[error("the changes written ahead are not there since the store was opened: run the transaction again")]
     StageGone,
+    /// Commits were asked for that are in the log no more.
+    #[error(
+        "the log begins with commit {first}, those before were trimmed: take the rows as they are now, and the commits from there on"
+    )]
+    Trimmed {
+        /// The first commit that is there.
+        first: Lsn,
+    },
 }
 
 impl StorageError {

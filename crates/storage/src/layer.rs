@@ -42,6 +42,11 @@ impl Layer {
         layer
     }
 
+    /// Whose changes they are.
+    pub(crate) fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
     fn position(&self) -> (Lsn, usize) {
         (self.lsn, self.settled)
     }

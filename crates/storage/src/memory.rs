@@ -12,6 +12,7 @@ use deltaic_types::{Catalog, Lsn, Row, TableId, Value, key};
 use crate::chunk::Chunks;
 use crate::commit::{advance, schema};
 use crate::record::{self, COMMIT_BYTES};
+use crate::trim;
 use crate::{
     Change, Changes, Commit, Header, Identity, Reader, Staged, Stager, StorageError, Store, StoredRow,
     TableSize, hot_columns,
@@ -32,6 +33,8 @@ struct Tables(BTreeMap<TableId, Arc<BTreeMap<Vec<u8>, Entry>>>);
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     header: Header,
+    /// Where the log begins.
+    first: Lsn,
     log: Vec<Commit>,
     tables: Tables,
     sizes: BTreeMap<TableId, TableSize>,
@@ -42,17 +45,7 @@ impl MemoryStore {
     pub fn new(identity: Identity) -> Self {
         let header =
             Header { identity, lsn: Lsn(0), seq: 0, time: HybridTime(0), catalog: Catalog::default() };
-        Self { header, log: Vec::new(), tables: Tables::default(), sizes: BTreeMap::new() }
-    }
-
-    /// The row of a key, in place.
-    pub(crate) fn get(&self, table: TableId, key: &[Value]) -> Option<&StoredRow> {
-        self.tables.get(table, key)
-    }
-
-    /// The rows of a table, in key order.
-    pub(crate) fn rows(&self, table: TableId) -> impl Iterator<Item = &StoredRow> {
-        self.tables.rows(table)
+        Self { header, first: Lsn(1), log: Vec::new(), tables: Tables::default(), sizes: BTreeMap::new() }
     }
 
     fn apply(&mut self, catalog: &mut Catalog, change: &Change) {
@@ -167,7 +160,9 @@ impl Store for MemoryStore {
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
-        Ok(self.log.iter().skip(after.0 as usize).take(limit).cloned().collect())
+        let first = self.first;
+        let skipped = after.next().0.checked_sub(first.0).ok_or(StorageError::Trimmed { first })?;
+        Ok(self.log.iter().skip(skipped as usize).take(limit).cloned().collect())
     }
 
     fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError> {
@@ -196,6 +191,14 @@ impl Store for MemoryStore {
 
     fn settle(&mut self, _: usize) -> Result<bool, StorageError> {
         Ok(false)
+    }
+
+    fn trim(&mut self, keep: u64, limit: usize) -> Result<bool, StorageError> {
+        let end = trim::kept_from(self.header.lsn, keep, None);
+        let removed = end.0.saturating_sub(self.first.0).min(limit as u64);
+        self.log.drain(..removed as usize);
+        self.first = Lsn(self.first.0 + removed);
+        Ok(self.first < end)
     }
 
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

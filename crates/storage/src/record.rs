@@ -37,6 +37,7 @@ pub(crate) enum Kind {
     AggregateNode = 16,
     Aggregate = 17,
     Event = 24,
+    First = 25,
 }
 
 const CATALOG: u8 = 1;

@@ -1,7 +1,7 @@
 //! [`RedbStore`]: the store in a file.
 //!
 //! Invariant: an append is one redb transaction, so the log, the tables, what waits above them, the catalog and the
-//! counts change together or not at all; and so is a slice that is settled. What was read is verified by our own checksums, since redb does not verify pages when
+//! counts change together or not at all; and so is a slice that is settled, and one that is trimmed. What was read is verified by our own checksums, since redb does not verify pages when
 //! it reads them; and what is not found is looked for once more, between its neighbours.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,7 @@ use crate::record::{self, COMMIT_BYTES};
 use crate::rows::{self, COLD, HOT, Scan, Snapshot};
 use crate::stage::{RedbStager, Staging, read_layers, read_resolved};
 use crate::staged::{Numbers, Spent};
+use crate::trim;
 use crate::writer::Writer;
 use crate::{
     Changes, Commit, Damage, Header, Identity, OpenError, Reader, Staged, Stager, StorageError, Store,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// The format that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 pub(crate) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 
@@ -46,6 +47,8 @@ pub struct RedbStore {
     /// Shared with snapshots, which end with this store.
     pages: Arc<Pages>,
     header: Header,
+    /// Where the log begins; one behind its end where it is empty.
+    first: Lsn,
     /// Counts of the tables, without the layers over them.
     sizes: BTreeMap<TableId, TableSize>,
     layers: Layers,
@@ -75,22 +78,26 @@ impl RedbStore {
             }
             Ok(transaction.commit()?)
         })?;
-        Self::with(pages, header, &Meta::new(), Vec::new(), BTreeMap::new()).map_err(OpenError::from)
+        Self::with(pages, header, Lsn(1), &Meta::new(), Vec::new(), BTreeMap::new()).map_err(OpenError::from)
     }
 
     /// Opens the store in a backend. After a crash this reads the whole file once, to find the last commit that is
     /// complete.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
         let (pages, meta) = Pages::resume(backend, FORMAT_VERSION, |_| true)?;
-        let read = read_meta(&meta).and_then(|read| Ok((read, positions(&meta)?)));
-        let ((header, sizes), positions) =
+        let read = read_meta(&meta).and_then(|(header, sizes)| {
+            let first = trim::read_first(&meta, header.lsn)?;
+            Ok((header, sizes, first, positions(&meta)?))
+        });
+        let (header, sizes, first, positions) =
             read.map_err(|damage| StorageError::Corrupted { part: "meta", damage })?;
-        Self::with(pages, header, &meta, positions, sizes).map_err(OpenError::from)
+        Self::with(pages, header, first, &meta, positions, sizes).map_err(OpenError::from)
     }
 
     fn with(
         pages: Pages,
         header: Header,
+        first: Lsn,
         meta: &Meta,
         positions: Vec<(Lsn, usize)>,
         sizes: BTreeMap<TableId, TableSize>,
@@ -98,7 +105,7 @@ impl RedbStore {
         let pages = Arc::new(pages);
         let layers = read_layers(&pages, positions, &header)?;
         let staging = Arc::new(Staging::open(&pages, meta, &header.catalog)?);
-        Ok(Self { pages, header, sizes, layers, staging, spent: Vec::new() })
+        Ok(Self { pages, header, first, sizes, layers, staging, spent: Vec::new() })
     }
 
     /// Fails where staged changes of the commits do not stand in this file, each once.
@@ -182,6 +189,9 @@ impl Store for RedbStore {
     }
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
+        if after.next() < self.first {
+            return Err(StorageError::Trimmed { first: self.first });
+        }
         let expected = self.header.lsn.0.saturating_sub(after.0).min(limit as u64);
         if expected == 0 {
             return Ok(Vec::new());
@@ -296,6 +306,23 @@ impl Store for RedbStore {
             self.spent.extend(self.layers.0.remove(0).into_staged().into_spent());
         }
         Ok(!self.layers.0.is_empty() || !self.spent.is_empty() || self.staging.has_given_up())
+    }
+
+    fn trim(&mut self, keep: u64, limit: usize) -> Result<bool, StorageError> {
+        let waiting = self.layers.0.first().map(Layer::lsn);
+        let end = trim::kept_from(self.header.lsn, keep, waiting);
+        // One commit may have a thousand chunks: those of one that is gone come before the next one goes.
+        if self.staging.has_given_up() {
+            return Ok(self.staging.remove_given_up()? || self.first < end);
+        }
+        if self.first >= end {
+            return Ok(false);
+        }
+        let _turn = self.staging.turns.append();
+        let (first, stages) = self.pages.run(|database| trim::remove(database, self.first, end, limit))?;
+        self.first = first;
+        self.staging.give_up(stages);
+        Ok(first < end || self.staging.has_given_up())
     }
 
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {

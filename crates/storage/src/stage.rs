@@ -1,7 +1,7 @@
 //! [`Staging`]: stages in the file, from their first chunk until a commit has them or they are removed.
 //!
 //! Invariant: chunks stand in the file without a mark only where a commit of the log has them; so what was begun and
-//! never appended is known by its mark, and is removed whole.
+//! never appended, or whose commit the log has no more, is known by its mark, and is removed whole.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deltaic_types::{Catalog, Lsn};
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    TableError,
 };
 
 use crate::chunk::{
@@ -17,16 +18,16 @@ use crate::chunk::{
     read_mark, write_mark, write_positions,
 };
 use crate::layer::{Layer, Layers};
-use crate::pages::{FORMAT, META, Meta, Pages, Stop, write_format};
+use crate::pages::{FORMAT, META, Meta, Pages, Stop, read_format, write_format};
 use crate::redb_store::LOG;
 use crate::staged::{Begun, GivenUp, Numbers, Staged, Stager, place_of};
 use crate::turns::Turns;
-use crate::{COMMIT_BYTES, Change, Changes, Damage, FORMAT_VERSION, Header, StorageError};
+use crate::{COMMIT_BYTES, Change, Changes, Damage, Header, StorageError};
 
 pub(crate) const STAGED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("staged");
 
 /// Chunks of a stage that are removed at a time.
-const STEP_CHUNKS: usize = 16;
+pub(crate) const STEP_CHUNKS: usize = 16;
 
 /// What a store and those who write ahead share.
 #[derive(Debug)]
@@ -85,6 +86,11 @@ impl Staging {
         staged.is_begun_with(&self.given_up)
     }
 
+    /// Commits that had these stages are gone from the log.
+    pub(crate) fn give_up(&self, stages: Vec<u64>) {
+        self.given_up.lock().extend(stages);
+    }
+
     /// Whether chunks of a stage that was given up are left.
     pub(crate) fn has_given_up(&self) -> bool {
         !self.given_up.lock().is_empty()
@@ -134,16 +140,27 @@ impl Staging {
                     let mut meta = transaction.open_table(META)?;
                     meta.insert(&mark_key(stage)[..], &write_mark(stage)[..])?;
                     // From here on an older program would miss changes.
-                    meta.insert(FORMAT, &write_format(FORMAT_VERSION)[..])?;
-                    if meta.get(LAYERS_KEY)?.is_none() {
-                        meta.insert(LAYERS_KEY, &write_positions(&[])[..])?;
-                    }
+                    raise(&mut meta, 2)?;
                 }
                 transaction.open_table(STAGED)?.insert(&chunk_key(stage, chunk)[..], record)?;
             }
             Ok(transaction.commit()?)
         })
     }
+}
+
+/// Notes that a file has what came with a version, where it says less. From the second one on every file says what is not
+/// settled.
+pub(crate) fn raise(meta: &mut Table<'_, &'static str, &'static [u8]>, version: u32) -> Result<(), Stop> {
+    let found = meta.get(FORMAT)?.and_then(|format| read_format(format.value()));
+    if found.is_none_or(|found| found < version) {
+        meta.insert(FORMAT, &write_format(version)[..])?;
+    }
+    let has_layers = meta.get(LAYERS_KEY)?.is_some();
+    if !has_layers {
+        meta.insert(LAYERS_KEY, &write_positions(&[])[..])?;
+    }
+    Ok(())
 }
 
 /// The greatest number of a stage in the file.

@@ -1,7 +1,8 @@
 //! [`Store`]: the durable state that an engine reads and appends to; [`Reader`]: its rows, which others read too.
 //!
-//! Invariant: what is read of the tables are the changes of the log, applied in order. A store keeps both because
-//! reading a row must not cost a replay, and neither is ever changed without the other.
+//! Invariant: what is read of the tables are the changes of all commits, applied in order. A store keeps both because
+//! reading a row must not cost a replay, and neither is ever changed without the other. The log may forget its oldest
+//! commits; the tables keep what those made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ pub trait Store: Reader {
     /// outlives its store fail with [`StorageError::Closed`] where the store is in a file.
     fn snapshot(&self) -> Result<Arc<dyn Reader + Send + Sync>, StorageError>;
 
-    /// The commits after `after`, oldest first, `limit` at most.
+    /// The commits after `after`, oldest first, `limit` at most. [`StorageError::Trimmed`] where the one behind `after` is
+    /// not in the log any more.
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError>;
 
     /// Appends commits, atomically and durably: when it returns Ok, every one of them survives any crash.
@@ -102,6 +104,19 @@ pub trait Store: Reader {
     /// changes. A little of what staged changes have left in memory and in the file is removed as well, for which it
     /// may be called, and say true, where all is settled.
     fn settle(&mut self, limit: usize) -> Result<bool, StorageError>;
+
+    /// Removes the oldest commits of the log, `limit` at most, so that the last `keep` stay, and one at least; true where
+    /// more can be removed now. Commits stay from the first one on that has changes which are not settled. What staged
+    /// changes of removed commits have left in the file is removed a little at a time, by this or by
+    /// [`settle`](Store::settle). Costs a transaction, and nothing where nothing is to be removed. A store without a log that
+    /// grows has nothing to do.
+    ///
+    /// [`StorageError::Corrupted`] says that a commit that was to go is damaged: the log stays as it is, and so do the
+    /// tables, which do not need it.
+    fn trim(&mut self, keep: u64, limit: usize) -> Result<bool, StorageError> {
+        let _ = (keep, limit);
+        Ok(false)
+    }
 
     /// The size of each table of the catalog. Costs nothing that grows with the rows.
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError>;

@@ -11,6 +11,10 @@ pub const STATEMENTS: usize = 16_384;
 /// The deepest nesting of an expression or a query.
 pub const EXPRESSION_DEPTH: usize = 64;
 
+/// The commits of a store's log that stay: enough to replay, and to compare the rows with, what the last hours or minutes have
+/// changed. The rows need none of them; without an end the log would fill the disk.
+pub const LOG_COMMITS: u64 = 10_000;
+
 /// Conflicts that are kept in `deltaic.conflicts` after they were decided or resolved; the oldest go first.
 pub const CONFLICTS: usize = 10_000;
 

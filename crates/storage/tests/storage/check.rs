@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use deltaic_causality::HybridTime;
 use deltaic_storage::{
-    Commit, Damage, Difference, Header, MemoryStore, Reader, Stager, StorageError, Store, StoredRow,
+    Change, Commit, Damage, Difference, Header, MemoryStore, Reader, Stager, StorageError, Store, StoredRow,
     TableSize, check,
 };
 use deltaic_types::{Catalog, Lsn, Row, TableId, Value};
 
-use crate::world::{IDENTITY, World, scan};
+use crate::world::{IDENTITY, World, first_of, scan, trim_all};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lie {
@@ -98,9 +98,9 @@ impl Store for Liar {
 
     fn commits(&self, after: Lsn, limit: usize) -> Result<Vec<Commit>, StorageError> {
         match self.lie {
-            Lie::ShortLog if after.0 > 0 => Ok(Vec::new()),
+            Lie::ShortLog if after.0 >= first_of(&self.store) => Ok(Vec::new()),
             Lie::ShortLog => self.store.commits(after, 1),
-            Lie::Gap => self.store.commits(after.next(), limit),
+            Lie::Gap if limit > 0 => self.store.commits(after.next(), limit),
             Lie::DamagedLog => damaged(),
             _ => self.store.commits(after, limit),
         }
@@ -169,4 +169,77 @@ fn every_difference_is_found() {
     }
     liar.lie = Lie::DamagedLog;
     assert!(matches!(check(&liar), Err(StorageError::Corrupted { .. })));
+}
+
+/// The same of a store whose log was trimmed: of rows that it changes all is found, of the others what reading says.
+#[test]
+fn every_difference_from_a_trimmed_log_is_found() {
+    let (mut world, mut store) = (World::new(21), MemoryStore::new(IDENTITY));
+    for _ in 0..60 {
+        store.append(&world.commits()).unwrap();
+    }
+    // A table whose first row the log has changed, and one whose first row is older.
+    let (mut logged, mut older) = (None, None);
+    while logged.is_none() || older.is_none() {
+        store.append(&world.commits()).unwrap();
+        let mut store = store.clone();
+        trim_all(&mut store, 9, 1_000);
+        let first = first_of(&store);
+        let commits = store.commits(Lsn(first - 1), 9).unwrap();
+        let is_changed = |id: TableId, first: &Row| {
+            commits.iter().flat_map(|commit| commit.changes.as_slice()).any(|change| match change {
+                Change::Put { table, key, .. } | Change::Delete { table, key, .. } => {
+                    *table == id && key == first
+                }
+                Change::Catalog(_) => false,
+            })
+        };
+        (logged, older) = (None, None);
+        for table in world.catalog.tables().filter(|table| table.columns.len() > table.primary_key.len()) {
+            let Some(key) = scan(&store, table.id, &table.primary_key).first().cloned() else { continue };
+            let place = if is_changed(table.id, &key) { &mut logged } else { &mut older };
+            let liar = Liar { store: store.clone(), lie: Lie::None, table: table.id, key };
+            *place = Some((liar, Row::from(vec![Value::Integer(1_000); table.primary_key.len()])));
+        }
+    }
+    let message = "hot: checksum differs".to_owned();
+    for (found, is_logged) in [(logged, true), (older, false)] {
+        let (mut liar, new) = found.unwrap();
+        let (id, key, first) = (liar.table, liar.key.clone(), first_of(&liar.store));
+        let clean = check(&liar).unwrap();
+        assert!(clean.is_clean() && clean.rows > 0 && clean.unlogged > 0, "{clean:?}");
+        assert_eq!((clean.first, clean.commits), (Lsn(first), 9));
+        let row = |other: Difference| {
+            if is_logged { other } else { Difference::Unfit { table: id, key: key.clone() } }
+        };
+        let damaged = |key: Option<Row>| Difference::Damaged { table: id, key, message: message.clone() };
+        let mut differences = vec![
+            (Lie::ShortLog, vec![Difference::Log { expected: Lsn(first + 1) }]),
+            (Lie::Gap, vec![Difference::Log { expected: Lsn(first) }]),
+            (Lie::Time, vec![Difference::State]),
+            (Lie::Catalog, vec![Difference::Catalog]),
+            (Lie::HiddenRow, vec![row(Difference::Missing { table: id, key: key.clone() })]),
+            (Lie::NewRow, vec![Difference::Unfit { table: id, key: new }, Difference::Size { table: id }]),
+            (Lie::OtherScan, vec![row(Difference::Row { table: id, key: key.clone() })]),
+            (Lie::DamagedRow, vec![damaged(Some(key.clone()))]),
+            (Lie::DamagedScan, vec![damaged(None)]),
+            (Lie::Count, vec![Difference::Size { table: id }]),
+        ];
+        if is_logged {
+            differences.push((Lie::OldVersion, vec![row(Difference::Row { table: id, key: key.clone() })]));
+        }
+        for (lie, differences) in differences {
+            liar.lie = lie;
+            let report = check(&liar).unwrap();
+            if lie == Lie::Catalog {
+                // What is compared with a catalog that nobody has may well differ too.
+                assert_eq!(report.differences[..1], differences);
+            } else {
+                assert_eq!(report.differences, differences, "{lie:?}");
+            }
+        }
+        assert!(Difference::Unfit { table: id, key }.to_string().contains("differs by how it is read"));
+        liar.lie = Lie::DamagedLog;
+        assert!(matches!(check(&liar), Err(StorageError::Corrupted { .. })));
+    }
 }

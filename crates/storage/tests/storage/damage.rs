@@ -6,7 +6,7 @@ use deltaic_storage::{
 use deltaic_types::Lsn;
 
 use crate::stage::{META, STAGED};
-use crate::world::{IDENTITY, World, long, seeds, settle_all};
+use crate::world::{IDENTITY, World, first_of, long, seeds, settle_all, trim_all};
 
 /// A store of which a part was staged, and a part of that not settled.
 fn filled_ahead(seed: u64, appends: usize) -> (Vec<u8>, MemoryStore, World) {
@@ -68,8 +68,9 @@ fn read_everything(store: &dyn Store, model: &MemoryStore) -> bool {
             }
         }
     }
-    match store.commits(Lsn(0), usize::MAX) {
-        Ok(commits) => assert_eq!(commits, model.commits(Lsn(0), usize::MAX).unwrap()),
+    let after = Lsn(first_of(store) - 1);
+    match store.commits(after, usize::MAX) {
+        Ok(commits) => assert_eq!(commits, model.commits(after, usize::MAX).unwrap()),
         Err(_) => whole = false,
     }
     whole
@@ -83,6 +84,23 @@ fn flipped_bytes_are_found_or_do_no_harm() {
 #[test]
 fn flipped_bytes_of_staged_changes_are_found_or_do_no_harm() {
     assert_found_or_harmless(filled_ahead(13, 40));
+}
+
+#[test]
+fn flipped_bytes_of_a_trimmed_store_are_found_or_do_no_harm() {
+    // The first that has rows of both kinds.
+    let trimmed = |seed| {
+        let (bytes, model, world) = filled(seed, 40);
+        let disk = FaultyDisk::from_bytes(bytes, 0);
+        let mut store = RedbStore::open_with_backend(disk.clone()).unwrap();
+        trim_all(&mut store, 6, 100);
+        let report = check(&store).unwrap();
+        assert!(report.is_clean(), "{report:?}");
+        drop(store);
+        (report.rows > 3 && report.unlogged > 9).then_some((disk, model, world))
+    };
+    let (disk, model, world) = (11..31).find_map(trimmed).unwrap();
+    assert_found_or_harmless((disk.bytes(), model, world));
 }
 
 fn assert_found_or_harmless((bytes, model, mut world): (Vec<u8>, MemoryStore, World)) {
@@ -118,6 +136,7 @@ fn assert_found_or_harmless((bytes, model, mut world): (Vec<u8>, MemoryStore, Wo
         }
         let _ = store.append(&world.clone().commits());
         while let Ok(true) = store.settle(100) {}
+        while let Ok(true) = store.trim(3, 100) {}
         let _ = store.verify_pages();
     }
     println!(

@@ -10,7 +10,7 @@ use deltaic_storage::{
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::stage::{META, STAGED};
-use crate::world::{IDENTITY, World, assert_same};
+use crate::world::{IDENTITY, World, assert_same, trim_all};
 
 /// A directory of one test.
 struct Directory(PathBuf);
@@ -112,10 +112,10 @@ fn a_newer_format_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(directory.store()).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 3, supported: 2 }));
+    assert!(matches!(error, OpenError::Newer { found: 4, supported: 3 }));
     assert_eq!(
         error.to_string(),
-        "the store has format 3, this program reads up to 2: use the newer program"
+        "the store has format 4, this program reads up to 3: use the newer program"
     );
 }
 
@@ -159,6 +159,55 @@ fn a_store_of_the_first_format_is_read_and_raised_when_something_is_staged() {
     assert_eq!(format(), [&b"deltaic\0"[..], &2_u32.to_le_bytes()].concat());
     let mut store = RedbStore::open(directory.store()).unwrap();
     append(&mut store, &world.commits());
+}
+
+/// A store of the second format is one whose log was never trimmed. An older program refuses it from when it is.
+#[test]
+fn a_store_of_the_second_format_is_read_and_raised_when_it_is_trimmed() {
+    let directory = Directory::new("second-format");
+    for version in [1_u32, 2] {
+        let _ = fs::remove_file(directory.store());
+        let (mut world, mut model) = (World::new(4), MemoryStore::new(IDENTITY));
+        let mut store = RedbStore::create(directory.store(), IDENTITY).unwrap();
+        for _ in 0..9 {
+            let commits = world.commits();
+            store.append(&commits).unwrap();
+            model.append(&commits).unwrap();
+        }
+        drop(store);
+        let format = |version: u32| [&b"deltaic\0"[..], &version.to_le_bytes()].concat();
+        let database = Database::open(directory.store()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(META).unwrap();
+            assert_eq!(meta.insert("format", &format(version)[..]).unwrap().unwrap().value(), format(3));
+            assert!(meta.remove("first").unwrap().is_none());
+            if version == 1 {
+                meta.remove("layers").unwrap().unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+        drop(database);
+
+        let found = || {
+            let database = Database::open(directory.store()).unwrap();
+            let meta = database.begin_read().unwrap().open_table(META).unwrap();
+            meta.get("format").unwrap().unwrap().value().to_vec()
+        };
+        let mut store = RedbStore::open(directory.store()).unwrap();
+        assert_same(&store, &model);
+        assert!(!store.trim(1_000, 9).unwrap());
+        drop(store);
+        assert_eq!(found(), format(version));
+        let mut store = RedbStore::open(directory.store()).unwrap();
+        trim_all(&mut store, 3, 2);
+        drop(store);
+        assert_eq!(found(), format(3));
+        let store = RedbStore::open(directory.store()).unwrap();
+        assert_same(&store, &model);
+        let report = check(&store).unwrap();
+        assert!(report.is_clean() && report.first.0 == world.header_lsn() - 2, "{report:?}");
+    }
 }
 
 #[test]

@@ -13,4 +13,5 @@ mod killed;
 mod ledger;
 mod stage;
 mod stage_crash;
+mod trim;
 mod world;

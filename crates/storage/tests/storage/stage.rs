@@ -11,7 +11,7 @@ use deltaic_types::{Catalog, Column, ConflictPolicy, DataType, Lsn, Merges, Row,
 use proptest::prelude::*;
 use redb::{Builder, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::world::{IDENTITY, World, assert_same, long, scan, settle_all};
+use crate::world::{IDENTITY, World, assert_same, first_of, long, scan, settle_all};
 
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(crate) const STAGED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("staged");
@@ -37,7 +37,8 @@ struct Pair {
     world: World,
     /// Staged, with the catalog that was meant.
     ahead: Vec<(Staged, Catalog)>,
-    appended: usize,
+    /// The commits that were staged.
+    staged: Vec<u64>,
 }
 
 impl Pair {
@@ -45,7 +46,7 @@ impl Pair {
         let disk = FaultyDisk::new(seed);
         let store = RedbStore::create_with_backend(disk.clone(), IDENTITY).unwrap();
         let (model, world) = (MemoryStore::new(IDENTITY), World::new(seed));
-        let mut pair = Self { disk, store, model, world, ahead: Vec::new(), appended: 0 };
+        let mut pair = Self { disk, store, model, world, ahead: Vec::new(), staged: Vec::new() };
         pair.inline();
         pair
     }
@@ -77,11 +78,12 @@ impl Pair {
             return;
         }
         let mut commits = vec![self.world.commit_ahead(&staged)];
+        let lsn = commits[0].lsn.0;
         if which.is_multiple_of(3) {
             commits.extend(self.world.commits());
         }
         self.append(&commits);
-        self.appended += 1;
+        self.staged.push(lsn);
         if catalog == self.world.catalog {
             assert!(matches!(self.store.append(&[self.next(&staged)]), Err(StorageError::StageGone)));
         }
@@ -121,7 +123,7 @@ proptest! {
 
     #[test]
     fn stores_agree_whatever_is_staged_appended_and_settled_between(
-        steps in proptest::collection::vec((any::<u64>(), 0_u8..20), 1..40),
+        steps in proptest::collection::vec((any::<u64>(), 0_u8..23), 1..40),
     ) {
         let mut pair = Pair::new(0);
         let mut snapshots = Vec::new();
@@ -143,6 +145,14 @@ proptest! {
                     }
                 }
                 16 => pair.ahead.clear(),
+                17 | 18 => {
+                    let (keep, limit) = (1 + pair.world.below(6), 1 + pair.world.below(3) as usize);
+                    let (before, last) = (first_of(&pair.store), pair.world.header_lsn());
+                    pair.store.trim(keep, limit).unwrap();
+                    let first = first_of(&pair.store);
+                    prop_assert!((before..=before + limit as u64).contains(&first));
+                    prop_assert!(first == before || first + keep <= last + 1);
+                }
                 _ => pair.inline(),
             }
             pair.assert_same();
@@ -158,14 +168,21 @@ proptest! {
             then.assert_rows(&**snapshot);
         }
         drop(snapshots);
-        prop_assert_eq!(&check(&pair.store).unwrap(), &check(&pair.model).unwrap());
+        let (report, whole) = (check(&pair.store).unwrap(), check(&pair.model).unwrap());
+        let first = first_of(&pair.store);
+        prop_assert_eq!((report.first.0, report.rows + report.unlogged), (first, whole.rows));
+        prop_assert_eq!(report.commits, whole.commits - (first - 1));
+        if first == 1 {
+            prop_assert_eq!(&report, &whole);
+        }
+        while pair.store.trim(u64::MAX, 1).unwrap() {}
         prop_assert!(pair.store.verify_pages().unwrap());
         pair.assert_same();
         pair = pair.reopen();
         pair.assert_same();
-        let Pair { disk, store, appended, .. } = pair;
+        let Pair { disk, store, staged, .. } = pair;
         drop(store);
-        prop_assert_eq!(stages_in(disk).len(), appended);
+        prop_assert_eq!(stages_in(disk).len(), staged.iter().filter(|lsn| **lsn >= first).count());
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use deltaic_causality::{ActorId, Dot, HybridTime};
 use deltaic_storage::{
-    CellVersion, Change, Commit, Identity, PROVISIONAL, Reader, Staged, Store, StoredRow, TableSize,
+    CellVersion, Change, Commit, Identity, PROVISIONAL, Reader, Staged, StorageError, Store, StoredRow,
+    TableSize,
 };
 use deltaic_types::{
     Catalog, Column, ConflictPolicy, DataType, DatabaseId, IndexSchema, Interval, Json, Lsn, Merges, Row,
@@ -406,10 +407,42 @@ pub(crate) fn assert_same(store: &dyn Store, model: &dyn Store) {
     }
     let nowhere = header.catalog.next_table();
     assert_eq!(scan(store, nowhere, &[0]), scan(model, nowhere, &[0]));
-    for (after, limit) in [(0, usize::MAX), (1, 2), (header.lsn.0, 1), (header.lsn.0 + 9, 9), (0, 0)] {
-        let commits = store.commits(Lsn(after), limit).unwrap();
-        assert_eq!(commits, model.commits(Lsn(after), limit).unwrap());
+    assert_same_log(store, model);
+}
+
+/// Where a log begins.
+pub(crate) fn first_of(store: &dyn Store) -> u64 {
+    match store.commits(Lsn(0), 0) {
+        Err(StorageError::Trimmed { first }) => first.0,
+        commits => commits.map(|_| 1).unwrap(),
     }
+}
+
+/// Every commit from the beginning of the log on is that of the model, which was not trimmed, and those before are known to be
+/// gone.
+fn assert_same_log(store: &dyn Store, model: &dyn Store) {
+    let (first, last) = (first_of(store), store.header().unwrap().lsn.0);
+    assert!(first <= last.max(1), "{first} {last}");
+    let others = [(first - 1, usize::MAX), (first, 2), (first.saturating_sub(2), 9)];
+    let limits = [(0, usize::MAX), (1, 2), (last, 1), (last + 9, 9), (0, 0)];
+    for (after, limit) in limits.into_iter().chain(others) {
+        match store.commits(Lsn(after), limit) {
+            Err(StorageError::Trimmed { first: found }) => assert!(after + 1 < first && found.0 == first),
+            commits => {
+                assert!(after + 1 >= first);
+                assert_eq!(commits.unwrap(), model.commits(Lsn(after), limit).unwrap());
+            }
+        }
+    }
+}
+
+/// Removes all but the last `keep` commits, a few at a time. How many steps that took.
+pub(crate) fn trim_all(store: &mut dyn Store, keep: u64, limit: usize) -> usize {
+    let mut steps = 1;
+    while store.trim(keep, limit).unwrap() {
+        steps += 1;
+    }
+    steps
 }
 
 /// Seeds of a test: the usual number of them, or what `DELTAIC_STORAGE_SEEDS` says.
