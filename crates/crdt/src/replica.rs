@@ -161,6 +161,11 @@ impl<K: Element, V: Merge> Replica<K, V> {
         self.values.iter().map(|(key, kept)| (key, &kept.value))
     }
 
+    /// How many keys something is kept of, those of which nothing is to be seen among them.
+    pub fn kept(&self) -> usize {
+        self.values.len()
+    }
+
     /// How many removals are noted for those that lack them.
     pub fn notes(&self) -> usize {
         self.removed.len()

@@ -4,8 +4,8 @@
 //! `cargo run -p deltaic-simulation -- mutate`.
 #![expect(clippy::unwrap_used, reason = "what a test relies on fails by panicking")]
 
-use std::fs;
-use std::path::Path;
+#[path = "../../types/tests/inputs/mod.rs"]
+mod inputs;
 
 use deltaic_causality::{ActorId, Dot, VersionVector};
 use deltaic_crdt::anti_entropy;
@@ -47,35 +47,9 @@ fn again(decoder: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-fn unhex(line: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        line.trim().chars().map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap()).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-}
-
 #[test]
 fn what_was_found_once_stays_mended() {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let mut inputs = 0;
-    for folder in fs::read_dir(home).unwrap() {
-        let folder = folder.unwrap().path();
-        let decoder = folder.file_name().unwrap().to_str().unwrap();
-        for file in fs::read_dir(&folder).unwrap() {
-            let file = file.unwrap().path();
-            for line in fs::read_to_string(&file).unwrap().lines() {
-                let bytes = unhex(line);
-                let used = allocation_counter::measure(|| {
-                    if let Some(again) = again(decoder, &bytes) {
-                        assert_eq!(again, bytes, "{}", file.display());
-                    }
-                });
-                let most = 4_096 + MOST * bytes.len() as u64;
-                assert!(used.bytes_max <= most, "{}: {} bytes: {line}", file.display(), used.bytes_max);
-                inputs += 1;
-            }
-        }
-    }
-    assert!(inputs >= LEAST, "the corpus is there: {inputs}");
+    inputs::check(env!("CARGO_MANIFEST_DIR"), (MOST, LEAST), again);
 }
 
 /// So many times its bytes may an input take: maps of one cell are nodes with room for eleven.

@@ -203,7 +203,7 @@ impl Engine {
         self.mesh.as_ref().map(Mesh::digest)
     }
 
-    /// How much the replica keeps; none if this database has always been alone. Cost: a look at each row.
+    /// How much the replica keeps; none if this database has always been alone.
     pub fn replica_size(&self) -> Option<ReplicaSize> {
         self.mesh.as_ref().map(Mesh::size)
     }

@@ -48,10 +48,8 @@ use self::{
 /// How much a replica keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReplicaSize {
-    /// Rows, those that are gone among them.
+    /// Rows, those among them that are gone and may be written to by somebody who does not know.
     pub rows: usize,
-    /// Rows that are gone and may be written to by somebody who does not know.
-    pub gone: usize,
     /// Removals that some member may not know.
     pub removals: usize,
     /// Bytes of all rows, as they are sent whole.
@@ -289,9 +287,7 @@ impl Mesh {
 
     pub(crate) fn size(&self) -> ReplicaSize {
         let rows = &self.state.rows;
-        let kept = rows.iter().count();
-        let there = rows.iter().filter(|(_, row)| row.is_there()).count();
-        ReplicaSize { rows: kept, gone: kept - there, removals: rows.notes(), bytes: rows.whole_size() }
+        ReplicaSize { rows: rows.kept(), removals: rows.notes(), bytes: rows.whole_size() }
     }
 
     pub(crate) fn metrics(&self) -> SyncMetrics {

@@ -98,6 +98,12 @@ pub struct SyncCounters {
     pub actors: u64,
     /// Writes that are held, of all actors: the sum of the cut.
     pub writes: u64,
+    /// Rows that merging keeps, those that are gone among them.
+    pub rows: u64,
+    /// Removals that are noted, as some server may not know of them.
+    pub removals: u64,
+    /// Bytes of these rows.
+    pub bytes: u64,
 }
 
 /// What became of live queries and of large requests since the start.

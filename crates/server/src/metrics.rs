@@ -267,6 +267,9 @@ fn write_sync(out: &mut String, sync: &SyncCounters) {
             "Writes held, of all of them: as many on servers that hold the same.",
             sync.writes,
         ),
+        ("replica_rows", "gauge", "Rows that merging keeps, those that are gone among them.", sync.rows),
+        ("replica_removals", "gauge", "Removals that some server may not know of.", sync.removals),
+        ("replica_bytes", "gauge", "Bytes of the rows that merging keeps.", sync.bytes),
     ] {
         let _ = writeln!(
             out,
@@ -345,6 +348,9 @@ mod tests {
             convergence_sum: 14_500_000,
             actors: 15,
             writes: 16,
+            rows: 19,
+            removals: 20,
+            bytes: 21,
         };
         let conflicts = [("write-write".to_owned(), 17), ("new".to_owned(), 18)].into();
         let text = Metrics::default().text(&Status { conflicts, sync, ..Status::default() });
@@ -365,6 +371,9 @@ mod tests {
             "deltaic_sync_convergence_seconds_sum 14.5",
             "deltaic_replica_cut_actors 15",
             "deltaic_replica_cut_writes 16",
+            "deltaic_replica_rows 19",
+            "deltaic_replica_removals 20",
+            "deltaic_replica_bytes 21",
             "deltaic_conflicts_total{kind=\"write-write\"} 17",
             "deltaic_conflicts_total{kind=\"new\"} 18",
             "deltaic_conflicts_total{kind=\"unique\"} 0",

@@ -106,6 +106,7 @@ fn budgets(engine: &Engine) -> BudgetCounters {
 fn sync(engine: &Engine) -> SyncCounters {
     let metrics = engine.sync_metrics();
     let cut = engine.cut().unwrap_or_default();
+    let size = engine.replica_size().unwrap_or_default();
     SyncCounters {
         deltas: metrics.deltas,
         delta_bytes: metrics.delta_bytes,
@@ -123,6 +124,9 @@ fn sync(engine: &Engine) -> SyncCounters {
         convergence_sum: metrics.convergence_sum,
         actors: cut.len() as u64,
         writes: cut.iter().fold(0, |sum, (_, last)| sum.saturating_add(last)),
+        rows: size.rows as u64,
+        removals: size.removals as u64,
+        bytes: size.bytes as u64,
     }
 }
 
