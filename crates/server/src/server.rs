@@ -303,7 +303,16 @@ mod tests {
     const NONE: u8 = 0;
     const FULL: u8 = 1;
     const UNSYNCED: u8 = 2;
-    const DAMAGED: u8 = 3;
+    const TRIM_FULL: u8 = 3;
+    const TRIM_DAMAGED: u8 = 4;
+
+    impl Fault {
+        /// Whether `outcome` was asked for, which it is once. A fault is met by the operation that it is meant for:
+        /// a server trims when it finds the time.
+        fn meets(&self, outcome: u8) -> bool {
+            self.0.compare_exchange(outcome, NONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        }
+    }
 
     /// A store that fails when it is told to, over one that survives being opened anew.
     struct Faulty {
@@ -346,11 +355,13 @@ mod tests {
         }
 
         fn append(&mut self, commits: &[Commit]) -> Result<(), StorageError> {
-            match self.fault.0.swap(NONE, Ordering::SeqCst) {
-                FULL => Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() }),
-                UNSYNCED => Err(StorageError::SyncFailed { source: io::Error::other("no answer") }),
-                _ => self.inner().append(commits),
+            if self.fault.meets(FULL) {
+                return Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() });
             }
+            if self.fault.meets(UNSYNCED) {
+                return Err(StorageError::SyncFailed { source: io::Error::other("no answer") });
+            }
+            self.inner().append(commits)
         }
 
         fn stager(&self) -> Box<dyn Stager> {
@@ -362,14 +373,13 @@ mod tests {
         }
 
         fn trim(&mut self, keep: u64, limit: usize) -> Result<bool, StorageError> {
-            match self.fault.0.swap(NONE, Ordering::SeqCst) {
-                FULL => Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() }),
-                DAMAGED => Err(StorageError::Corrupted { part: "log", damage: Damage::Missing }),
-                fault => {
-                    self.fault.0.store(fault, Ordering::SeqCst);
-                    self.inner().trim(keep, limit)
-                }
+            if self.fault.meets(TRIM_FULL) {
+                return Err(StorageError::DiskFull { source: io::ErrorKind::StorageFull.into() });
             }
+            if self.fault.meets(TRIM_DAMAGED) {
+                return Err(StorageError::Corrupted { part: "log", damage: Damage::Missing });
+            }
+            self.inner().trim(keep, limit)
         }
 
         fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
@@ -467,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_trimmed_holds_up_nobody() {
-        for outcome in [FULL, DAMAGED] {
+        for outcome in [TRIM_FULL, TRIM_DAMAGED] {
             let store = long_log(limits::LOG_COMMITS + 1_500);
             let fault = Arc::new(Fault::default());
             fault.0.store(outcome, Ordering::SeqCst);
