@@ -55,8 +55,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use deltaic_causality::{ActorId, Dot, VersionVector};
 
 use link::{Arrived, Link};
-use message::covers;
 pub use message::{Message, StreamId};
+use message::{covers, differing};
 use metrics::Outstanding;
 pub use metrics::SyncMetrics;
 
@@ -114,8 +114,14 @@ pub trait State {
     /// About how many bytes [`State::whole`] takes. It is made only where a delta takes more.
     fn whole_size(&self) -> usize;
 
-    /// A sum of all that was merged, equal where states are equal.
-    fn digest(&self) -> u64;
+    /// Sums of what was merged, one for each kind of things (a table), by rising kinds: equal where states are equal. Kinds
+    /// whose sum is 0 are left out.
+    fn sums(&self) -> impl Iterator<Item = (u64, u64)>;
+
+    /// A sum of all that was merged. Cost: the kinds.
+    fn digest(&self) -> u64 {
+        self.sums().fold(0, |digest, (_, sum)| digest.wrapping_add(sum))
+    }
 }
 
 /// What happens to a replica.
@@ -199,7 +205,12 @@ pub enum Effect {
     /// A peer was restored from a copy: it holds less than it once said. Nothing more is said to it.
     PeerRestored(ActorId),
     /// A peer has the same cut and another state: there is a fault, here or there.
-    Diverged(ActorId),
+    Diverged {
+        /// The peer.
+        peer: ActorId,
+        /// The kinds of things that differ ([`State::sums`]).
+        kinds: Vec<u64>,
+    },
 }
 
 /// Brings a replica and its peers to the same state.
@@ -388,8 +399,9 @@ impl AntiEntropy {
                 link.asked(stream, &cut, &self.settings);
                 link.told.join(&cut);
                 if cut == *state.cut() && digest != state.digest() {
-                    self.metrics.diverged += 1;
-                    effects.push(Effect::Diverged(peer));
+                    // Which kinds differ is for the peer to find, as for us by its answer to our question.
+                    let told = Message::Sums { life, cut, sums: state.sums().collect() };
+                    effects.push(send(peer, &told, &mut self.metrics));
                 } else if !covers(state.cut(), &cut) && link.incoming.merging.is_none() {
                     link.hurry(now, &self.settings);
                 }
@@ -402,6 +414,15 @@ impl AntiEntropy {
                 if stream == link.incoming.stream {
                     link.wait(Arrived { number, after, to, is_whole, body });
                     self.take(now, peer, effects);
+                }
+            }
+            Message::Sums { life, cut, sums } => {
+                if life == self.life && cut == *state.cut() {
+                    let kinds = differing(&sums, &state.sums().collect::<Vec<_>>());
+                    if !kinds.is_empty() {
+                        self.metrics.diverged += 1;
+                        effects.push(Effect::Diverged { peer, kinds });
+                    }
                 }
             }
             Message::Restored { life } if life == self.life => {

@@ -77,7 +77,8 @@ pub struct Replica<K, V: Merge> {
     trimmed: VersionVector,
     cut: VersionVector,
     context: CausalContext,
-    digest: u64,
+    /// The sum of the hashes of each kind of key; kinds with none are not here.
+    sums: BTreeMap<u64, u64>,
     /// The bytes of all keys and values.
     size: usize,
 }
@@ -138,7 +139,7 @@ impl<K: Element, V: Merge> Replica<K, V> {
             trimmed: VersionVector::default(),
             cut: VersionVector::default(),
             context: CausalContext::default(),
-            digest: 0,
+            sums: BTreeMap::new(),
             size: 0,
         }
     }
@@ -419,8 +420,13 @@ impl<K: Element, V: Merge> Replica<K, V> {
         let new = if kept.value.is_gone() { 0 } else { hasher.finish() };
         let hash = std::mem::replace(&mut kept.hash, new);
         let length = std::mem::replace(&mut kept.bytes, bytes.len());
-        self.digest = self.digest.wrapping_sub(hash).wrapping_add(kept.hash);
+        let change = kept.hash.wrapping_sub(hash);
         self.size = self.size - length + bytes.len();
+        let sum = self.sums.entry(key.kind()).or_default();
+        *sum = sum.wrapping_add(change);
+        if *sum == 0 {
+            self.sums.remove(&key.kind());
+        }
     }
 
     /// What of a key was not seen.
@@ -522,7 +528,7 @@ impl<K: Element, V: Merge> State for Replica<K, V> {
         self.size
     }
 
-    fn digest(&self) -> u64 {
-        self.digest
+    fn sums(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.sums.iter().map(|(kind, sum)| (*kind, *sum))
     }
 }

@@ -102,7 +102,12 @@ pub enum PeerNews {
         mismatch: SchemaMismatch,
     },
     /// A peer has the same cut and another state: there is a fault, here or there.
-    Diverged(ActorId),
+    Diverged {
+        /// The peer.
+        peer: ActorId,
+        /// The tables that differ; those that are not defined here by their number in hexadecimal digits.
+        tables: Vec<String>,
+    },
 }
 
 /// The outcome of a request.

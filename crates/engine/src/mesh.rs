@@ -254,7 +254,10 @@ impl Mesh {
                 Effect::Forgotten { by } => self.news.push(PeerNews::Forgotten { by }),
                 Effect::Restored { by } => self.news.push(PeerNews::Restored { by }),
                 Effect::PeerRestored(peer) => self.news.push(PeerNews::PeerRestored(peer)),
-                Effect::Diverged(peer) => self.news.push(PeerNews::Diverged(peer)),
+                Effect::Diverged { peer, kinds } => {
+                    let tables = kinds.into_iter().map(|kind| self.state.table_name(kind)).collect();
+                    self.news.push(PeerNews::Diverged { peer, tables });
+                }
             }
         }
     }

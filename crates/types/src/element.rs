@@ -15,6 +15,12 @@ pub trait Element: Ord + Clone + fmt::Debug {
     fn write(&self, bytes: &mut Vec<u8>);
     /// Reads what [`Element::write`] wrote, and no other bytes.
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// Which of the kinds of things that are held together it belongs to, such as the table of a row's key: sums of what
+    /// replicas hold are told by it.
+    fn kind(&self) -> u64 {
+        0
+    }
 }
 
 impl Element for u64 {

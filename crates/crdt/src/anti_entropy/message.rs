@@ -3,6 +3,8 @@
 //! Invariant: equal messages have equal bytes, and foreign bytes give an error, never a panic, and never take more memory
 //! than a small multiple of their own.
 
+use std::collections::BTreeSet;
+
 use deltaic_causality::{ActorId, Dot, VersionVector};
 use deltaic_types::codec::{DecodeError, Reader, write_bytes, write_u64};
 use deltaic_types::limits;
@@ -75,6 +77,15 @@ pub enum Message {
         /// Its life.
         life: u64,
     },
+    /// The receiver's state at this cut is not the sender's.
+    Sums {
+        /// Its life.
+        life: u64,
+        /// The cut.
+        cut: VersionVector,
+        /// The sums of the sender's state there, by rising kinds ([`super::State::sums`]).
+        sums: Vec<(u64, u64)>,
+    },
     /// A delta was not merged, because one before it is missing: the stream goes on behind this one.
     Missing {
         /// The stream.
@@ -123,6 +134,15 @@ impl Message {
                 bytes.push(6);
                 write_u64(&mut bytes, *life);
             }
+            Self::Sums { life, cut, sums } => {
+                bytes.push(7);
+                write_u64(&mut bytes, *life);
+                cut.write(&mut bytes);
+                write_u64(&mut bytes, sums.len() as u64);
+                for number in sums.iter().flat_map(|(kind, sum)| [kind, sum]) {
+                    bytes.extend_from_slice(&number.to_be_bytes());
+                }
+            }
         }
         bytes
     }
@@ -135,6 +155,19 @@ impl Message {
             let life = reader.u64()?;
             reader.finish()?;
             return Ok(if tag == 5 { Self::Restored { life } } else { Self::Forgotten { life } });
+        }
+        if tag == 7 {
+            let (life, cut) = (reader.u64()?, VersionVector::read(&mut reader)?);
+            let mut sums: Vec<(u64, u64)> = Vec::new();
+            for _ in 0..reader.u64()? {
+                let sum = (u64::from_be_bytes(reader.take()?), u64::from_be_bytes(reader.take()?));
+                if sums.last().is_some_and(|(before, _)| *before >= sum.0) || sum.1 == 0 {
+                    return Err(DecodeError::Invalid("sums: not those of rising kinds"));
+                }
+                sums.push(sum);
+            }
+            reader.finish()?;
+            return Ok(Self::Sums { life, cut, sums });
         }
         let stream = StreamId::read(&mut reader)?;
         let message = match tag {
@@ -177,8 +210,18 @@ pub(super) fn covers(cut: &VersionVector, other: &VersionVector) -> bool {
     other.iter().all(|(actor, seq): (ActorId, u64)| seq <= cut.last(actor))
 }
 
+/// The kinds whose sums differ, in two lists by rising kinds.
+pub(super) fn differing(one: &[(u64, u64)], other: &[(u64, u64)]) -> Vec<u64> {
+    let lacks = |list: &[(u64, u64)], sum: &(u64, u64)| list.binary_search(sum).is_err();
+    let sums = one.iter().filter(|sum| lacks(other, sum)).chain(other.iter().filter(|sum| lacks(one, sum)));
+    let kinds: BTreeSet<u64> = sums.map(|(kind, _)| *kind).collect();
+    kinds.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -190,6 +233,10 @@ mod tests {
 
     fn streams() -> impl Strategy<Value = StreamId> {
         any::<[u64; 2]>().prop_map(|[life, number]| StreamId { life, number })
+    }
+
+    fn kinds() -> impl Strategy<Value = BTreeMap<u64, u64>> {
+        proptest::collection::btree_map(0_u64..8, 1_u64..4, 0..8)
     }
 
     fn messages() -> impl Strategy<Value = Message> {
@@ -207,6 +254,11 @@ mod tests {
             (streams(), any::<u64>()).prop_map(|(stream, number)| Message::Ack { stream, number }),
             (streams(), any::<u64>()).prop_map(|(stream, number)| Message::Missing { stream, number }),
             any::<u64>().prop_map(|life| Message::Forgotten { life }),
+            (any::<u64>(), cuts(), kinds()).prop_map(|(life, cut, sums)| Message::Sums {
+                life,
+                cut,
+                sums: sums.into_iter().collect()
+            }),
         ]
     }
 
@@ -219,11 +271,18 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_from_any_bytes_is_canonical(tag in 0_u8..8, mut bytes in prop::collection::vec(0_u8..4, 0..24)) {
+        fn what_is_read_from_any_bytes_is_canonical(tag in 0_u8..9, mut bytes in prop::collection::vec(0_u8..4, 0..24)) {
             bytes.insert(0, tag);
             if let Ok(message) = Message::decode(&bytes) {
                 prop_assert_eq!(message.encode(), bytes);
             }
+        }
+
+        #[test]
+        fn the_kinds_that_differ_are_found(one in kinds(), other in kinds()) {
+            let lists = [&one, &other].map(|sums| sums.iter().map(|(kind, sum)| (*kind, *sum)).collect::<Vec<_>>());
+            let expected = (0..8).filter(|kind| one.get(kind) != other.get(kind)).collect::<Vec<_>>();
+            prop_assert_eq!(differing(&lists[0], &lists[1]), expected);
         }
 
         #[test]
@@ -247,6 +306,11 @@ mod tests {
             Message::decode(&[1, 1, 1, 1, 0, 0, 0]),
             Err(DecodeError::Invalid("delta: what it follows")),
             "a delta that follows itself"
+        );
+        let sums = Message::Sums { life: 1, cut: VersionVector::default(), sums: vec![(1, 5), (1, 6)] };
+        assert_eq!(
+            Message::decode(&sums.encode()),
+            Err(DecodeError::Invalid("sums: not those of rising kinds"))
         );
         let long = [1, 1, 1, 1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert!(matches!(

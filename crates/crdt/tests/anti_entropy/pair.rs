@@ -149,7 +149,11 @@ fn states_that_differ_at_one_cut_raise_the_alarm() {
     replica.merge(&other.whole(), other.cut()).unwrap();
     pair.now += SETTINGS.most_interval;
     pair.settle();
-    assert!(pair.others.contains(&Effect::Diverged(ActorId(2))), "{:?}", pair.others);
+    // Each finds it out, by what the other answers to its question.
+    for peer in [1, 2] {
+        let alarm = Effect::Diverged { peer: ActorId(peer), kinds: vec![0] };
+        assert!(pair.others.contains(&alarm), "{:?}", pair.others);
+    }
 }
 
 #[test]

@@ -164,7 +164,9 @@ impl<S: Subject> World<S> {
                 }
                 Effect::Silent(peer) => self.leave(peer, actor),
                 Effect::PeerRestored(_) => {}
-                Effect::Diverged(peer) => panic!("seed {}: {actor} and {peer} differ at one cut", self.seed),
+                Effect::Diverged { peer, .. } => {
+                    panic!("seed {}: {actor} and {peer} differ at one cut", self.seed)
+                }
             }
         }
     }

@@ -77,4 +77,8 @@ impl Element for RowKey {
         let table = TableTag(u64::from_be_bytes(reader.take()?));
         Ok(Self { table, key: reader.bytes(limits::VALUE_BYTES)?.into() })
     }
+
+    fn kind(&self) -> u64 {
+        self.table.0
+    }
 }

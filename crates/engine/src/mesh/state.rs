@@ -105,6 +105,11 @@ impl State {
         self.shapes.get(&key.table)
     }
 
+    /// What a kind of rows is called ([`Element::kind`]).
+    pub(crate) fn table_name(&self, kind: u64) -> String {
+        self.table(TableTag(kind)).map_or_else(|| format!("{kind:016x}"), |shape| shape.name.clone())
+    }
+
     pub(crate) fn table(&self, tag: TableTag) -> Option<&Shape> {
         self.shapes.get(&tag)
     }

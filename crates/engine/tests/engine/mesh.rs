@@ -514,6 +514,61 @@ fn damaged_messages_of_a_peer_do_no_harm() {
     db.rows("SELECT * FROM items");
 }
 
+/// Two servers over copies of one store, both alive: whichever comes later is found out, or the rows that differ are named.
+#[test]
+fn one_name_that_two_servers_bear_is_found_out() {
+    let pair = || {
+        let mut members = Members::of(
+            2,
+            "CREATE TABLE t (id integer PRIMARY KEY, a text); CREATE TABLE other (id integer PRIMARY KEY)",
+        );
+        members.dbs[0].ok("INSERT INTO t VALUES (1, 'both'); INSERT INTO other VALUES (1)");
+        members.settle();
+        let copy = members.dbs[0].store.clone();
+        members.dbs[0].ok("INSERT INTO t VALUES (2, 'the first one')");
+        members.settle();
+        let mut second = Db::over(copy);
+        second.now = members.dbs[0].now + SECOND;
+        (second, members)
+    };
+    let pass = |members: &mut Members| {
+        for _ in 0..40 {
+            members.deliver();
+            for db in &mut members.dbs {
+                db.now += SECOND;
+                db.step(Input::Wake);
+            }
+        }
+    };
+
+    // The second has written less than the first had told: it lacks writes of its own name.
+    let (second, mut members) = pair();
+    members.dbs[0] = second;
+    pass(&mut members);
+    assert_eq!(members.dbs[0].peer_news, [PeerNews::Restored { by: ActorId(2) }]);
+    assert_eq!(members.dbs[1].rows("SELECT id FROM t ORDER BY id"), ["1", "2"]);
+
+    // It has written as much before it says anything, and something else: equal cuts, and other rows.
+    let (mut second, mut members) = pair();
+    second.ok("INSERT INTO t VALUES (3, 'the second one')");
+    let mut first = std::mem::replace(&mut members.dbs[0], second.restart());
+    pass(&mut members);
+    for place in 0..2 {
+        let peer = ActorId(2 - place as u64);
+        let alarm = PeerNews::Diverged { peer, tables: vec!["t".to_owned()] };
+        let news = &members.dbs[place].peer_news;
+        assert!(!news.is_empty() && news.iter().all(|news| *news == alarm), "{place}: {news:?}");
+        assert!(members.dbs[place].engine.sync_metrics().diverged > 0);
+    }
+    // The first is told too, with its next word.
+    members.deliver();
+    first.now = members.dbs[0].now;
+    first.ok("INSERT INTO t VALUES (4, 'later')");
+    std::mem::swap(&mut first, &mut members.dbs[0]);
+    pass(&mut members);
+    assert_eq!(members.dbs[0].peer_news.last(), Some(&PeerNews::Restored { by: ActorId(2) }));
+}
+
 #[test]
 fn a_counter_that_passes_its_type_reads_as_the_greatest_number() {
     let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, n counter)");
