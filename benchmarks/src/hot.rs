@@ -69,6 +69,10 @@ impl Store for Counted {
         self.store.settle(limit)
     }
 
+    fn first(&self) -> Lsn {
+        self.store.first()
+    }
+
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
         self.store.sizes()
     }

@@ -14,6 +14,9 @@ pub struct Status {
     pub version: String,
     /// The last commit.
     pub lsn: u64,
+    /// How many commits the log has, up to the last.
+    #[serde(default)]
+    pub log_commits: u64,
     /// By how many milliseconds the time of commits is ahead of the server's clock: more than 0 where that was set back.
     /// Beyond a minute nothing is written.
     #[serde(default)]

@@ -2,6 +2,7 @@
 // while the pane is shown.
 
 import { byId, count, h, plural, setText } from "./dom.js";
+import { Rows } from "./rows.js";
 
 const SHOWN = 200;
 const SQL = `SELECT budget, key, per, "limit", used, reserved, available, bound_under, bound_over, denied, window_end
@@ -12,57 +13,37 @@ const nameOf = (row) => JSON.stringify(row.slice(0, 3));
 const number = (value) => Number(value ?? 0);
 
 export class Budgets {
-  #sync;
-  #subscription = null;
-  #rows = new Map();
+  #rows;
   #items = new Map();
 
   constructor(sync) {
-    this.#sync = sync;
+    this.#rows = new Rows(sync, nameOf, () => this.#draw());
   }
 
   /** Begins or ends to follow them. */
   watch(isShown) {
-    if (isShown && this.#subscription === null) {
-      this.#subscription = this.#sync.subscribe(SQL, [], (news) => this.#take(news));
-    } else if (!isShown && this.#subscription !== null) {
-      this.#sync.unsubscribe(this.#subscription);
-      this.#subscription = null;
-    }
-  }
-
-  #take(news) {
-    if (news.snapshot) {
-      this.#rows = new Map(news.snapshot.rows.map((row) => [nameOf(row), row]));
-    } else if (news.change) {
-      for (const { weight, row } of news.change.changes) {
-        if (weight < 0) this.#rows.delete(nameOf(row));
-        else this.#rows.set(nameOf(row), row);
-      }
-    } else if (news.error && !news.cookie) {
-      this.#subscription = null;
-    }
-    this.#draw();
+    if (isShown !== this.#rows.isFollowed) this.#rows.follow(isShown ? SQL : null);
   }
 
   #draw() {
     const pane = byId("budgets");
-    setText(byId("budgets-count"), this.#rows.size > 0 ? count(this.#rows.size) : "");
-    if (this.#rows.size === 0) {
+    const rows = this.#rows.all;
+    setText(byId("budgets-count"), rows.size > 0 ? count(rows.size) : "");
+    if (rows.size === 0) {
       this.#items.clear();
       pane.replaceChildren(h("div", { class: "empty" }, h("p", {}, "Nothing is being spent. "),
         h("p", {}, h("code", {}, "CREATE BUDGET tokens (KEY tenant text, LIMIT 1000 PER '1 day')"), " makes a budget; ",
           h("code", {}, "SELECT consume('tokens', 'acme', 5)"), " spends.")));
       return;
     }
-    const names = [...this.#rows.keys()].sort();
+    const names = [...rows.keys()].sort();
     const items = names.map((name) => {
-      const item = this.#items.get(name) ?? gauge(this.#rows.get(name));
+      const item = this.#items.get(name) ?? gauge(rows.get(name));
       this.#items.set(name, item);
-      fill(item, this.#rows.get(name));
+      fill(item, rows.get(name));
       return item;
     });
-    for (const name of this.#items.keys()) if (!this.#rows.has(name)) this.#items.delete(name);
+    for (const name of this.#items.keys()) if (!rows.has(name)) this.#items.delete(name);
     if (pane.children.length !== items.length || items.some((item, at) => pane.children[at] !== item)) pane.replaceChildren(...items);
   }
 }

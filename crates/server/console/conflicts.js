@@ -2,6 +2,7 @@
 // asked only while the pane is shown.
 
 import { byId, count, h, setText } from "./dom.js";
+import { Rows } from "./rows.js";
 
 const SHOWN = 200;
 const COLUMNS = ["kind", "relation", "key", "columns", "losing", "winning", "loser", "winner", "policy", "state", "at"];
@@ -50,16 +51,14 @@ async function asked(path, request) {
 }
 
 export class Conflicts {
-  #sync;
-  #subscription = null;
   #isShown = false;
-  #rows = new Map();
+  #rows;
   #items = new Map();
   #filters;
   #list = h("div", { class: "conflict-list" });
 
   constructor(sync) {
-    this.#sync = sync;
+    this.#rows = new Rows(sync, nameOf, () => this.#draw());
     const filter = (label, any, values, chosen) => h("label", {}, h("span", { class: "label" }, label), h("select", { "aria-label": `${label} of conflict`, onchange: () => this.#ask() },
       h("option", { value: "" }, any), values.map((value) => h("option", { value, selected: value === chosen }, value))));
     this.#filters = [filter("Kind", "any", KINDS), filter("State", "any", STATES, "open")];
@@ -79,32 +78,18 @@ export class Conflicts {
   }
 
   #ask() {
-    if (this.#subscription !== null) this.#sync.unsubscribe(this.#subscription);
-    this.#subscription = this.#isShown ? this.#sync.subscribe(query(...this.#chosen()), [], (news) => this.#take(news)) : null;
-  }
-
-  #take(news) {
-    if (news.snapshot) {
-      this.#rows = new Map(news.snapshot.rows.map((row) => [nameOf(row), row]));
-    } else if (news.change) {
-      for (const { weight, row } of news.change.changes) {
-        if (weight < 0) this.#rows.delete(nameOf(row));
-        else this.#rows.set(nameOf(row), row);
-      }
-    } else if (news.error && !news.cookie) {
-      this.#subscription = null;
-    }
-    this.#draw();
+    this.#rows.follow(this.#isShown ? query(...this.#chosen()) : null);
   }
 
   #draw() {
-    setText(byId("conflicts-count"), this.#rows.size > 0 ? count(this.#rows.size) : "");
-    for (const name of this.#items.keys()) if (!this.#rows.has(name)) this.#items.delete(name);
-    if (this.#rows.size === 0) {
+    const all = this.#rows.all;
+    setText(byId("conflicts-count"), all.size > 0 ? count(all.size) : "");
+    for (const name of this.#items.keys()) if (!all.has(name)) this.#items.delete(name);
+    if (all.size === 0) {
       this.#list.replaceChildren(this.#nothing());
       return;
     }
-    const rows = [...this.#rows.entries()].sort(([a, one], [b, other]) => (one[10] < other[10] ? 1 : one[10] > other[10] ? -1 : a < b ? -1 : 1));
+    const rows = [...all.entries()].sort(([a, one], [b, other]) => (one[10] < other[10] ? 1 : one[10] > other[10] ? -1 : a < b ? -1 : 1));
     const items = rows.map(([name, row]) => {
       const shown = JSON.stringify(row);
       const known = this.#items.get(name);

@@ -6,7 +6,7 @@ use axum::{
 };
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 13] = [
+const FILES: [(&str, &str, &str); 14] = [
     ("", "text/html; charset=utf-8", include_str!("../console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("../console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("../console/icon.svg")),
@@ -19,6 +19,7 @@ const FILES: [(&str, &str, &str); 13] = [
     ("examples.js", JAVASCRIPT, include_str!("../console/examples.js")),
     ("panes.js", JAVASCRIPT, include_str!("../console/panes.js")),
     ("result.js", JAVASCRIPT, include_str!("../console/result.js")),
+    ("rows.js", JAVASCRIPT, include_str!("../console/rows.js")),
     ("sync.js", JAVASCRIPT, include_str!("../console/sync.js")),
 ];
 

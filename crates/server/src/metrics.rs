@@ -105,6 +105,7 @@ impl Metrics {
         };
         let subscribers: u64 = status.views.iter().map(|view| view.subscribers).sum();
         single("deltaic_lsn", "gauge", "The last commit.", &status.lsn);
+        single("deltaic_log_commits", "gauge", "Commits that the log keeps.", &status.log_commits);
         let skew = status.skew_ms as f64 / 1_000.0;
         single("deltaic_clock_skew_seconds", "gauge", "The time of commits ahead of the clock.", &skew);
         let commits = self.commits.load(Relaxed);
@@ -306,6 +307,7 @@ mod tests {
         let counters = Counters { recomputed: 3, held: 2, ..Counters::default() };
         let status = Status {
             lsn: 7,
+            log_commits: 5,
             skew_ms: 1_500,
             counters,
             budgets: BudgetCounters { admitted: 6, rows: 2, ..BudgetCounters::default() },
@@ -314,6 +316,7 @@ mod tests {
         let text = metrics.text(&status);
         for line in [
             "deltaic_lsn 7",
+            "deltaic_log_commits 5",
             "deltaic_clock_skew_seconds 1.5",
             "deltaic_advances_total{kind=\"recomputed\"} 3",
             "deltaic_budget_admitted_units_total 6",

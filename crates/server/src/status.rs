@@ -70,6 +70,7 @@ pub(crate) fn status(
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lsn: status.lsn.0,
+        log_commits: (status.lsn.0 + 1).saturating_sub(store.first().0),
         skew_ms: skew_millis(engine.time_millis(), now),
         tables: tables.collect(),
         views: views.collect(),

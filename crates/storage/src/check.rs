@@ -146,10 +146,7 @@ impl fmt::Display for Difference {
 /// Damage of rows is listed; a log that cannot be read is an error, since there is nothing to compare with.
 pub fn check(store: &dyn Store) -> Result<CheckReport, StorageError> {
     let header = store.header()?;
-    let first = match store.commits(Lsn(0), 0) {
-        Err(StorageError::Trimmed { first }) => first,
-        other => other.map(|_| Lsn(1))?,
-    };
+    let first = store.first();
     let mut report = CheckReport { first, ..CheckReport::default() };
     let mut replay = Replay::new(header.identity, first);
     while replay.header().lsn < header.lsn {

@@ -201,6 +201,10 @@ impl Store for MemoryStore {
         Ok(self.first < end)
     }
 
+    fn first(&self) -> Lsn {
+        self.first
+    }
+
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
         Ok(self.sizes.clone())
     }

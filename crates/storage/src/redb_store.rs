@@ -325,6 +325,10 @@ impl Store for RedbStore {
         Ok(first < end || self.staging.has_given_up())
     }
 
+    fn first(&self) -> Lsn {
+        self.first
+    }
+
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
         let mut sizes = self.sizes.clone();
         self.layers.count_into(&mut sizes);

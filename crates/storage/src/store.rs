@@ -118,6 +118,9 @@ pub trait Store: Reader {
         Ok(false)
     }
 
+    /// The first commit of the log, those before were trimmed; the one after the last where it has none. Costs nothing.
+    fn first(&self) -> Lsn;
+
     /// The size of each table of the catalog. Costs nothing that grows with the rows.
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError>;
 }

@@ -422,6 +422,10 @@ impl Store for Unreadable<'_> {
         Ok(false)
     }
 
+    fn first(&self) -> Lsn {
+        self.0.first()
+    }
+
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
         self.0.sizes()
     }

@@ -109,12 +109,12 @@ try {
   const shot = (name) => page.screenshot({ path: join(kept, `${name}.png`) });
   const sql = page.getByLabel("SQL", { exact: true });
   const cells = () => page.locator("#rows tbody td").allTextContents();
-  const execute = (statements) => page.evaluate(async (sql) => {
+  const execute = (statements, basis) => page.evaluate(async ([sql, basis]) => {
     const headers = { "content-type": "application/json" };
-    const answer = await fetch("v1/sql", { method: "POST", headers, body: JSON.stringify({ sql }) });
+    const answer = await fetch("v1/sql", { method: "POST", headers, body: JSON.stringify({ sql, basis }) });
     if (!answer.ok) throw new Error(await answer.text());
     return answer.json();
-  }, statements);
+  }, [statements, basis]);
   const changes = async () => {
     const before = JSON.stringify(await cells());
     await page.waitForFunction((old) =>
@@ -261,6 +261,26 @@ try {
     await execute("DROP TABLE spans");
     await page.locator("#error:not([hidden])").waitFor();
     assert(/not live/.test(await page.locator("#result-note").textContent()), "the note says that it is over");
+  });
+  await check("a late edit is a conflict until one of its values is written", async () => {
+    await execute("CREATE TABLE note (id int PRIMARY KEY, title text CONFLICT MANUAL); INSERT INTO note VALUES (1, 'Draft')");
+    const { cut } = await execute("SELECT title FROM note", "");
+    await execute("UPDATE note SET title = 'Online'");
+    await page.getByRole("tab", { name: /Conflicts/ }).click();
+    await page.getByLabel("Kind of conflict").selectOption("");
+    await page.getByLabel("State of conflict").selectOption("open");
+    await page.locator("#conflicts .empty").getByText("There is no open conflict.").waitFor();
+    await execute("UPDATE note SET title = 'Offline'", cut);
+    const conflict = page.getByRole("article", { name: "write-write, note [1], title" });
+    await conflict.waitFor();
+    assert((await conflict.locator("pre").allTextContents()).sort().join() === '"Offline","Online"', "both values are shown");
+    await shot("3-late");
+    await conflict.getByRole("button", { name: /^Write this value/ }).click();
+    await page.locator("#conflicts .empty").getByText("There is no open conflict.").waitFor();
+    const { rows } = await execute("SELECT title FROM note");
+    assert(JSON.stringify(rows) === '[["Online"]]', `what was lost stands: ${JSON.stringify(rows)}`);
+    await page.getByRole("tab", { name: /Live queries/ }).click();
+    await execute("DROP TABLE note");
   });
   await check("everything is reached by keyboard alone", async () => {
     await page.goto(address);

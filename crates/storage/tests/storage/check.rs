@@ -118,6 +118,10 @@ impl Store for Liar {
         self.store.settle(limit)
     }
 
+    fn first(&self) -> Lsn {
+        self.store.first()
+    }
+
     fn sizes(&self) -> Result<BTreeMap<TableId, TableSize>, StorageError> {
         let mut sizes = self.store.sizes()?;
         if self.lie == Lie::Count {

@@ -423,6 +423,7 @@ pub(crate) fn first_of(store: &dyn Store) -> u64 {
 fn assert_same_log(store: &dyn Store, model: &dyn Store) {
     let (first, last) = (first_of(store), store.header().unwrap().lsn.0);
     assert!(first <= last.max(1), "{first} {last}");
+    assert_eq!(store.first(), Lsn(first));
     let others = [(first - 1, usize::MAX), (first, 2), (first.saturating_sub(2), 9)];
     let limits = [(0, usize::MAX), (1, 2), (last, 1), (last + 9, 9), (0, 0)];
     for (after, limit) in limits.into_iter().chain(others) {
