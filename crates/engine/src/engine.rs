@@ -124,18 +124,18 @@ impl Engine {
         let mut clock = HybridLogicalClock::new(CLOCK_SKEW_MILLIS);
         clock.observe(time);
         let mut tables = Tables::load(catalog, store)?;
-        let mut views = Views::new();
-        let place = Place { store, database: identity.database, lsn, time: micros(time) };
-        let works = views.keep_named(&mut tables, &place, Now(0), false);
-        assert!(works.is_empty(), "nothing is done beside the start");
-        let mut budgets = Budgets::new(NodeId(identity.database.0), false);
-        budgets.declare(Now(0), tables.catalog());
         let mesh_settings = Settings::default();
         let mesh = Mesh::load(identity.actor, seq, tables.catalog(), store, mesh_settings)?;
         if let Some(mesh) = &mesh {
             clock.observe(mesh.state.latest_of_all());
             tables.show_conflicts(&[], &mesh.state.conflicts().cloned().collect::<Vec<Row>>());
         }
+        let mut views = Views::new();
+        let place = Place { store, database: identity.database, lsn, time: micros(time) };
+        let works = views.keep_named(&mut tables, &place, Now(0), false);
+        assert!(works.is_empty(), "nothing is done beside the start");
+        let mut budgets = Budgets::new(NodeId(identity.database.0), false);
+        budgets.declare(Now(0), tables.catalog());
         Ok(Self {
             identity,
             lsn,

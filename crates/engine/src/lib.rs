@@ -29,6 +29,7 @@ mod status;
 mod tables;
 mod transaction;
 mod views;
+mod watched;
 mod work;
 
 pub use aside::{Admission, Admitted, AsideCounts};

@@ -10,10 +10,11 @@ use deltaic_storage::{Commit, Store};
 use deltaic_types::{CONFLICTS, Row, TableId, Value, json_format};
 
 use crate::{
-    effects::{Effects, News},
+    effects::Effects,
     engine::{Engine, InFlight, Prepared, micros},
     input::{ClientId, Input, Now, Subscribe, SubscriptionId},
     life::Life,
+    watched::Watched,
 };
 
 /// Who watches the views.
@@ -25,7 +26,7 @@ const REST_MICROS: i64 = 50_000;
 /// The views that are watched, and what is listed of them.
 #[derive(Debug, Default)]
 pub(crate) struct Semantic {
-    watched: BTreeMap<u64, Watched>,
+    watched: BTreeMap<u64, Rule>,
     next: u64,
     /// By primary key: the row that is listed, with the view that has it.
     listed: BTreeMap<Row, (u64, Row)>,
@@ -33,40 +34,21 @@ pub(crate) struct Semantic {
 }
 
 #[derive(Debug)]
-struct Watched {
+struct Rule {
     view: String,
-    /// Rows as JSON, as often as they are there.
-    rows: BTreeMap<String, i64>,
+    watched: Watched,
     has_changed: bool,
 }
 
-impl Semantic {
-    /// Takes in news of a view.
-    fn take(&mut self, number: u64, news: &News) {
-        let Some(watched) = self.watched.get_mut(&number) else { return };
-        let json = |columns: &[deltaic_query::plan::ResultColumn], row: &Row| {
-            let values = columns.iter().zip(row.iter());
+impl Rule {
+    /// What the view has, as JSON. One that cannot be computed finds nothing, and says so where it is read.
+    fn rows(&self) -> impl Iterator<Item = String> {
+        let rows = self.watched.rows().filter(|_| self.watched.is_told());
+        rows.map(|(row, _)| {
+            let values = self.watched.columns().iter().zip(row.iter());
             let values = values.map(|(column, value)| json_format::to_json(value, &column.data_type));
             serde_json::Value::Array(values.collect()).to_string()
-        };
-        match news {
-            News::Snapshot(snapshot) => {
-                watched.rows = BTreeMap::new();
-                for row in &snapshot.rows {
-                    *watched.rows.entry(json(&snapshot.columns, row)).or_default() += 1;
-                }
-            }
-            News::Change(change) => {
-                for (row, weight) in &change.changes {
-                    *watched.rows.entry(json(&change.columns, row)).or_default() += weight;
-                }
-                watched.rows.retain(|_, weight| *weight != 0);
-            }
-            // A view that cannot be computed finds nothing, and says so where it is read.
-            News::Error { .. } => watched.rows = BTreeMap::new(),
-            News::Current(_) => return,
-        }
-        watched.has_changed = true;
+        })
     }
 }
 
@@ -95,22 +77,27 @@ impl Engine {
         while self.in_flight.is_none() && self.behind.is_none() {
             let views = self.tables.catalog().views().filter(|view| view.must_be_empty);
             let wanted: BTreeSet<&str> = views.map(|view| view.name.as_str()).collect();
-            let gone =
-                self.semantic.watched.iter().find(|(_, watched)| !wanted.contains(watched.view.as_str()));
+            // One that was refused, for want of memory, is asked for anew when it is time to list again.
+            let rests = self.semantic.rest_until.is_some_and(|until| now < until);
+            let is_gone =
+                |rule: &Rule| !wanted.contains(rule.view.as_str()) || (rule.watched.is_over() && !rests);
+            let gone = self.semantic.watched.iter().find(|(_, rule)| is_gone(rule));
             if let Some(number) = gone.map(|(number, _)| *number) {
                 self.semantic.watched.remove(&number);
                 let (client, subscription) = (WATCHER, SubscriptionId(number));
                 effects.absorb(self.take(now, Input::Unsubscribe { client, subscription }, store));
                 continue;
             }
-            let is_watched = |view: &str| self.semantic.watched.values().any(|watched| watched.view == view);
+            let is_watched = |view: &str| self.semantic.watched.values().any(|rule| rule.view == view);
             let Some(view) = wanted.into_iter().find(|view| !is_watched(view)).map(str::to_owned) else {
                 break;
             };
             self.semantic.next += 1;
             let number = self.semantic.next;
             let sql = format!("SELECT * FROM \"{}\"", view.replace('"', "\"\""));
-            self.semantic.watched.insert(number, Watched { view, rows: BTreeMap::new(), has_changed: true });
+            self.semantic
+                .watched
+                .insert(number, Rule { view, watched: Watched::default(), has_changed: true });
             let subscribe = Subscribe {
                 client: WATCHER,
                 subscription: SubscriptionId(number),
@@ -127,7 +114,10 @@ impl Engine {
                 std::mem::take(&mut effects.send).into_iter().partition(|message| message.client == WATCHER);
             effects.send = others;
             for message in own {
-                self.semantic.take(message.subscription.0, &message.news);
+                if let Some(rule) = self.semantic.watched.get_mut(&message.subscription.0) {
+                    rule.watched.take(&message.news);
+                    rule.has_changed = true;
+                }
             }
         }
         self.list_rules(now, effects);
@@ -148,8 +138,8 @@ impl Engine {
         let mut next = BTreeMap::new();
         for (number, watched) in &mut semantic.watched {
             watched.has_changed = false;
-            for row in watched.rows.keys() {
-                let (key, values) = listed(&watched.view, row, micros(self.time));
+            for row in watched.rows() {
+                let (key, values) = listed(&watched.view, &row, micros(self.time));
                 // What was found before keeps the time at which it was.
                 let values = semantic.listed.get(&key).map_or(values, |(_, values)| values.clone());
                 next.insert(key, (*number, values));

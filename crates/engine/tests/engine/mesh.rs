@@ -306,6 +306,45 @@ fn two_bookings_of_one_room_are_a_conflict_as_long_as_both_stand() {
     assert_eq!(members.dbs[0].rows(CONFLICTS), [""; 0]);
 }
 
+/// What is found is found again when the view can be computed again.
+#[test]
+fn a_rule_that_could_not_be_computed_for_a_while_lists_what_it_had() {
+    let mut db = Db::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, n integer);
+        CREATE LIVE VIEW tenths MUST BE EMPTY AS SELECT id FROM t WHERE 10 / n > 3",
+    );
+    db.ok("INSERT INTO t VALUES (1, 1), (2, 5)");
+    db.pass(1);
+    let listed = "SELECT key FROM deltaic.conflicts ORDER BY key";
+    assert_eq!(db.rows(listed), ["[1]"]);
+    db.ok("INSERT INTO t VALUES (3, 0)");
+    db.pass(1);
+    assert_eq!(db.rows(listed), [""; 0]);
+    db.ok("UPDATE t SET n = 2 WHERE id = 3");
+    db.pass(1);
+    assert_eq!(db.rows(listed), ["[1]", "[3]"]);
+}
+
+/// A live view over conflicts has those that were there before the start.
+#[test]
+fn a_view_of_conflicts_is_right_after_a_restart() {
+    let mut db = Db::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, a text CONFLICT MANUAL);
+        CREATE LIVE VIEW open_ones AS SELECT relation, count(*) FROM deltaic.conflicts WHERE state = 'open' GROUP BY relation",
+    );
+    db.ok("INSERT INTO t VALUES (1, 'first')");
+    db.basis = Some(VersionVector::default());
+    db.ok("UPDATE t SET a = 'late'");
+    db.basis = None;
+    assert_eq!(db.rows("SELECT * FROM open_ones"), ["t|1"]);
+    let got = db.subscribe(1, "SELECT * FROM open_ones");
+    assert!(format!("{got:?}").contains("['t', 1]"), "{got:?}");
+    let mut db = db.restart();
+    assert_eq!(db.rows("SELECT count(*) FROM deltaic.conflicts"), ["1"]);
+    let got = db.subscribe(1, "SELECT * FROM open_ones");
+    assert!(format!("{got:?}").contains("['t', 1]"), "{got:?}");
+}
+
 /// An author who was away writes to one server by what they had seen.
 #[test]
 fn what_comes_late_replaces_nothing_that_its_author_had_not_seen() {
