@@ -13,8 +13,8 @@ use crate::market::pairs_of;
 use crate::solution::accepted;
 use crate::solve::{Outcome, solve};
 use crate::{
-    Change, Changed, EdgeId, Market, MarketError, ParticipantId, Quantity, Side, SlotId, SlotKey, Solution,
-    Tier, Time,
+    Allocation, Change, Changed, EdgeId, Market, MarketError, ParticipantId, Quantity, Side, SlotId, SlotKey,
+    Solution, Tier, Time,
 };
 
 /// What an edge had in a tier, and what it has.
@@ -35,6 +35,8 @@ pub struct Move {
 pub struct Diff {
     /// Ascending by edge and tier; none is without a difference.
     pub moves: Vec<Move>,
+    /// Where the quantity or what bounds it is another, ascending: what to look at with [`Allocator::allocation`].
+    pub changed: Vec<(EdgeId, Tier)>,
     /// How many edges were solved again: those of the components that were touched.
     pub edges_solved: usize,
 }
@@ -187,21 +189,29 @@ impl Allocator {
             after.extend(of_it.map(|(edge, quantity)| accepted(edge, quantity)));
         }
         after.extend(solve(&self.market, &edges, now));
-        let mut moves = BTreeMap::new();
+        let (mut moves, mut changed) = (BTreeMap::new(), BTreeSet::new());
         for (key, outcome) in after {
             let was = before.remove(&key);
             if was != Some(outcome) {
                 self.outcomes.insert(key, outcome);
+                changed.insert(key);
             }
             moves.insert(key, (was.map_or(Quantity::ZERO, |was| was.quantity), outcome.quantity));
         }
         for (key, was) in before {
             self.outcomes.remove(&key);
+            changed.insert(key);
             moves.insert(key, (was.quantity, Quantity::ZERO));
         }
         let moves = moves.into_iter().filter(|(_, (before, after))| before != after);
         let moves = moves.map(|((edge, tier), (before, after))| Move { edge, tier, before, after });
-        Diff { moves: moves.collect(), edges_solved: edges.len() }
+        Diff { moves: moves.collect(), changed: changed.into_iter().collect(), edges_solved: edges.len() }
+    }
+
+    /// What an edge has in a tier since the last [`Allocator::settle`]; none if it is nothing.
+    pub fn allocation(&self, edge: EdgeId, tier: Tier) -> Option<Allocation> {
+        let Outcome { quantity, bound } = *self.outcomes.get(&(edge, tier))?;
+        (!quantity.is_zero()).then_some(Allocation { edge, tier, quantity, bound })
     }
 
     /// The solution of the last [`Allocator::settle`]. `O(E)`.

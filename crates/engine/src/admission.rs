@@ -113,12 +113,15 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
             ddl::drop_budgets(transaction, &names);
             Ok(StatementResult::default())
         }
+        Statement::CreateAllocation(Some(create)) => ddl::create_allocation(transaction, &create).map(done),
+        Statement::DropAllocation(names) => ddl::drop_allocations(transaction, &names).map(done),
         Statement::Consume(consumption) => consume(transaction, &consumption),
         Statement::CreateTable(None)
         | Statement::AddColumn(None)
         | Statement::CreateIndex(None)
         | Statement::CreateLiveView(None)
         | Statement::CreateBudget(None)
+        | Statement::CreateAllocation(None)
         | Statement::Begin
         | Statement::Commit
         | Statement::Rollback => Ok(StatementResult::default()),
@@ -193,6 +196,7 @@ fn is_definition(statement: &Statement) -> bool {
             | Statement::DropLiveView(_)
             | Statement::DropIndex(_)
             | Statement::DropBudget(_)
+            | Statement::DropAllocation(_)
     )
 }
 

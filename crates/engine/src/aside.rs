@@ -334,7 +334,8 @@ impl Engine {
         let replies = vec![Reply { request: request.id, result: Ok(outcome(result, lsn)) }];
         let spent = self.budgets.grants.take(request.id, &used);
         let merged = Vec::new();
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
+        self.in_flight =
+            Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged, showing: None });
         effects.append = vec![Commit { lsn, time, seq, changes }];
         effects
     }

@@ -71,6 +71,7 @@ impl Engine {
             seq: batch.seq,
             spent: batch.spent,
             merged: Vec::new(),
+            showing: None,
         });
         Effects { append: batch.commits, ..Effects::default() }
     }

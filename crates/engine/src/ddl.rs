@@ -3,7 +3,7 @@
 use deltaic_query::{
     evaluate,
     plan::Query,
-    statement::{AddColumn, CreateBudget, CreateIndex, CreateLiveView},
+    statement::{AddColumn, CreateAllocation, CreateBudget, CreateIndex, CreateLiveView},
     template::{bind_parameters, bind_time},
 };
 use deltaic_types::{Merges, Row, TableId, Value};
@@ -66,6 +66,17 @@ pub(crate) fn drop_live_views(
     names: &[String],
 ) -> Result<(), RequestError> {
     for name in names {
+        if let Some(allocation) = transaction.tables.catalog().allocation_of(name) {
+            let (view, allocation) = (name.clone(), allocation.name.clone());
+            return Err(ConstraintError::PartOfAllocation { view, allocation }.into());
+        }
+    }
+    remove_views(transaction, names)
+}
+
+/// The same of any views.
+fn remove_views(transaction: &mut Transaction<'_>, names: &[String]) -> Result<(), RequestError> {
+    for name in names {
         let mut views = transaction.tables.catalog().views();
         if let Some(reader) = views.find(|view| view.views.contains(name) && !names.contains(&view.name)) {
             let (name, view) = (name.clone(), reader.name.clone());
@@ -83,6 +94,27 @@ pub(crate) fn drop_live_views(
         transaction.drop_view(name);
     }
     Ok(())
+}
+
+/// CREATE ALLOCATION: refused where one of its queries cannot be computed as the tables are. Cost: the queries'.
+pub(crate) fn create_allocation(
+    transaction: &mut Transaction<'_>,
+    create: &CreateAllocation,
+) -> Result<(), RequestError> {
+    create.views.iter().try_for_each(|view| create_live_view(transaction, view))?;
+    transaction.define_allocation(create.allocation.clone());
+    Ok(())
+}
+
+/// DROP ALLOCATION, with its views: refused while something that stays reads one of them.
+pub(crate) fn drop_allocations(
+    transaction: &mut Transaction<'_>,
+    names: &[String],
+) -> Result<(), RequestError> {
+    let gone = names.iter().filter_map(|name| transaction.drop_allocation(name));
+    let views: Vec<String> =
+        gone.collect::<Vec<_>>().iter().flat_map(|gone| gone.views().collect::<Vec<_>>()).collect();
+    remove_views(transaction, &views)
 }
 
 /// CREATE BUDGET: refused where the query of a limit cannot be computed as the tables are. Cost: the queries'.

@@ -18,6 +18,7 @@ use deltaic_storage::{Commit, Header, Identity, StorageError, Store};
 use deltaic_types::{Lsn, Row, TableId};
 
 use crate::{
+    allocations::Allocations,
     aside::Aside,
     behind::{Behind, Held, Path},
     budgets::{Budgets, Spent},
@@ -26,6 +27,7 @@ use crate::{
     input::{Input, Now, Request, Subscribe},
     mesh::{Mesh, ReplicaSize},
     semantic::{ConflictCounts, Semantic},
+    showing::Showing,
     slice::Slice,
     spending::Spending,
     tables::Tables,
@@ -78,6 +80,7 @@ pub struct Engine {
     /// Requests of authors who had not seen all, that wait for the replica.
     pub(crate) late_requests: Vec<Request>,
     pub(crate) semantic: Semantic,
+    pub(crate) allocations: Allocations,
     pub(crate) conflicts: ConflictCounts,
     /// The time of the last commit.
     pub(crate) time: HybridTime,
@@ -98,6 +101,16 @@ pub(crate) struct InFlight {
     pub(crate) spent: Vec<Spent>,
     /// What peers sent, that it merges.
     pub(crate) merged: Vec<MergeId>,
+    /// What it shows of the engine's own.
+    pub(crate) showing: Option<Showing>,
+}
+
+impl InFlight {
+    /// A commit alone that nobody asked for.
+    pub(crate) fn alone(prepared: Prepared, seq: u64) -> Self {
+        let (lsn, prepared) = (prepared.lsn, vec![prepared]);
+        Self { prepared, replies: Vec::new(), lsn, seq, spent: Vec::new(), merged: Vec::new(), showing: None }
+    }
 }
 
 /// A commit that waits to be durable.
@@ -156,6 +169,7 @@ impl Engine {
             mesh_settings,
             late_requests: Vec::new(),
             semantic: Semantic::default(),
+            allocations: Allocations::default(),
             conflicts: ConflictCounts::default(),
             time,
             rest_until: Now(0),
@@ -242,6 +256,7 @@ impl Engine {
         self.resume(now, store, &mut effects);
         self.spend(now, store, &mut effects);
         self.watch_rules(now, store, &mut effects);
+        self.allocate(now, store, &mut effects);
         self.merge_peers(now, store, &mut effects);
         effects.wake_at = self.budgets.wake_at(now);
         if self.in_flight.is_none()
@@ -253,8 +268,9 @@ impl Engine {
             if self.in_flight.is_none() {
                 self.views.expire(now, &mut self.tables);
             }
-            let wakes = [effects.wake_at, self.views.wake_at(), self.ticks_at(), self.rules_wake_at()];
-            effects.wake_at = wakes.into_iter().flatten().min();
+            let own =
+                [self.views.wake_at(), self.ticks_at(), self.rules_wake_at(), self.allocations_wake_at()];
+            effects.wake_at = own.into_iter().flatten().chain(effects.wake_at).min();
         }
         effects
     }
@@ -318,8 +334,7 @@ impl Engine {
         let (lsn, seq) = (self.lsn.next(), self.seq);
         let (touched, tables) = (Vec::new(), BTreeSet::new());
         let prepared = Prepared { lsn, time, touched, tables, after: self.tables.clone() };
-        let (replies, spent, merged) = (Vec::new(), Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
+        self.in_flight = Some(InFlight::alone(prepared, seq));
         vec![Commit { lsn, time, seq, changes: Vec::new().into() }]
     }
 
@@ -409,6 +424,9 @@ impl Engine {
             // Of what is not known, whether it happened, the permits are committed.
             if error.is_undone() {
                 in_flight.spent.into_iter().for_each(Spent::refund);
+            }
+            if let Some(showing) = in_flight.showing {
+                self.not_shown(showing);
             }
             let refuse = |reply: Reply| Reply {
                 request: reply.request,

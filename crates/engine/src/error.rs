@@ -101,6 +101,16 @@ pub enum ConstraintError {
         /// The reader.
         budget: String,
     },
+    /// A live view that is part of an allocation goes with it alone.
+    #[error(
+        "live view \"{view}\" is part of allocation \"{allocation}\": DROP ALLOCATION {allocation} drops it"
+    )]
+    PartOfAllocation {
+        /// The view.
+        view: String,
+        /// The allocation.
+        allocation: String,
+    },
     /// A unique index that a foreign key refers to cannot be dropped.
     #[error("cannot drop index \"{index}\": foreign key \"{constraint}\" of table \"{child}\" depends on it")]
     IndexReferenced {
@@ -151,6 +161,7 @@ impl ConstraintError {
             Self::TableReferenced { .. }
             | Self::ReadByView { .. }
             | Self::ReadByBudget { .. }
+            | Self::PartOfAllocation { .. }
             | Self::IndexReferenced { .. } => "2BP01",
             Self::SecondChange { .. } => "21000",
         }

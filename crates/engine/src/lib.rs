@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod admission;
+mod allocations;
 mod aside;
 mod batch;
 mod behind;
@@ -23,6 +24,7 @@ mod parameters;
 mod provisional;
 mod read;
 mod semantic;
+mod showing;
 mod slice;
 mod spending;
 mod status;
@@ -32,6 +34,7 @@ mod views;
 mod watched;
 mod work;
 
+pub use allocations::AllocationStatus;
 pub use aside::{Admission, Admitted, AsideCounts};
 pub use budgets::{
     Admitted as Permitted, Asked, Consume, ConsumeError, ConsumeId, LedgerAnswer, LedgerCall, LedgerTrouble,

@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_storage::{Commit, Store};
-use deltaic_types::{CONFLICTS, Row, TableId, Value, json_format};
+use deltaic_storage::Store;
+use deltaic_types::{CONFLICTS, Row, Value, json_format};
 
 use crate::{
     effects::Effects,
-    engine::{Engine, InFlight, Prepared, micros},
+    engine::{Engine, micros},
     input::{ClientId, Input, Now, Subscribe, SubscriptionId},
     life::Life,
+    showing::Showing,
     watched::Watched,
 };
 
@@ -28,9 +29,19 @@ const REST_MICROS: i64 = 50_000;
 pub(crate) struct Semantic {
     watched: BTreeMap<u64, Rule>,
     next: u64,
-    /// By primary key: the row that is listed, with the view that has it.
-    listed: BTreeMap<Row, (u64, Row)>,
+    listed: Listed,
     rest_until: Option<Now>,
+}
+
+/// By primary key: rows with the number of the rule that has each.
+pub(crate) type Listed = BTreeMap<Row, (u64, Row)>;
+
+impl Semantic {
+    /// What was listed last is not: this is.
+    pub(crate) fn list_again(&mut self, listed: Listed) {
+        self.listed = listed;
+        self.watched.values_mut().for_each(|rule| rule.has_changed = true);
+    }
 }
 
 #[derive(Debug)]
@@ -145,29 +156,17 @@ impl Engine {
                 next.insert(key, (*number, values));
             }
         }
-        let of = |one: &BTreeMap<Row, (u64, Row)>, other: &BTreeMap<Row, (u64, Row)>| -> Vec<Row> {
+        let of = |one: &Listed, other: &Listed| -> Vec<Row> {
             let new = one.iter().filter(|(key, _)| !other.contains_key(*key));
             new.map(|(_, (_, values))| values.clone()).collect()
         };
         let (gone, come) = (of(&semantic.listed, &next), of(&next, &semantic.listed));
-        semantic.listed = next;
+        let before = std::mem::replace(&mut semantic.listed, next);
         if gone.is_empty() && come.is_empty() {
             return;
         }
         self.conflicts.count(&come);
-        if !self.views.reads(CONFLICTS) {
-            self.tables.show_conflicts(&gone, &come);
-            return;
-        }
-        let millis = u64::try_from(now.0 / 1_000).unwrap_or(0);
-        let time = deltaic_causality::HybridTime::new(millis, 0).max(self.time);
-        let mut after = self.tables.clone();
-        let touched: Vec<(TableId, Row)> = after.show_conflicts(&gone, &come);
-        let (lsn, seq, tables) = (self.lsn.next(), self.seq, BTreeSet::from([CONFLICTS]));
-        let prepared = Prepared { lsn, time, touched, tables, after };
-        let (replies, spent, merged) = (Vec::new(), Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
-        effects.append = vec![Commit { lsn, time, seq, changes: Vec::new().into() }];
+        self.show_rows(now, CONFLICTS, (&gone, &come), Showing::Rules(before), effects);
     }
 
     /// When conflicts are to be listed that wait.

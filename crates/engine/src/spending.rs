@@ -15,6 +15,7 @@ use crate::{
     engine::{Engine, InFlight, Prepared},
     error::RequestError,
     input::{Input, Now, Request, Subscribe},
+    showing::Showing,
 };
 
 /// What waits until nothing is in flight.
@@ -126,14 +127,14 @@ impl Engine {
         let millis = u64::try_from(now.0 / 1_000).unwrap_or(0);
         let Ok(time) = self.clock.tick(millis) else { return };
         let mut after = self.tables.clone();
+        let showing = Showing::Gauges(self.budgets.gauges.changes());
         let touched = self.budgets.gauges.write(now, &mut after);
         if touched.is_empty() {
             return;
         }
         let (lsn, seq, tables) = (self.lsn.next(), self.seq, BTreeSet::from([BUDGETS]));
         let prepared = Prepared { lsn, time, touched, tables, after };
-        let (replies, spent, merged) = (Vec::new(), Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
+        self.in_flight = Some(InFlight { showing: Some(showing), ..InFlight::alone(prepared, seq) });
         effects.append = vec![Commit { lsn, time, seq, changes: Vec::new().into() }];
     }
 

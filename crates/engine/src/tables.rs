@@ -15,7 +15,7 @@ use deltaic_dataflow::{KeyColumn, Relation, RelationId, Relations, Sample};
 use deltaic_query::lower;
 use deltaic_storage::{Reader, StorageError, StoredRow};
 use deltaic_types::{
-    Budget, Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value, system_tables,
+    Allocation, Budget, Catalog, CatalogError, LiveView, Row, TableId, TableSchema, Value, system_tables,
 };
 
 /// Rows that were written and are not in the store yet: None for a row that was deleted.
@@ -267,6 +267,16 @@ impl Tables {
     pub(crate) fn drop_budget(&mut self, name: &str) {
         let was_there = Arc::make_mut(&mut self.catalog).remove_budget(name);
         assert!(was_there, "a budget that is dropped is there");
+    }
+
+    /// Takes an allocation into the catalog.
+    pub(crate) fn define_allocation(&mut self, allocation: Allocation) {
+        Arc::make_mut(&mut self.catalog).put_allocation(allocation);
+    }
+
+    /// Removes one.
+    pub(crate) fn drop_allocation(&mut self, name: &str) -> Option<Allocation> {
+        Arc::make_mut(&mut self.catalog).remove_allocation(name)
     }
 
     /// Removes a table.

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, ops::Range};
 use deltaic_causality::{ActorId, Dot, HybridTime};
 use deltaic_dataflow::{Allowance, Exhausted};
 use deltaic_storage::{CellVersion, Change, Reader, StorageError, StoredRow};
-use deltaic_types::{Budget, LiveView, Row, TableId, TableSchema, Value, limits};
+use deltaic_types::{Allocation, Budget, LiveView, Row, TableId, TableSchema, Value, limits};
 
 use crate::{
     budgets::Purse,
@@ -277,6 +277,18 @@ impl<'a> Transaction<'a> {
     pub(crate) fn drop_budget(&mut self, name: &str) {
         self.schema_changed = true;
         self.tables.drop_budget(name);
+    }
+
+    /// Takes an allocation's definition, whose views are there.
+    pub(crate) fn define_allocation(&mut self, allocation: Allocation) {
+        self.schema_changed = true;
+        self.tables.define_allocation(allocation);
+    }
+
+    /// Removes an allocation, but not its views.
+    pub(crate) fn drop_allocation(&mut self, name: &str) -> Option<Allocation> {
+        self.schema_changed = true;
+        self.tables.drop_allocation(name)
     }
 
     /// Removes a table with its rows.

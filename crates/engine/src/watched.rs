@@ -76,6 +76,11 @@ impl Watched {
         self.rows.iter().map(|(row, count)| (row, *count))
     }
 
+    /// How often a row is there.
+    pub(crate) fn count(&self, row: &Row) -> i64 {
+        self.rows.get(row).copied().unwrap_or(0)
+    }
+
     /// Whether its result is told, and not an error.
     pub(crate) fn is_told(&self) -> bool {
         matches!(self.standing, Standing::Told)

@@ -1,6 +1,6 @@
 //! [`Statement`]: what a statement asks of the engine, as data.
 
-use deltaic_types::{Budget, BudgetId, Column, IndexSchema, LiveView, TableId, TableSchema};
+use deltaic_types::{Allocation, Budget, BudgetId, Column, IndexSchema, LiveView, TableId, TableSchema};
 
 use crate::{
     expression::Expr,
@@ -38,6 +38,10 @@ pub enum Statement {
     CreateBudget(Option<Box<CreateBudget>>),
     /// DROP BUDGET, by name.
     DropBudget(Vec<String>),
+    /// CREATE ALLOCATION; None where IF NOT EXISTS found the name.
+    CreateAllocation(Option<Box<CreateAllocation>>),
+    /// DROP ALLOCATION, by name.
+    DropAllocation(Vec<String>),
     /// A SELECT that consumes.
     Consume(Consumption),
     /// BEGIN, START TRANSACTION.
@@ -95,6 +99,15 @@ pub struct CreateBudget {
     pub budget: Budget,
     /// The queries of its limits, bound, with the key's columns as parameters.
     pub queries: Vec<Query>,
+}
+
+/// A new allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateAllocation {
+    /// The allocation.
+    pub allocation: Allocation,
+    /// Its live views, each after those that it reads.
+    pub views: Vec<CreateLiveView>,
 }
 
 /// A SELECT that consumes budgets, once for each row of its result, in the rows' order.

@@ -15,12 +15,11 @@ use deltaic_types::{BudgetGuarantee, OnLedgerFailure};
 use sqlparser::{
     ast::{DataType, Ident, ObjectName, Query},
     keywords::Keyword,
-    parser::{Parser, ParserError},
+    parser::Parser,
     tokenizer::{Location, Span, Token},
 };
 
-/// What the parser says of one of its own statements.
-type Parsed<T> = Result<T, ParserError>;
+use crate::word::{Parsed, choose, expect, is_word, take};
 
 /// CREATE BUDGET.
 #[derive(Debug, Clone)]
@@ -73,39 +72,6 @@ pub(crate) enum Shape {
 pub(crate) struct DropBudget {
     pub(crate) if_exists: bool,
     pub(crate) names: Vec<ObjectName>,
-}
-
-/// Whether the next words are CREATE or DROP, and BUDGET.
-pub(crate) fn is_budget(parser: &Parser<'_>) -> Option<Keyword> {
-    let Token::Word(first) = parser.peek_token().token else { return None };
-    let second = parser.peek_nth_token(1).token;
-    let is_ours = matches!(first.keyword, Keyword::CREATE | Keyword::DROP) && is_word(&second, "budget");
-    is_ours.then_some(first.keyword)
-}
-
-/// Whether a token is a certain word, in no quotes.
-pub(crate) fn is_word(token: &Token, name: &str) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
-}
-
-fn take(parser: &mut Parser<'_>, word: &str) -> bool {
-    let found = is_word(&parser.peek_token().token, word);
-    if found {
-        parser.next_token();
-    }
-    found
-}
-
-fn expect(parser: &mut Parser<'_>, word: &str) -> Parsed<()> {
-    if take(parser, word) { Ok(()) } else { parser.expected(&word.to_uppercase(), parser.peek_token()) }
-}
-
-/// One of several words, by place.
-fn choose(parser: &mut Parser<'_>, words: &[&str]) -> Parsed<usize> {
-    match words.iter().position(|word| take(parser, word)) {
-        Some(place) => Ok(place),
-        None => parser.expected(&words.join(", ").to_uppercase(), parser.peek_token()),
-    }
 }
 
 fn number(parser: &mut Parser<'_>) -> Parsed<String> {

@@ -23,7 +23,7 @@ use sqlparser::{
     tokenizer::{Location, Span, Token, TokenWithSpan},
 };
 
-use crate::budget::is_word;
+use crate::word::is_word;
 
 /// The clauses of one statement.
 #[derive(Debug, Clone, Default)]

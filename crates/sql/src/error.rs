@@ -299,6 +299,24 @@ pub enum SqlError {
         /// Where.
         position: Option<usize>,
     },
+    /// An allocation that cannot be.
+    #[error("invalid allocation: {reason}")]
+    InvalidAllocation {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        position: Option<usize>,
+    },
+    /// No allocation of this name.
+    #[error("allocation \"{name}\" does not exist")]
+    UndefinedAllocation {
+        /// The name.
+        name: String,
+        /// An allocation that is called almost so.
+        nearest: Option<String>,
+        /// Where.
+        position: Option<usize>,
+    },
     /// A column reference where this column cannot stand: an ordinal beyond the list, ORDER BY beside
     /// DISTINCT, ON CONFLICT without a unique constraint.
     #[error("{reason}")]
@@ -376,8 +394,10 @@ impl SqlError {
             Self::DuplicateColumn { .. } => "42701",
             Self::DuplicateConstraint { .. } => "42710",
             Self::InvalidForeignKey { .. } => "42830",
-            Self::InvalidTableDefinition { .. } | Self::InvalidBudget { .. } => "42P16",
-            Self::UndefinedBudget { .. } => "42704",
+            Self::InvalidTableDefinition { .. }
+            | Self::InvalidBudget { .. }
+            | Self::InvalidAllocation { .. } => "42P16",
+            Self::UndefinedBudget { .. } | Self::UndefinedAllocation { .. } => "42704",
             Self::DuplicateBudget { .. } => "42710",
             Self::InvalidColumnReference { .. } => "42P10",
             Self::InvalidRecursion { .. } => "42P19",
@@ -429,6 +449,8 @@ impl SqlError {
             | Self::InvalidBudget { position, .. }
             | Self::UndefinedBudget { position, .. }
             | Self::DuplicateBudget { position, .. }
+            | Self::InvalidAllocation { position, .. }
+            | Self::UndefinedAllocation { position, .. }
             | Self::InvalidColumnReference { position, .. }
             | Self::InvalidRecursion { position, .. }
             | Self::NegativeRowCount { position, .. }
@@ -442,7 +464,8 @@ impl SqlError {
         match self {
             Self::UndefinedTable { nearest, .. }
             | Self::UndefinedColumn { nearest, .. }
-            | Self::UndefinedBudget { nearest, .. } => {
+            | Self::UndefinedBudget { nearest, .. }
+            | Self::UndefinedAllocation { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("Perhaps you meant \"{name}\"."))
             }
             Self::UndefinedFunction { hint, .. } | Self::UndefinedType { hint, .. } => hint.clone(),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod allocation;
 mod binder;
 mod bound;
 mod budget;
@@ -9,6 +10,7 @@ mod lexical;
 mod parser;
 mod position;
 mod suggestion;
+mod word;
 
 pub use sqlparser;
 

@@ -20,11 +20,13 @@ use sqlparser::{
 };
 
 use crate::{
-    budget::{self, CreateBudget, DropBudget, is_word},
+    allocation::{self, CreateAllocation, DropAllocation},
+    budget::{self, CreateBudget, DropBudget},
     clauses::{Clauses, take_out},
     error::SqlError,
     lexical::as_postgresql,
     position::{Cursor, Lines},
+    word::{defines, is_word},
 };
 
 /// The most operators on one path through an expression, AND and OR aside.
@@ -59,6 +61,8 @@ pub(crate) enum Tree {
     Sql(Box<Statement>),
     CreateBudget(Box<CreateBudget>),
     DropBudget(DropBudget),
+    CreateAllocation(Box<CreateAllocation>),
+    DropAllocation(DropAllocation),
 }
 
 impl Parsed {
@@ -138,12 +142,15 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
             let position = Lines::of(sql).position(start.span.start);
             return Err(SqlError::TooManyStatements { limit: limits::STATEMENTS, position });
         }
-        let tree = match budget::is_budget(&parser) {
-            Some(Keyword::CREATE) => {
+        let tree = match (defines(&parser, "budget"), defines(&parser, "allocation")) {
+            (Some(Keyword::CREATE), _) => {
                 budget::create_budget(&mut parser).map(|create| Tree::CreateBudget(Box::new(create)))
             }
-            Some(_) => budget::drop_budget(&mut parser).map(Tree::DropBudget),
-            None => parser.parse_statement().map(|statement| Tree::Sql(Box::new(statement))),
+            (Some(_), _) => budget::drop_budget(&mut parser).map(Tree::DropBudget),
+            (None, Some(Keyword::CREATE)) => allocation::create_allocation(&mut parser)
+                .map(|create| Tree::CreateAllocation(Box::new(create))),
+            (None, Some(_)) => allocation::drop_allocation(&mut parser).map(Tree::DropAllocation),
+            (None, None) => parser.parse_statement().map(|statement| Tree::Sql(Box::new(statement))),
         };
         let tree = tree.map_err(|error| syntax_error(sql, error))?;
         let clauses = clauses.remove(&start.span.start).unwrap_or_default();
@@ -347,11 +354,11 @@ fn check_statements(
         if is_live_view {
             out.insert(statement[start + 1].span.start);
         }
-        let is_budget = start == 0
+        let is_ours = start == 0
             && matches!(keyword(start), Keyword::CREATE | Keyword::DROP)
-            && is_named(statement.get(start + 1), "budget");
+            && ["budget", "allocation"].iter().any(|what| is_named(statement.get(start + 1), what));
         let offered = match keyword(start) {
-            _ if is_live_view || is_budget => true,
+            _ if is_live_view || is_ours => true,
             Keyword::CREATE => matches!(
                 keyword(start + 1),
                 Keyword::TABLE | Keyword::INDEX | Keyword::UNIQUE | Keyword::TEMP | Keyword::TEMPORARY

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod allocation;
 #[cfg(test)]
 mod arbitrary;
 mod budget;
@@ -29,6 +30,7 @@ pub mod text_format;
 mod transcendental;
 mod value;
 
+pub use allocation::{Allocation, AllocationPolicy, AllocationSource};
 pub use budget::{
     Budget, BudgetAmount, BudgetGuarantee, BudgetId, BudgetKey, BudgetLimit, LimitQuery, OnLedgerFailure, Per,
 };
@@ -47,7 +49,8 @@ pub use schema::{
     TableSchema, Unique,
 };
 pub use system_table::{
-    BUDGETS, BUDGETS_NAME, CONFLICTS, CONFLICTS_NAME, REPLICA, SystemTable, system_table, system_tables,
+    ALLOCATIONS, ALLOCATIONS_NAME, BUDGETS, BUDGETS_NAME, CONFLICTS, CONFLICTS_NAME, REPLICA, SystemTable,
+    system_table, system_tables,
 };
 pub use text::Text;
 pub use value::{Double, Value};

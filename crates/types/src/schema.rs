@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    Budget, BudgetAmount, BudgetId, ConflictPolicy, DataType, LimitQuery, Merges, TableId,
+    Allocation, Budget, BudgetAmount, BudgetId, ConflictPolicy, DataType, LimitQuery, Merges, TableId,
     system_table::{REPLICA, replica_table, system_table, system_tables},
 };
 
@@ -251,6 +251,8 @@ pub struct Catalog {
     budgets: BTreeMap<String, Budget>,
     #[serde(default, skip_serializing_if = "is_zero")]
     next_budget: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    allocations: BTreeMap<String, Allocation>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the derivation asks for")]
@@ -392,6 +394,31 @@ impl Catalog {
                 BudgetAmount::Units(_) => None,
             })
         })
+    }
+
+    /// The allocation of a name.
+    pub fn allocation(&self, name: &str) -> Option<&Allocation> {
+        self.allocations.get(name)
+    }
+
+    /// All allocations, by name.
+    pub fn allocations(&self) -> impl Iterator<Item = &Allocation> {
+        self.allocations.values()
+    }
+
+    /// Adds an allocation, whose views are there.
+    pub fn put_allocation(&mut self, allocation: Allocation) {
+        self.allocations.insert(allocation.name.clone(), allocation);
+    }
+
+    /// Removes an allocation and gives it back; its views stay.
+    pub fn remove_allocation(&mut self, name: &str) -> Option<Allocation> {
+        self.allocations.remove(name)
+    }
+
+    /// The allocation that a view is part of.
+    pub fn allocation_of(&self, view: &str) -> Option<&Allocation> {
+        self.allocations.values().find(|allocation| allocation.views().any(|name| name == view))
     }
 
     /// Foreign keys of other tables and of the table itself that refer to it, with the referring table.

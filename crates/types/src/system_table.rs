@@ -32,6 +32,12 @@ pub const CONFLICTS_NAME: &str = "deltaic.conflicts";
 /// store alone.
 pub const REPLICA: TableId = TableId(u32::MAX - 2);
 
+/// The table of what allocations give, kept in memory alone.
+pub const ALLOCATIONS: TableId = TableId(u32::MAX - 3);
+
+/// Its name.
+pub const ALLOCATIONS_NAME: &str = "deltaic.allocations";
+
 static REPLICA_TABLE: LazyLock<TableSchema> = LazyLock::new(|| {
     let columns = vec![given("key", DataType::Text), given("record", DataType::Text)];
     TableSchema::plain(REPLICA, "\u{0}replica", columns, vec![0])
@@ -42,7 +48,7 @@ pub(crate) fn replica_table() -> &'static TableSchema {
     &REPLICA_TABLE
 }
 
-static TABLES: LazyLock<[SystemTable; 2]> = LazyLock::new(|| {
+static TABLES: LazyLock<[SystemTable; 3]> = LazyLock::new(|| {
     [
         SystemTable {
             schema: budgets(),
@@ -51,6 +57,10 @@ static TABLES: LazyLock<[SystemTable; 2]> = LazyLock::new(|| {
         SystemTable {
             schema: conflicts(),
             instead: "It shows what merging met: UPDATE the row itself, or use deltaic conflicts resolve.",
+        },
+        SystemTable {
+            schema: allocations(),
+            instead: "It shows what is given: write to the tables that the allocation's queries read.",
         },
     ]
 });
@@ -106,6 +116,26 @@ fn conflicts() -> TableSchema {
     TableSchema::plain(CONFLICTS, CONFLICTS_NAME, columns, vec![1, 2, 3, 4, 5, 0])
 }
 
+/// `policy`: the allocation's, or the one that is computed beside it. `capacity`, `need`: slots. `tier`: accepted, held, guaranteed, mutual,
+/// generous. `level`: where the filling of the edge stopped; none where it was not filled. `reason`: why it is not more.
+fn allocations() -> TableSchema {
+    let columns = vec![
+        given("allocation", DataType::Text),
+        given("policy", DataType::Text),
+        given("provider", DataType::Text),
+        given("capacity", DataType::Text),
+        given("recipient", DataType::Text),
+        given("need", DataType::Text),
+        given("tier", DataType::Text),
+        given("kind", DataType::Text),
+        given("unit", DataType::Text),
+        given("quantity", DataType::NUMERIC),
+        Column::plain("level", DataType::NUMERIC),
+        given("reason", DataType::Text),
+    ];
+    TableSchema::plain(ALLOCATIONS, ALLOCATIONS_NAME, columns, vec![0, 1, 2, 3, 4, 5, 6])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,9 +144,11 @@ mod tests {
     #[test]
     fn a_catalog_finds_each_by_name_and_number_and_stores_none() {
         let mut catalog = Catalog::default();
-        for (below, table) in system_tables().iter().enumerate() {
+        let ids = [BUDGETS, CONFLICTS, ALLOCATIONS];
+        assert!(ids.iter().all(|id| *id != REPLICA && id.0 > u32::MAX - 4));
+        for (id, table) in ids.into_iter().zip(system_tables()) {
             let schema = &table.schema;
-            assert_eq!(schema.id, TableId(u32::MAX - below as u32));
+            assert_eq!(schema.id, id);
             assert_eq!(catalog.table(&schema.name), Some(schema));
             assert_eq!(catalog.get(schema.id), Some(schema));
             assert!(catalog.is_taken(&schema.name));

@@ -71,6 +71,18 @@ impl Gauges {
         !self.changes.is_empty() || !self.dropped.is_empty()
     }
 
+    /// What is to be written.
+    pub(crate) fn changes(&self) -> BTreeMap<Row, Option<Row>> {
+        self.changes.clone()
+    }
+
+    /// These were not written.
+    pub(crate) fn show_again(&mut self, changes: BTreeMap<Row, Option<Row>>) {
+        for (key, row) in changes {
+            self.changes.entry(key).or_insert(row);
+        }
+    }
+
     /// Writes what changed into the tables; the rows that it touched.
     pub(crate) fn write(&mut self, now: Now, tables: &mut Tables) -> Vec<(TableId, Row)> {
         self.rest_until = Some(Now(now.0.saturating_add(REST_MICROS)));

@@ -66,19 +66,24 @@ impl Showing<'_> {
 impl Tables {
     /// Shows which conflicts went and came.
     pub(crate) fn show_conflicts(&mut self, gone: &[Row], come: &[Row]) -> Vec<(TableId, Row)> {
+        self.show(CONFLICTS, gone, come)
+    }
+
+    /// Shows which rows of a table of the engine's own went and came.
+    pub(crate) fn show(&mut self, table: TableId, gone: &[Row], come: &[Row]) -> Vec<(TableId, Row)> {
         let key = |row: &Row| -> Row {
-            self.schema(CONFLICTS).primary_key.iter().map(|place| row[*place].clone()).collect()
+            self.schema(table).primary_key.iter().map(|place| row[*place].clone()).collect()
         };
         let touched: BTreeSet<Row> = gone.iter().chain(come).map(key).collect();
         for row in gone {
-            let row = self.hot(CONFLICTS, row);
-            self.relation_mut(CONFLICTS).remove(&row);
+            let row = self.hot(table, row);
+            self.relation_mut(table).remove(&row);
         }
         for row in come {
-            let row = self.hot(CONFLICTS, row);
-            self.relation_mut(CONFLICTS).insert(&row);
+            let row = self.hot(table, row);
+            self.relation_mut(table).insert(&row);
         }
-        touched.into_iter().map(|key| (CONFLICTS, key)).collect()
+        touched.into_iter().map(|key| (table, key)).collect()
     }
 }
 
@@ -256,7 +261,8 @@ impl Engine {
         let tables = touched.iter().map(|(table, _)| *table).collect();
         let prepared = Prepared { lsn, time, touched, tables, after };
         let (replies, spent) = (Vec::new(), Vec::new());
-        self.in_flight = Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged });
+        self.in_flight =
+            Some(InFlight { prepared: vec![prepared], replies, lsn, seq, spent, merged, showing: None });
         vec![Commit { lsn, time, seq, changes: changes.into() }]
     }
 }

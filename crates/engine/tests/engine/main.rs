@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod allocation;
 mod answers;
 mod array;
 mod aside;

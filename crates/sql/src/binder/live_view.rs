@@ -30,6 +30,10 @@ impl Reads {
         self.tables.keys().copied()
     }
 
+    pub(super) fn into_parts(self) -> (BTreeMap<TableId, usize>, BTreeSet<String>) {
+        (self.tables, self.views)
+    }
+
     pub(super) fn into_views(self) -> BTreeSet<String> {
         self.views
     }

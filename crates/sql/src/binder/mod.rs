@@ -5,6 +5,7 @@
 //! again here against [`limits::EXPRESSION_DEPTH`].
 
 mod aggregate;
+mod allocation;
 mod budget;
 mod call;
 mod claim;
@@ -69,6 +70,10 @@ pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> Result<Bound, SqlErro
         Tree::Sql(statement) => binder.statement(statement)?,
         Tree::CreateBudget(create) => Statement::CreateBudget(binder.create_budget(create)?.map(Box::new)),
         Tree::DropBudget(drop) => binder.drop_budget(drop)?,
+        Tree::CreateAllocation(create) => {
+            Statement::CreateAllocation(binder.create_allocation(create)?.map(Box::new))
+        }
+        Tree::DropAllocation(drop) => binder.drop_allocation(drop)?,
     };
     let claims = binder.claim_names();
     let parameters = binder.finish()?;

@@ -1,0 +1,211 @@
+//! [`Book`]: the rows of an allocation's queries as a market that is kept allocated.
+//!
+//! Invariant: what it gives is a function of the rows that it holds and of the time, whatever the order in which they came: the
+//! solution of their market, from nothing. A market beyond its limits gives nothing until it is within them again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltaic_allocation::{
+    Allocation, Allocator, Change, EdgeId, MarketError, NodeId, ParticipantId, Side, SlotId, SlotKey, Stamp,
+    Tier, Time,
+};
+use deltaic_types::{AllocationSource, Row};
+
+use super::source::{Columns, Saying};
+
+/// The problems that are told of: the first of so many participants.
+const PROBLEMS: usize = 100;
+
+/// The market of an allocation.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    is_whole: bool,
+    columns: BTreeMap<AllocationSource, Columns>,
+    said: BTreeMap<ParticipantId, Said>,
+    /// Whose rows have changed.
+    dirty: BTreeSet<ParticipantId>,
+    allocator: Allocator,
+    participants: BTreeMap<ParticipantId, String>,
+    slots: BTreeMap<(Side, SlotKey), String>,
+    problems: BTreeMap<ParticipantId, String>,
+    /// Why nothing is given at all.
+    failure: Option<String>,
+    /// What was given and is not known to be shown.
+    changed: BTreeSet<(EdgeId, Tier)>,
+}
+
+/// What a participant said last.
+#[derive(Debug, Default)]
+struct Said {
+    rows: BTreeMap<(AllocationSource, Row), i64>,
+    /// How often it said something: its commitments' numbers.
+    seq: u64,
+}
+
+impl Book {
+    pub(super) fn new(is_whole: bool) -> Self {
+        Self { is_whole, ..Self::default() }
+    }
+
+    /// Takes in where the columns of a query stand. Its rows come again.
+    pub(super) fn describe(&mut self, source: AllocationSource, columns: Columns) {
+        self.columns.insert(source, columns);
+    }
+
+    /// A row is there so often.
+    pub(super) fn put(&mut self, source: AllocationSource, row: Row, count: i64) {
+        let columns = self.columns.get(&source);
+        let Some(owner) = columns.and_then(|columns| columns.owner(source, &row)) else { return };
+        let said = self.said.entry(owner).or_default();
+        if count > 0 {
+            said.rows.insert((source, row), count);
+        } else {
+            said.rows.remove(&(source, row));
+        }
+        self.dirty.insert(owner);
+    }
+
+    /// Whether something has changed since it was settled.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// When it must be settled though no row changes.
+    pub(super) fn next_moment(&self) -> Option<Time> {
+        self.allocator.next_moment()
+    }
+
+    /// How many edges the market has.
+    pub(super) fn edge_count(&self) -> usize {
+        self.allocator.edge_count()
+    }
+
+    pub(super) fn allocator(&self) -> &Allocator {
+        &self.allocator
+    }
+
+    /// What is wrong, the first of it.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &str> {
+        self.failure.iter().chain(self.problems.values().take(PROBLEMS)).map(String::as_str)
+    }
+
+    /// Brings the solution up to date.
+    pub(super) fn settle(&mut self, now: Time) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let is_within = self.failure.is_none() && dirty.iter().all(|owner| self.enter(*owner).is_ok());
+        if !is_within {
+            // In what order they come decides whether they fit; from nothing, they do whenever they can.
+            self.changed
+                .extend(self.allocator.solution().allocations.iter().map(|given| (given.edge, given.tier)));
+            self.allocator = Allocator::default();
+            let owners: Vec<ParticipantId> = self.said.keys().copied().collect();
+            let failed = owners.into_iter().find_map(|owner| self.enter(owner).err());
+            self.failure = failed.map(|error| error.to_string());
+            if self.failure.is_some() {
+                self.allocator = Allocator::default();
+            }
+        }
+        self.changed.extend(self.allocator.settle(now).changed);
+    }
+
+    /// Enters what a participant says by now. An error where the market has no room for it.
+    fn enter(&mut self, owner: ParticipantId) -> Result<(), MarketError> {
+        let Some(said) = self.said.get_mut(&owner) else { return Ok(()) };
+        said.seq += 1;
+        let mut saying = Saying::new(owner, said.seq);
+        for ((source, row), count) in &said.rows {
+            if let Some(columns) = self.columns.get(source) {
+                saying.take(*source, columns, row, *count, self.is_whole);
+            }
+        }
+        let is_gone = said.rows.is_empty();
+        if self.participants.get(&owner).is_some_and(|known| *known != saying.owner) && !is_gone {
+            saying.problems.push(format!("two participants have one number: {}", saying.owner));
+        }
+        self.participants.insert(owner, std::mem::take(&mut saying.owner));
+        self.rename_slots(owner, &mut saying);
+        let outcome = if is_gone {
+            Err(None)
+        } else {
+            self.allocator.apply(Change::Commit(saying.commitment)).map_err(Some)
+        };
+        let fault = match outcome {
+            Ok(_) => None,
+            Err(Some(error @ (MarketError::TooManyEdges { .. } | MarketError::TooManyParticipants))) => {
+                return Err(error);
+            }
+            Err(error) => {
+                let stamp = Stamp { incarnation: 1, seq: self.said[&owner].seq };
+                self.allocator.apply(Change::Leave { owner, stamp })?;
+                error.map(|error| error.to_string())
+            }
+        };
+        match fault.or_else(|| saying.problems.into_iter().next()) {
+            Some(problem) => drop(self.problems.insert(owner, problem)),
+            None => drop(self.problems.remove(&owner)),
+        }
+        Ok(())
+    }
+
+    /// Takes in what the slots of a participant are called.
+    fn rename_slots(&mut self, owner: ParticipantId, saying: &mut Saying) {
+        for (side, names) in [Side::Capacity, Side::Need].into_iter().zip(std::mem::take(&mut saying.slots)) {
+            let key = |slot| (side, SlotKey { owner, slot: SlotId(slot) });
+            let old: Vec<_> = self.slots.range(key(0)..=key(u64::MAX)).map(|(key, _)| *key).collect();
+            old.into_iter().for_each(|key| drop(self.slots.remove(&key)));
+            for (slot, name) in names {
+                let known = self.slots.entry((side, SlotKey { owner, slot })).or_insert_with(|| name.clone());
+                if *known != name {
+                    saying.problems.push(format!("two slots have one number: {name}"));
+                }
+            }
+        }
+    }
+
+    /// The edges that may have something else than what was taken last.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<(EdgeId, Tier)> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What was taken is not shown.
+    pub(super) fn give_back(&mut self, changed: BTreeSet<(EdgeId, Tier)>) {
+        self.changed.extend(changed);
+    }
+
+    pub(super) fn given(&self, edge: EdgeId, tier: Tier) -> Option<Allocation> {
+        self.allocator.allocation(edge, tier)
+    }
+
+    pub(super) fn participant_name(&self, who: ParticipantId) -> String {
+        self.participants.get(&who).cloned().unwrap_or_else(|| who.0.to_string())
+    }
+
+    pub(super) fn slot_name(&self, side: Side, slot: SlotKey) -> String {
+        self.slots.get(&(side, slot)).cloned().unwrap_or_else(|| slot.slot.0.to_string())
+    }
+
+    /// What is full, in the words of the rows.
+    pub(super) fn node_name(&self, node: NodeId) -> String {
+        let slot = |side, key: SlotKey| {
+            let word = if side == Side::Capacity { "capacity" } else { "need" };
+            format!("{word} {} of {}", self.slot_name(side, key), self.participant_name(key.owner))
+        };
+        match node {
+            NodeId::Capacity(key) => format!("{} is full", slot(Side::Capacity, key)),
+            NodeId::Need(key) => format!("{} is met", slot(Side::Need, key)),
+            NodeId::Gives(key, to) => {
+                format!("{} gives {} no more", slot(Side::Capacity, key), self.participant_name(to))
+            }
+            NodeId::Takes(key, from) => {
+                format!("{} takes no more of {}", slot(Side::Need, key), self.participant_name(from))
+            }
+            NodeId::Guarantee(key, to) => {
+                format!(
+                    "what {} guarantees {} is given",
+                    slot(Side::Capacity, key),
+                    self.participant_name(to)
+                )
+            }
+        }
+    }
+}

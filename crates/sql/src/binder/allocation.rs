@@ -1,0 +1,350 @@
+//! CREATE ALLOCATION and DROP ALLOCATION: each query as a live view, and the live view of what is given.
+//!
+//! Invariant: of each query the columns are known by name and type when it is declared, so that what could mean nothing is refused
+//! there; participants are of one type in all queries, and so are the slots of one side.
+
+use deltaic_query::statement::{CreateAllocation, CreateLiveView, Statement};
+use deltaic_types::{
+    ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, DataType, Interval, LiveView,
+};
+use sqlparser::{ast::Spanned, tokenizer::Span};
+
+use super::{BindContext, Binder};
+use crate::{
+    allocation::{CreateAllocation as Syntax, DropAllocation, SourceSyntax},
+    error::SqlError,
+    parser::{Tree, parse},
+    suggestion::nearest,
+};
+
+/// The most milliseconds between two solutions: a day.
+const LONGEST: i128 = 86_400_000;
+
+/// What a column says, by which its type is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Participant,
+    Participants,
+    Capacity,
+    Need,
+    Quantity,
+    /// A number that needs not be whole.
+    Number,
+    Whole,
+    Text,
+    Texts,
+    Moment,
+    Truth,
+}
+
+/// A column of a query.
+struct Known {
+    name: &'static str,
+    says: Says,
+    is_needed: bool,
+}
+
+const fn needed(name: &'static str, says: Says) -> Known {
+    Known { name, says, is_needed: true }
+}
+
+const fn optional(name: &'static str, says: Says) -> Known {
+    Known { name, says, is_needed: false }
+}
+
+/// The columns of a query, those that it must have first.
+fn known(source: AllocationSource) -> Vec<Known> {
+    let slots = |slot| {
+        vec![
+            needed("owner", Says::Participant),
+            needed("slot", slot),
+            needed("quantity", Says::Quantity),
+            needed("kind", Says::Text),
+            optional("unit", Says::Text),
+            optional("starts", Says::Moment),
+            optional("ends", Says::Moment),
+            optional("remote", Says::Truth),
+            optional("country", Says::Text),
+            optional("city", Says::Text),
+            optional("latitude", Says::Number),
+            optional("longitude", Says::Number),
+            optional("radius", Says::Whole),
+            optional("lot", Says::Quantity),
+            optional("most_each", Says::Quantity),
+            optional("mutual_only", Says::Truth),
+            optional("least_mutual", Says::Number),
+            optional("allowed", Says::Participants),
+            optional("denied", Says::Participants),
+            optional("required", Says::Texts),
+            optional("forbidden", Says::Texts),
+        ]
+    };
+    match source {
+        AllocationSource::Capacity => slots(Says::Capacity),
+        AllocationSource::Need => slots(Says::Need),
+        AllocationSource::Recognition => vec![
+            needed("from", Says::Participant),
+            needed("to", Says::Participant),
+            needed("weight", Says::Number),
+        ],
+        AllocationSource::Floors => vec![
+            needed("owner", Says::Participant),
+            needed("slot", Says::Capacity),
+            needed("to", Says::Participant),
+            needed("quantity", Says::Quantity),
+        ],
+        AllocationSource::Attributes => {
+            vec![needed("owner", Says::Participant), needed("attribute", Says::Text)]
+        }
+    }
+}
+
+/// The types that must be the same wherever they are named.
+#[derive(Debug, Default)]
+struct Ids {
+    participant: Option<DataType>,
+    capacity: Option<DataType>,
+    need: Option<DataType>,
+    /// Whether each quantity so far is a whole number.
+    is_whole: bool,
+}
+
+/// The type of ids of a column; integers of all widths are one.
+fn id_type(data_type: &DataType) -> Option<DataType> {
+    match data_type {
+        DataType::Smallint | DataType::Integer | DataType::Bigint => Some(DataType::Bigint),
+        DataType::Text | DataType::Uuid => Some(data_type.clone()),
+        _ => None,
+    }
+}
+
+impl Ids {
+    /// Takes a column in; what is wrong with its type otherwise.
+    fn take(&mut self, says: Says, data_type: &DataType) -> Result<(), String> {
+        let item = match (says, data_type) {
+            (Says::Participants, DataType::Array(item)) => item,
+            _ => data_type,
+        };
+        let fits = match says {
+            Says::Participant | Says::Participants | Says::Capacity | Says::Need => {
+                if says == Says::Participants && item == data_type {
+                    return Err("an array of participants".to_owned());
+                }
+                let place = match says {
+                    Says::Capacity => &mut self.capacity,
+                    Says::Need => &mut self.need,
+                    _ => &mut self.participant,
+                };
+                let Some(found) = id_type(item) else {
+                    return Err("an integer, a text or a uuid".to_owned());
+                };
+                let known = place.get_or_insert_with(|| found.clone());
+                if *known != found {
+                    return Err(format!("{known} as in the queries before"));
+                }
+                true
+            }
+            Says::Quantity => {
+                self.is_whole &= data_type.is_integer();
+                matches!(data_type, DataType::Numeric(_)) || data_type.is_integer()
+            }
+            Says::Number => data_type.is_number(),
+            Says::Whole => data_type.is_integer(),
+            Says::Text => *data_type == DataType::Text,
+            Says::Texts => *data_type == DataType::Text.array(),
+            Says::Moment => *data_type == DataType::Timestamptz,
+            Says::Truth => *data_type == DataType::Boolean,
+        };
+        let expected = match says {
+            _ if fits => return Ok(()),
+            Says::Quantity => "an integer or a numeric",
+            Says::Number => "a number",
+            Says::Whole => "an integer",
+            Says::Texts => "an array of texts",
+            Says::Moment => "a timestamptz",
+            Says::Truth => "a boolean",
+            _ => "a text",
+        };
+        Err(expected.to_owned())
+    }
+}
+
+impl<'a> Binder<'a> {
+    pub(super) fn create_allocation(
+        &mut self,
+        create: &'a Syntax,
+    ) -> Result<Option<CreateAllocation>, SqlError> {
+        let span = create.name.span();
+        let name = self.object_name(&create.name)?;
+        let sources: Vec<AllocationSource> = create.sources.iter().map(|source| source.source).collect();
+        let of_sources = sources.iter().map(|source| Allocation::source_of(&name, *source));
+        if let Some(taken) =
+            std::iter::once(name.clone()).chain(of_sources).find(|name| self.catalog.is_taken(name))
+        {
+            let is_there = self.catalog.allocation(&name).is_some();
+            let error = SqlError::DuplicateTable { name: taken, position: self.at(span) };
+            return if create.if_not_exists && is_there { Ok(None) } else { Err(error) };
+        }
+        let mut ids = Ids { is_whole: true, ..Ids::default() };
+        let mut views = Vec::new();
+        for source in &create.sources {
+            views.push(self.allocation_source(&name, source, &mut ids)?);
+        }
+        self.refuse_parameters("CREATE ALLOCATION")?;
+        let shadow = create.shadow.as_ref().map(|(policy, _)| *policy);
+        if let Some((policy, span)) = create.shadow.as_ref().filter(|(policy, _)| *policy == create.policy) {
+            return Err(
+                self.bad_allocation(format!("SHADOW {policy} is the policy itself: name another"), *span)
+            );
+        }
+        let coalesce_millis = match &create.coalesce {
+            Some((text, span)) => self.coalesce(text, *span)?,
+            None => Allocation::COALESCE_MILLIS,
+        };
+        let (is_whole, policy) = (ids.is_whole, create.policy);
+        views.push(self.given_view(&name, policy, &ids)?);
+        let allocation = Allocation { name, sources, is_whole, policy, shadow, coalesce_millis };
+        Ok(Some(CreateAllocation { allocation, views }))
+    }
+
+    /// A query as the live view that it becomes.
+    fn allocation_source(
+        &mut self,
+        name: &str,
+        source: &'a SourceSyntax,
+        ids: &mut Ids,
+    ) -> Result<CreateLiveView, SqlError> {
+        let now = self.now.take();
+        let query = self.whole_query(&source.query);
+        self.now = now;
+        let (query, kind) = (query?, source.source);
+        let word = kind.name().to_uppercase();
+        let known = known(kind);
+        let mut columns: Vec<String> = Vec::new();
+        for column in &query.columns {
+            let Some(as_known) = known.iter().find(|known| known.name == column.name) else {
+                let close = nearest(&column.name, known.iter().map(|known| known.name));
+                let hint = close.map_or_else(
+                    || known.iter().map(|known| known.name).collect::<Vec<_>>().join(", "),
+                    |close| format!("{close}, perhaps"),
+                );
+                let reason = format!("{word} has no use for a column \"{}\": it knows {hint}", column.name);
+                return Err(self.bad_allocation(reason, source.span));
+            };
+            if columns.contains(&column.name) {
+                return Err(
+                    self.bad_allocation(format!("{word} has two columns \"{}\"", column.name), source.span)
+                );
+            }
+            ids.take(as_known.says, &column.data_type).map_err(|expected| {
+                let reason = format!(
+                    "{word}'s column \"{}\" is {}: it must be {expected}",
+                    column.name, column.data_type
+                );
+                self.bad_allocation(reason, source.span)
+            })?;
+            columns.push(column.name.clone());
+        }
+        let lacks = |known: &&Known| known.is_needed && !columns.iter().any(|name| name == known.name);
+        if let Some(lacking) = known.iter().find(lacks) {
+            let all: Vec<&str> =
+                known.iter().filter(|known| known.is_needed).map(|known| known.name).collect();
+            let reason =
+                format!("{word} lacks a column \"{}\": it must have {}", lacking.name, all.join(", "));
+            return Err(self.bad_allocation(reason, source.span));
+        }
+        let reads = std::mem::take(&mut self.reads);
+        let place = |location| self.parsed.lines.position(location).expect("invariant: it lies in the text");
+        let text: String =
+            self.parsed.characters(place(source.start), place(source.end)).into_iter().collect();
+        let (tables, views) = reads.into_parts();
+        let view = LiveView {
+            name: Allocation::source_of(name, kind),
+            query: text.trim().to_owned(),
+            columns,
+            tables,
+            views,
+            must_be_empty: false,
+        };
+        Ok(CreateLiveView { view, query })
+    }
+
+    /// The live view of what is given, in the types of the queries.
+    fn given_view(
+        &self,
+        name: &str,
+        policy: AllocationPolicy,
+        ids: &Ids,
+    ) -> Result<CreateLiveView, SqlError> {
+        let id = |column: &str, data_type: &Option<DataType>| {
+            let data_type = data_type.as_ref().expect("invariant: a query has named one");
+            format!("CAST({column} AS {data_type}) AS {column}")
+        };
+        let quantity = if ids.is_whole { "CAST(quantity AS bigint) AS quantity" } else { "quantity" };
+        let columns = [
+            id("provider", &ids.participant),
+            id("capacity", &ids.capacity),
+            id("recipient", &ids.participant),
+            id("need", &ids.need),
+            "tier, kind, unit".to_owned(),
+            quantity.to_owned(),
+            "level, reason".to_owned(),
+        ];
+        let text = format!(
+            "SELECT {} FROM {ALLOCATIONS_NAME} WHERE allocation = '{}' AND policy = '{policy}'",
+            columns.join(", "),
+            name.replace('\'', "''"),
+        );
+        let parsed = parse(&text)?;
+        let context = BindContext { catalog: self.catalog, now: None };
+        let statement = parsed.first().map(|parsed| (parsed, &parsed.tree));
+        let Some((parsed, Tree::Sql(statement))) = statement else {
+            unreachable!("invariant: it is one query");
+        };
+        let sqlparser::ast::Statement::Query(query) = &**statement else {
+            unreachable!("invariant: it is one query");
+        };
+        let mut inside = Binder::new(parsed, context);
+        let query = inside.whole_query(query)?;
+        let (tables, views) = inside.reads.into_parts();
+        let columns = query.columns.iter().map(|column| column.name.clone()).collect();
+        let name = name.to_owned();
+        let view = LiveView { name, query: text, columns, tables, views, must_be_empty: false };
+        Ok(CreateLiveView { view, query })
+    }
+
+    fn coalesce(&self, text: &str, span: Span) -> Result<u32, SqlError> {
+        let position = self.at(span);
+        let interval = Interval::parse(text).map_err(|error| SqlError::InvalidLiteral { error, position })?;
+        let micros = interval.total_micros();
+        if interval.months != 0 || micros < 0 || micros % 1_000 != 0 || micros / 1_000 > LONGEST {
+            let reason = "COALESCE takes whole milliseconds, from none to '1 day'".to_owned();
+            return Err(self.bad_allocation(reason, span));
+        }
+        Ok(u32::try_from(micros / 1_000).expect("invariant: it is a day at most"))
+    }
+
+    fn bad_allocation(&self, reason: String, span: Span) -> SqlError {
+        SqlError::InvalidAllocation { reason, position: self.at(span) }
+    }
+
+    pub(super) fn drop_allocation(&mut self, drop: &'a DropAllocation) -> Result<Statement, SqlError> {
+        let mut dropped = Vec::new();
+        for name in &drop.names {
+            let plain = self.object_name(name)?;
+            if self.catalog.allocation(&plain).is_none() {
+                if drop.if_exists {
+                    continue;
+                }
+                let known = self.catalog.allocations().map(|allocation| allocation.name.as_str());
+                let nearest = nearest(&plain, known);
+                let position = self.at(name.span());
+                return Err(SqlError::UndefinedAllocation { name: plain, nearest, position });
+            }
+            if !dropped.contains(&plain) {
+                dropped.push(plain);
+            }
+        }
+        Ok(Statement::DropAllocation(dropped))
+    }
+}
