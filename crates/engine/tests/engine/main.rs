@@ -32,6 +32,7 @@ mod mesh_text;
 mod mutual;
 mod recursion;
 mod resume;
+mod review;
 mod row_id;
 mod search;
 mod slice;

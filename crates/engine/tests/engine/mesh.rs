@@ -51,7 +51,7 @@ impl Members {
     }
 
     /// Delivers what is under way, and what comes of it.
-    fn deliver(&mut self) {
+    pub(crate) fn deliver(&mut self) {
         loop {
             for (place, db) in self.dbs.iter_mut().enumerate() {
                 let from = self.actors[place];
