@@ -1,7 +1,7 @@
 //! Engines that write apart and merge, where several of their rules meet.
 
 use crate::{
-    common::SECOND,
+    common::{Got, SECOND},
     mesh::Members,
 };
 
@@ -25,4 +25,24 @@ fn a_row_that_is_kept_and_deleted_again_stays() {
     members.dbs[0].ok("DELETE FROM tasks WHERE id = 1");
     members.settle();
     assert_eq!(members.rows("SELECT * FROM tasks"), ["2|x|2"]);
+}
+
+/// The conflicts are there before the views that read them.
+#[test]
+fn a_live_view_over_conflicts_is_what_it_was_after_a_restart() {
+    let sql = "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE);
+        CREATE LIVE VIEW hidden AS SELECT relation, key FROM deltaic.conflicts WHERE kind = 'unique'";
+    let mut members = Members::of(2, sql);
+    members.dbs[0].ok("INSERT INTO people VALUES (1, 'a@x')");
+    members.dbs[1].now += SECOND;
+    members.dbs[1].ok("INSERT INTO people VALUES (2, 'a@x')");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM hidden"), ["people|[2]"]);
+    let db = members.dbs.remove(0).restart();
+    members.dbs.insert(0, db);
+    let first: Vec<String> =
+        members.dbs[0].subscribe(1, "SELECT * FROM hidden").iter().map(Got::text).collect();
+    assert_eq!(first, ["[people|[2]]"]);
+    members.dbs[0].ok("DELETE FROM people WHERE id = 1");
+    assert_eq!(members.dbs[0].news(), ["1: -people|[2]"]);
 }
