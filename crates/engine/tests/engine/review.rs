@@ -46,3 +46,16 @@ fn a_live_view_over_conflicts_is_what_it_was_after_a_restart() {
     members.dbs[0].ok("DELETE FROM people WHERE id = 1");
     assert_eq!(members.dbs[0].news(), ["1: -people|[2]"]);
 }
+
+/// The writes of a transaction have one time.
+#[test]
+fn a_transaction_sets_a_counter_twice_and_begins_a_row_twice() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, n counter)");
+    let db = &mut members.dbs[0];
+    db.ok("INSERT INTO t VALUES (1, 7); UPDATE t SET n = 5; UPDATE t SET n = 6");
+    db.ok("INSERT INTO t VALUES (2, 0); DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (2, 1)");
+    db.ok("UPDATE t SET id = 3 WHERE id = 2; UPDATE t SET id = 2 WHERE id = 3; UPDATE t SET id = 3 WHERE id = 2");
+    assert_eq!(db.code("INSERT INTO t VALUES (9, 0), (9, 1)"), "23505");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM t ORDER BY id"), ["1|6", "3|1"]);
+}
