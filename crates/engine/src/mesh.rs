@@ -192,7 +192,7 @@ impl Mesh {
     }
 
     /// Begins to speak with the members, with the first step.
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         if self.sync.is_none() {
             let rows = &self.state.rows;
             self.sync = Some(AntiEntropy::new(rows.actor(), micros(now).0, rows, self.settings));

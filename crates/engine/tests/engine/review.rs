@@ -1,7 +1,10 @@
 //! Engines that write apart and merge, where several of their rules meet.
 
+use deltaic_causality::ActorId;
+use deltaic_engine::PeerNews;
+
 use crate::{
-    common::{Got, SECOND},
+    common::{Db, Got, SECOND},
     mesh::Members,
 };
 
@@ -58,4 +61,27 @@ fn a_transaction_sets_a_counter_twice_and_begins_a_row_twice() {
     assert_eq!(db.code("INSERT INTO t VALUES (9, 0), (9, 1)"), "23505");
     members.settle();
     assert_eq!(members.rows("SELECT * FROM t ORDER BY id"), ["1|6", "3|1"]);
+}
+
+/// What a server had written when it began counts, and not what it wrote before it first spoke.
+#[test]
+fn a_server_over_an_older_copy_is_told_so_even_if_it_has_written_as_much_again() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, n counter)");
+    members.dbs[0].ok("INSERT INTO t VALUES (1, 0)");
+    members.settle();
+    let copy = members.dbs[0].store.clone();
+    members.dbs[0].ok("UPDATE t SET n = n + 1");
+    members.settle();
+    let now = members.dbs[0].now + SECOND;
+    members.dbs[0] = Db::over(copy);
+    members.dbs[0].now = now;
+    members.dbs[0].ok("UPDATE t SET n = n + 100");
+    for _ in 0..3 {
+        for db in &mut members.dbs {
+            db.pass(2);
+        }
+        members.deliver();
+    }
+    assert_eq!(members.dbs[0].peer_news, [PeerNews::Restored { by: ActorId(2) }]);
+    assert_eq!(members.dbs[1].peer_news, [PeerNews::PeerRestored(ActorId(1))]);
 }
