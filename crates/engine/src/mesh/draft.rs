@@ -189,15 +189,15 @@ impl Draft {
         Ok(())
     }
 
-    /// Changes one column of a row, whatever the author had seen.
-    pub(crate) fn change(
+    /// Changes one column of a row that is there, where nobody has asked for it: a deletion that has not seen it stands.
+    pub(crate) fn adjust(
         &mut self,
         seq: &mut u64,
         key: &RowKey,
         slot: u32,
         change: Change,
     ) -> Result<(), WriteError> {
-        self.write(seq, key, |row, seen, _, stamp| row.update(seen, stamp, seen, [(slot, change)]))
+        self.write(seq, key, |row, seen, _, stamp| row.adjust(seen, stamp, slot, change))
     }
 
     /// Begins a row with these values; they are given back as they are read.

@@ -85,3 +85,26 @@ fn a_server_over_an_older_copy_is_told_so_even_if_it_has_written_as_much_again()
     assert_eq!(members.dbs[0].peer_news, [PeerNews::Restored { by: ActorId(2) }]);
     assert_eq!(members.dbs[1].peer_news, [PeerNews::PeerRestored(ActorId(1))]);
 }
+
+/// What a server does by itself keeps no row that somebody deletes.
+#[test]
+fn rights_that_are_given_bring_no_row_back() {
+    let mut members =
+        Members::of(3, "CREATE TABLE shows (id integer PRIMARY KEY, seats counter CHECK (seats >= 0))");
+    members.dbs[0].ok("INSERT INTO shows VALUES (1, 10), (2, 10)");
+    members.settle();
+    assert_eq!(members.dbs[1].code("UPDATE shows SET seats = seats - 3 WHERE id = 1"), "40001");
+    members.dbs[2].ok("DELETE FROM shows WHERE id = 1");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM shows"), ["2|10"]);
+    assert_eq!(members.dbs[1].code("UPDATE shows SET seats = seats - 3"), "40001");
+    members.settle();
+    members.dbs[1].ok("UPDATE shows SET seats = seats - 3");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM shows"), ["2|7"]);
+    for turn in 0..3 {
+        let db = members.dbs.remove(turn).restart();
+        members.dbs.insert(turn, db);
+    }
+    assert_eq!(members.rows("SELECT * FROM shows"), ["2|7"]);
+}
