@@ -162,6 +162,7 @@ pub(crate) fn draft(
     let (seq, Some(draft)) = transaction.seq_mut() else { return Ok(None) };
     let shape = draft.shape(schema.id).expect("invariant: each table has its shape").clone();
     let refused = |error| RequestError::Merge { table: schema.name.clone(), error };
+    let is_definition = draft.is_defined();
     let stays = |change: &RowChange| {
         let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
         shape.key_of(&before.values) == shape.key_of(after)
@@ -180,6 +181,13 @@ pub(crate) fn draft(
     let mut merged = Vec::with_capacity(changes.len());
     for (change, left) in changes.iter().zip(left) {
         let after = match (&change.before, &change.after) {
+            // A column that begins as it reads where nobody has written to it is no write to the row, which may be deleted elsewhere.
+            (Some(before), Some(after))
+                if stays(change) && is_definition && change.shifts.is_empty() && before.values == *after =>
+            {
+                let key = shape.key_of(after);
+                draft.row(&key).and_then(|row| shape.values(&key, row))
+            }
             (Some(before), Some(after)) if stays(change) => {
                 Some(draft.update(seq, &shape, &before.values, after, &change.shifts).map_err(refused)?)
             }

@@ -108,3 +108,15 @@ fn rights_that_are_given_bring_no_row_back() {
     }
     assert_eq!(members.rows("SELECT * FROM shows"), ["2|7"]);
 }
+
+#[test]
+fn a_new_column_brings_no_row_back() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, a text)");
+    members.dbs[0].ok("INSERT INTO t VALUES (1, 'x'), (2, 'y')");
+    members.settle();
+    members.dbs[0].ok("ALTER TABLE t ADD COLUMN b text DEFAULT 'b'; UPDATE t SET b = 'c' WHERE id = 2");
+    members.dbs[0].ok("DELETE FROM t WHERE id = 1");
+    members.dbs[1].ok("ALTER TABLE t ADD COLUMN b text DEFAULT 'b'");
+    members.settle();
+    assert_eq!(members.rows("SELECT * FROM t"), ["2|y|c"]);
+}
