@@ -120,3 +120,40 @@ fn a_new_column_brings_no_row_back() {
     members.settle();
     assert_eq!(members.rows("SELECT * FROM t"), ["2|y|c"]);
 }
+
+/// What decides which rows are seen, and what holds of them, is the same on all or is told.
+#[test]
+fn constraints_that_differ_are_told_by_name() {
+    let parent = "CREATE TABLE p (id integer PRIMARY KEY)";
+    let cases = [
+        (
+            "p integer REFERENCES p",
+            "p integer REFERENCES p ON DELETE CASCADE",
+            "foreign key (p) to p (id) here",
+        ),
+        (
+            "p integer REFERENCES p ON DELETE SET NULL",
+            "p integer REFERENCES p",
+            "(id) ON DELETE SET NULL here",
+        ),
+        ("p integer NOT NULL", "p integer", "column \"p\": constraint NOT NULL here and none there"),
+        ("p integer CHECK (p > 0)", "p integer", "check p > 0 here and none there"),
+    ];
+    for (ours, theirs, why) in cases {
+        let mut dbs = Vec::new();
+        for (actor, column) in [(ActorId(1), ours), (ActorId(2), theirs)] {
+            let mut db = Db::of(actor);
+            db.ok(&format!("{parent}; CREATE TABLE c (id integer PRIMARY KEY, {column})"));
+            dbs.push((actor, db));
+        }
+        let mut members = Members::over(dbs);
+        let [PeerNews::OtherSchema { mismatch, .. }] = &members.dbs[0].peer_news[..] else {
+            panic!("{ours}: {:?}", members.dbs[0].peer_news)
+        };
+        assert!(mismatch.to_string().contains(why), "{mismatch}");
+        members.dbs[1].ok(&format!("DROP TABLE c; CREATE TABLE c (id integer PRIMARY KEY, {ours})"));
+        members.dbs[0].ok("INSERT INTO p VALUES (1)");
+        members.settle();
+        assert_eq!(members.rows("SELECT * FROM p"), ["1"]);
+    }
+}
