@@ -1,7 +1,7 @@
 //! Engines that write apart and merge, where several of their rules meet.
 
 use deltaic_causality::ActorId;
-use deltaic_engine::PeerNews;
+use deltaic_engine::{PeerNews, RequestError};
 
 use crate::{
     common::{Db, Got, SECOND},
@@ -156,4 +156,18 @@ fn constraints_that_differ_are_told_by_name() {
         members.settle();
         assert_eq!(members.rows("SELECT * FROM p"), ["1"]);
     }
+}
+
+/// Each of its rows would be a conflict, which would be a row of it.
+#[test]
+fn a_view_that_must_be_empty_reads_no_conflicts() {
+    let mut db = Db::with("CREATE LIVE VIEW all_of AS SELECT relation, key FROM deltaic.conflicts");
+    for from in ["deltaic.conflicts", "all_of"] {
+        let refused = db.fails(&format!("CREATE LIVE VIEW v MUST BE EMPTY AS SELECT relation FROM {from}"));
+        assert!(
+            matches!(refused, RequestError::Sql(_)) && refused.to_string().contains("MUST BE EMPTY"),
+            "{refused}"
+        );
+    }
+    db.ok("CREATE LIVE VIEW v AS SELECT relation FROM all_of");
 }
