@@ -46,6 +46,10 @@ pub(crate) struct Draft {
     pub(crate) shown: Shown,
     /// The rights that a write lacked.
     pub(crate) want: Option<Want>,
+    /// How many conflicts were recorded, and how many went for them, with the last of these.
+    pub(super) recorded: usize,
+    pub(super) dropped: usize,
+    pub(super) oldest: Option<(i64, RowKey)>,
     /// All of the state when it is in place, where the transaction defines tables.
     pub(crate) defined: Option<State>,
 }
@@ -74,6 +78,9 @@ impl Draft {
             shapes: None,
             shown,
             want: None,
+            recorded: 0,
+            dropped: 0,
+            oldest: None,
             defined: None,
         }
     }

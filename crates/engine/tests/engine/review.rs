@@ -1,6 +1,6 @@
 //! Engines that write apart and merge, where several of their rules meet.
 
-use deltaic_causality::ActorId;
+use deltaic_causality::{ActorId, VersionVector};
 use deltaic_engine::{PeerNews, RequestError};
 
 use crate::{
@@ -170,4 +170,34 @@ fn a_view_that_must_be_empty_reads_no_conflicts() {
         );
     }
     db.ok("CREATE LIVE VIEW v AS SELECT relation FROM all_of");
+}
+
+/// Two servers that each keep as many as may be have more together, until the next one is recorded.
+#[test]
+fn of_recorded_conflicts_the_oldest_go() {
+    let mut members = Members::of(2, "CREATE TABLE t (id integer PRIMARY KEY, n text, m text)");
+    for thousand in 0..6 {
+        let rows: Vec<String> =
+            (0..1_000).map(|row| format!("({}, 'a', 'a')", thousand * 1_000 + row)).collect();
+        members.dbs[0].ok(&format!("INSERT INTO t VALUES {}", rows.join(", ")));
+    }
+    members.settle();
+    for db in &mut members.dbs {
+        db.basis = Some(VersionVector::default());
+        db.ok("UPDATE t SET n = 'b' WHERE m = 'a'");
+        db.basis = None;
+    }
+    members.settle();
+    let count = "SELECT count(*) FROM deltaic.conflicts WHERE kind = 'read-write' OR state = 'resolved'";
+    assert_eq!(members.rows(count), ["12000"]);
+    members.dbs[0].ok("UPDATE t SET n = 'c' WHERE id = 1");
+    members.settle();
+    assert_eq!(members.rows(count), ["10000"]);
+    assert_eq!(
+        members.rows("SELECT count(*) FROM deltaic.conflicts WHERE state = 'resolved' AND key = '[1]'"),
+        ["2"]
+    );
+    members.dbs[1].ok("UPDATE t SET n = 'd' WHERE id BETWEEN 2 AND 3000");
+    members.settle();
+    assert_eq!(members.rows(count), ["10000"]);
 }
