@@ -240,6 +240,11 @@ pub struct AntiEntropy {
 }
 
 impl AntiEntropy {
+    /// Whether this replica is no member any more, or an old copy of one: nothing that it writes from now on is merged anywhere.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
     /// A replica that has just started, with what it has. `life` must be above that of each start before: a counter that is
     /// stored, or the time.
     pub fn new(actor: ActorId, life: u64, state: &impl State, settings: Settings) -> Self {

@@ -210,6 +210,16 @@ impl Cell {
         }
     }
 
+    /// How many writes stand beside each other in a register.
+    pub fn values(&self) -> usize {
+        if let Self::Register(register) = self { register.iter().count() } else { 0 }
+    }
+
+    /// Whether an element of a set in which removals win was added by a write that a holder of `seen` has not seen.
+    pub fn is_added_beyond(&self, element: &Exact, seen: &CausalContext) -> bool {
+        matches!(self, Self::RemoveWinsSet(set) if set.is_added_beyond(element, seen))
+    }
+
     fn tag(&self) -> u8 {
         match self {
             Self::Register(_) => 0,

@@ -145,6 +145,11 @@ impl DisableWinsFlag {
         Ok(Causal::delta(Self::default(), dot, &gone))
     }
 
+    /// Whether it was switched on by a write that a holder of `seen` has not seen.
+    pub(crate) fn is_enabled_beyond(&self, seen: &CausalContext) -> bool {
+        self.enables.iter().any(|dot| !seen.contains(dot))
+    }
+
     /// Whether the flag is off and all that stands here is stable, so that each write to come replaces all of it. An
     /// enabling write that lost must be stable too: as long as another may still replace what it lost to, without having
     /// seen it, it can count again.

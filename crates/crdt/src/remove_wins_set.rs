@@ -49,6 +49,11 @@ impl<T: Element> RemoveWinsSet<T> {
         self.elements.get(element).is_some_and(DisableWinsFlag::is_enabled)
     }
 
+    /// Whether the element was added by a write that a holder of `seen` has not seen.
+    pub fn is_added_beyond(&self, element: &T, seen: &CausalContext) -> bool {
+        self.elements.get(element).is_some_and(|flag| flag.is_enabled_beyond(seen))
+    }
+
     /// The elements that are there, ascending.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.elements.iter().filter(|(_, flag)| flag.is_enabled()).map(|(element, _)| element)

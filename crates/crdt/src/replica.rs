@@ -196,6 +196,23 @@ impl<K: Element, V: Merge> Replica<K, V> {
         gone
     }
 
+    /// Forgets keys as if they had never been: only where nobody else holds them. They are given back. Cost: all keys and notes.
+    pub fn forget(&mut self, is_forgotten: impl Fn(&K) -> bool) -> Vec<K> {
+        let keys: Vec<K> = self.values.keys().filter(|key| is_forgotten(key)).cloned().collect();
+        for key in &keys {
+            let kept = self.values.remove(key).expect("invariant: the key is there");
+            for (actor, seq) in kept.writes {
+                self.index.remove(&Dot { actor, seq });
+            }
+            self.size -= kept.bytes;
+            let sum = self.sums.entry(key.kind()).or_default();
+            *sum = sum.wrapping_sub(kept.hash);
+        }
+        self.sums.retain(|_, sum| *sum != 0);
+        self.removed.retain(|_, (key, _)| !is_forgotten(key));
+        keys
+    }
+
     /// Forgets the notes of removals in this cut.
     fn forget_notes(&mut self, stable: &VersionVector) {
         let values = &mut self.values;

@@ -180,6 +180,26 @@ impl<E: Existence> Row<E> {
         Ok(gone)
     }
 
+    /// Changes a cell and says nothing of whether the row is there: so somebody who had not seen it can delete the row all the
+    /// same. An error changes nothing.
+    pub fn adjust(
+        &mut self,
+        seen: &CausalContext,
+        stamp: Stamp,
+        column: u32,
+        change: Change,
+    ) -> Result<RowGone, WriteError> {
+        check_fresh(seen, stamp.dot)?;
+        if self.generation.is_none() {
+            return Err(WriteError::NoRow);
+        }
+        let (cell, removed) = Cell::change(self.cells.get(&column), seen, seen, stamp, change)?;
+        self.cells.insert(column, cell);
+        self.drop_empty();
+        let removed = Some((column, removed)).filter(|(_, removed)| !removed.is_empty());
+        Ok(RowGone { existence: CausalContext::default(), cells: removed.into_iter().collect() })
+    }
+
     /// A cell of which nothing is left is as one that was never written: equal rows have equal bytes.
     fn drop_empty(&mut self) {
         self.cells.retain(|_, cell| *cell != cell.empty());

@@ -27,8 +27,11 @@ impl Stamp {
         match current {
             _ if dot.seq == 0 => Err(WriteError::UsedDot { dot }),
             Some(current) if again(&current) => Err(WriteError::UsedDot { dot }),
-            Some(Self { time: current, .. }) if current >= self.time => {
-                Err(WriteError::NotLater { time: self.time, current })
+            // The writes of an actor's transaction have one time, and follow each other by their dots.
+            Some(Self { time, dot: of })
+                if time > self.time || (time == self.time && of.actor != dot.actor) =>
+            {
+                Err(WriteError::NotLater { time: self.time, current: time })
             }
             _ => Ok(()),
         }

@@ -107,7 +107,7 @@ fn insert_or(
     let rules = Rules::of(&schema)?;
     let mut statement = Applied::default();
     let mut written: Vec<Row> = Vec::new();
-    let mut touched: BTreeSet<Row> = BTreeSet::new();
+    let (mut touched, mut updated): (BTreeSet<Row>, Vec<Row>) = (BTreeSet::new(), Vec::new());
     for row in rows {
         // Even a row that is not to be written must be a row of the table.
         rules.check(&row)?;
@@ -136,11 +136,20 @@ fn insert_or(
         touched.insert(after.project(&schema.primary_key));
         let shifts =
             shifts.iter().filter_map(|shifted| shifted.over(&tuple).transpose()).collect::<Result<_, _>>()?;
+        updated.push(present.values.clone());
         let change = RowChange { shifts, ..RowChange::update(present, after.clone()) };
         statement.write(transaction, &rules, &[change])?;
         written.push(after);
     }
     statement.finish(transaction)?;
+    if let (true, ConflictAction::Update { assignments, filter }) =
+        (transaction.draft.is_some(), &on_conflict.action)
+    {
+        // Of the two rows side by side: the present one's columns.
+        let is_of_present = |column: &usize| *column < schema.columns.len();
+        let read = columns_read(filter.as_ref(), assignments).into_iter().filter(is_of_present);
+        record_read(transaction, table, &updated, &read.collect::<Vec<_>>())?;
+    }
     Ok(written)
 }
 
@@ -195,13 +204,17 @@ pub(crate) fn update(transaction: &mut Transaction<'_>, update: &Update) -> Resu
         changes.iter().filter_map(|change| change.before.as_ref()).map(|row| row.values.clone()).collect();
     apply(transaction, update.table, &changes)?;
     if transaction.draft.is_some() {
-        let written: Vec<usize> = update.assignments.iter().map(|(column, _)| *column).collect();
-        let exprs = update.filter.iter().chain(update.assignments.iter().map(|(_, expr)| expr));
-        let read: Vec<usize> =
-            exprs.flat_map(Expr::columns).filter(|column| !written.contains(column)).collect();
+        let read = columns_read(update.filter.as_ref(), &update.assignments);
         record_read(transaction, update.table, &rows, &read)?;
     }
     Written::of(&written, update.returning.as_ref())
+}
+
+/// The columns that a condition and expressions read, without those that are written.
+fn columns_read(filter: Option<&Expr>, assignments: &[(usize, Expr)]) -> Vec<usize> {
+    let written = |column: &usize| assignments.iter().any(|(written, _)| written == column);
+    let exprs = filter.into_iter().chain(assignments.iter().map(|(_, expr)| expr));
+    exprs.flat_map(Expr::columns).filter(|column| !written(column)).collect()
 }
 
 /// DELETE.

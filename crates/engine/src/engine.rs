@@ -245,6 +245,10 @@ impl Engine {
             matches!(input, Input::Appended(_)),
             "the outcome of an append comes next after it, and only then"
         );
+        if let Some(mesh) = &mut self.mesh {
+            // Before it writes: what it had written when it began tells a copy from what it was copied from.
+            mesh.begin(now);
+        }
         if matches!(input, Input::Wake) {
             self.budgets.tick(now);
         }

@@ -101,6 +101,18 @@ pub enum ConstraintError {
         /// The reader.
         budget: String,
     },
+    /// A row of this key is there and not seen, as another row has a value that it must have alone, or what it refers to is gone.
+    #[error(
+        "a row of table \"{table}\" with ({columns}) = ({values}) is there and not seen: deltaic.conflicts says why; write another key, or let it be seen"
+    )]
+    HiddenRow {
+        /// The table.
+        table: String,
+        /// The columns of the key.
+        columns: String,
+        /// Their values.
+        values: String,
+    },
     /// A live view that is part of an allocation goes with it alone.
     #[error(
         "live view \"{view}\" is part of allocation \"{allocation}\": DROP ALLOCATION {allocation} drops it"
@@ -154,7 +166,7 @@ pub enum ConstraintError {
 impl ConstraintError {
     fn sqlstate(&self) -> &'static str {
         match self {
-            Self::Unique { .. } => "23505",
+            Self::Unique { .. } | Self::HiddenRow { .. } => "23505",
             Self::NotNull { .. } | Self::NullElement { .. } => "23502",
             Self::Check { .. } | Self::Shrinks { .. } => "23514",
             Self::NoParent { .. } | Self::StillReferenced { .. } => "23503",
@@ -335,6 +347,11 @@ pub enum RequestError {
     /// The clock is behind what was committed.
     #[error("{0}")]
     Clock(String),
+    /// This database was restored from an older copy, or was removed by the others.
+    #[error(
+        "the other servers take nothing more of this database: it was restored from an older copy, or is no member any more; let it join again under another name"
+    )]
+    Ended,
     /// A budget refused.
     #[error(transparent)]
     Budget(#[from] ConsumeError),
@@ -372,6 +389,7 @@ impl RequestError {
             Self::TableDropped => "42P01",
             Self::Merge { error, .. } => error.sqlstate(),
             Self::Clock(_) | Self::NotAdmitted => "57P03",
+            Self::Ended => "55000",
             Self::Budget(error) => error.sqlstate(),
             Self::Storage(error) => match **error {
                 StorageError::CommitTooLarge { .. } => "54000",

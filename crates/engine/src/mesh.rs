@@ -111,7 +111,8 @@ impl Mesh {
 
     /// A transaction of an author who had seen `basis`, or all that is here.
     pub(crate) fn draft(&self, time: HybridTime, basis: Option<&VersionVector>) -> Draft {
-        Draft::new(Arc::clone(&self.state), self.state.rows.actor(), time, basis)
+        let draft = Draft::new(Arc::clone(&self.state), self.state.rows.actor(), time, basis);
+        draft.among(self.kept.peers.is_empty(), self.has_ended())
     }
 
     /// Puts a transaction's writes in place, the last of which is `seq`: the records that are stored with them, which rows of
@@ -123,9 +124,10 @@ impl Mesh {
         time: HybridTime,
         tables: &mut Tables,
     ) -> (Vec<Change>, Vec<(TableId, Row)>, Vec<Row>) {
-        let Draft { state, rows, shown, defined, .. } = draft;
+        let Draft { state, rows, shown, defined, forgotten, .. } = draft;
         drop(state);
         let keys: BTreeSet<RowKey> = rows.keys().cloned().collect();
+        self.trimmed.extend(forgotten);
         let (gone, come) = match defined {
             Some(next) => {
                 self.define(tables.catalog());
@@ -182,6 +184,11 @@ impl Mesh {
         None
     }
 
+    /// Whether nothing that is written here is merged anywhere any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.sync.as_ref().is_some_and(AntiEntropy::has_ended)
+    }
+
     pub(crate) fn set(&mut self, settings: Settings) {
         self.settings = settings;
     }
@@ -192,7 +199,7 @@ impl Mesh {
     }
 
     /// Begins to speak with the members, with the first step.
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         if self.sync.is_none() {
             let rows = &self.state.rows;
             self.sync = Some(AntiEntropy::new(rows.actor(), micros(now).0, rows, self.settings));

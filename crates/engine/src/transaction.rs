@@ -294,6 +294,9 @@ impl<'a> Transaction<'a> {
     /// Removes a table with its rows.
     pub(crate) fn drop_table(&mut self, table: TableId) {
         self.schema_changed = true;
+        if let Some(draft) = &mut self.draft {
+            draft.drop_table(table);
+        }
         self.tables.drop(table);
         self.writes.retain(|(id, _), _| *id != table);
         self.redraft();

@@ -18,6 +18,9 @@ pub const LOG_COMMITS: u64 = 10_000;
 /// Conflicts that are kept in `deltaic.conflicts` after they were decided or resolved; the oldest go first.
 pub const CONFLICTS: usize = 10_000;
 
+/// The values of a column that stand beside each other: a late write that would add another replaces them all.
+pub const VALUES_BESIDE: usize = 64;
+
 /// The longest single value as encoded: a document, not a file.
 pub const VALUE_BYTES: usize = 8 << 20;
 

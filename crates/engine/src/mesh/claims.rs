@@ -248,7 +248,11 @@ impl<'a> View<'a> {
 pub(crate) fn settle(shapes: &BTreeMap<TableTag, Shape>, base: &Claims, changed: &Changed) -> Settled {
     let mut view = View { shapes, base, changed, kept: BTreeMap::new() };
     view.keep();
-    let moved = changed.iter().filter(|(key, is)| base.of.get(*key) != is.as_ref()).map(|(key, _)| key);
+    // A row that is gone may have been deleted once more, where it is kept and seen: then it claims what it did.
+    let is_moved = |(key, is): &(&RowKey, &Option<Claimed>)| {
+        base.of.get(*key) != is.as_ref() || is.as_ref().is_some_and(|claimed| !claimed.is_there)
+    };
+    let moved = changed.iter().filter(is_moved).map(|(key, _)| key);
     let turned = view.kept.iter().filter(|(key, is)| base.kept.contains(*key) != **is).map(|(key, _)| key);
     let mut next: Vec<&RowKey> = Vec::new();
     for key in moved.chain(turned) {

@@ -3,12 +3,12 @@
 //! Invariant: a write replaces what its author had seen and nothing else: what is in the replica where no basis is given, and the
 //! transaction's own writes before it. Until the draft is put in place nobody else sees anything of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deltaic_causality::{ActorId, CausalContext, Dot, HybridTime, VersionVector};
-use deltaic_crdt::{Change, RowGone, Stamp, State as _, WriteError};
-use deltaic_types::{Catalog, Row, TableId};
+use deltaic_crdt::{Cell, Change, RowGone, Stamp, State as _, WriteError};
+use deltaic_types::{Catalog, Row, TableId, limits};
 
 use super::{
     claims::Hidden,
@@ -46,6 +46,18 @@ pub(crate) struct Draft {
     pub(crate) shown: Shown,
     /// The rights that a write lacked.
     pub(crate) want: Option<Want>,
+    /// How many conflicts were recorded, and how many went for them, with the last of these.
+    pub(super) recorded: usize,
+    pub(super) dropped: usize,
+    pub(super) oldest: Option<(i64, RowKey)>,
+    /// Whether nobody else has any of it.
+    is_alone: bool,
+    /// Whether nobody else will take anything of it any more.
+    pub(super) has_ended: bool,
+    /// Tables that were dropped where nobody else has their rows: nothing is left of these.
+    gone: BTreeSet<TableTag>,
+    /// The rows that went with them.
+    pub(super) forgotten: Vec<RowKey>,
     /// All of the state when it is in place, where the transaction defines tables.
     pub(crate) defined: Option<State>,
 }
@@ -74,6 +86,13 @@ impl Draft {
             shapes: None,
             shown,
             want: None,
+            recorded: 0,
+            dropped: 0,
+            oldest: None,
+            is_alone: false,
+            has_ended: false,
+            gone: BTreeSet::new(),
+            forgotten: Vec::new(),
             defined: None,
         }
     }
@@ -102,6 +121,24 @@ impl Draft {
     /// Whether the author had seen a write, or made it.
     pub(crate) fn has_seen(&self, dot: Dot) -> bool {
         self.basis.contains(dot)
+    }
+
+    /// Says whether nobody else has any of the rows, and whether nobody else will take anything of them any more.
+    pub(super) fn among(self, is_alone: bool, has_ended: bool) -> Self {
+        Self { is_alone, has_ended, ..self }
+    }
+
+    /// A table goes. Where others have its rows they stay for them.
+    pub(crate) fn drop_table(&mut self, table: TableId) {
+        let Some(tag) = self.shape(table).map(|shape| shape.tag).filter(|_| self.is_alone) else { return };
+        self.gone.insert(tag);
+        self.rows.retain(|key, _| key.table != tag);
+    }
+
+    /// Whether a row of this key is there and not seen, and was so before the transaction.
+    pub(crate) fn is_hidden(&self, key: &RowKey) -> bool {
+        let is_there = || self.row(key).is_some_and(Merged::is_there);
+        !self.rows.contains_key(key) && self.state.hidden(key).is_some() && is_there()
     }
 
     /// Takes the tables as the transaction defines them.
@@ -137,6 +174,7 @@ impl Draft {
     pub(crate) fn look_ahead(&mut self) -> Vec<(RowKey, Result<Option<Row>, Hidden>)> {
         if let Some(shapes) = &self.shapes {
             let mut next = State::clone(&self.state);
+            self.forgotten = next.rows.forget(|key| self.gone.contains(&key.table));
             next.put(self.rows.clone());
             next.define(shapes.clone());
             let all: Vec<RowKey> = next.rows.iter().map(|(key, _)| key.clone()).collect();
@@ -167,7 +205,8 @@ impl Draft {
 
     /// A row as the transaction sees it.
     pub(crate) fn row(&self, key: &RowKey) -> Option<&Merged> {
-        self.rows.get(key).map(|drafted| &drafted.row).or_else(|| self.state.rows.get(key))
+        let held = || self.state.rows.get(key).filter(|_| !self.gone.contains(&key.table));
+        self.rows.get(key).map(|drafted| &drafted.row).or_else(held)
     }
 
     /// Makes one write, named by the number behind `seq`.
@@ -189,15 +228,15 @@ impl Draft {
         Ok(())
     }
 
-    /// Changes one column of a row, whatever the author had seen.
-    pub(crate) fn change(
+    /// Changes one column of a row that is there, where nobody has asked for it: a deletion that has not seen it stands.
+    pub(crate) fn adjust(
         &mut self,
         seq: &mut u64,
         key: &RowKey,
         slot: u32,
         change: Change,
     ) -> Result<(), WriteError> {
-        self.write(seq, key, |row, seen, _, stamp| row.update(seen, stamp, seen, [(slot, change)]))
+        self.write(seq, key, |row, seen, _, stamp| row.adjust(seen, stamp, slot, change))
     }
 
     /// Begins a row with these values; they are given back as they are read.
@@ -261,8 +300,13 @@ impl Draft {
     ) -> Result<Row, MergeError> {
         for changes in writes {
             let changes = changes.iter().cloned();
-            let made =
-                self.write(seq, key, |row, seen, basis, stamp| row.update(seen, stamp, basis, changes));
+            let row = self.row(key);
+            let values =
+                |(slot, _): &(u32, Change)| row.and_then(|row| row.cell(*slot)).map_or(0, Cell::values);
+            let is_crowded = changes.clone().any(|change| values(&change) >= limits::VALUES_BESIDE);
+            let made = self.write(seq, key, |row, seen, basis, stamp| {
+                row.update(seen, stamp, if is_crowded { seen } else { basis }, changes)
+            });
             made.map_err(|error| self.lacks(key, writes, error))?;
         }
         let row = self.row(key).and_then(|row| shape.values_after(key, row, before, writes));

@@ -4,6 +4,9 @@
 //! a writer had read and was not so any more can be known only where the write is admitted, and is recorded there. Invariant: a record
 //! is a row that merges like any other, written once by whoever admits the write, in its commit; the oldest go when there are too many.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use deltaic_causality::Dot;
 use deltaic_crdt::Stamp;
 use deltaic_query::evaluate;
@@ -37,7 +40,7 @@ impl Draft {
         if before.is_empty() {
             return Ok(());
         }
-        let left: Vec<Row> = self.open_conflicts(shape, key).iter().map(name).collect();
+        let left: BTreeSet<Row> = self.open_conflicts(shape, key).iter().map(name).collect();
         for ended in before.iter().filter(|row| !left.contains(&name(row))) {
             let mut values = ended.to_vec();
             values[STATE] = "resolved".into();
@@ -160,19 +163,18 @@ impl Draft {
         if self.row(&shape.key_of(row)).is_some_and(Merged::is_there) {
             return Ok(());
         }
-        if self.state.records().len() + self.recorded() >= limits::CONFLICTS {
-            let mut oldest = self.state.records().iter().map(|(_, key)| key);
-            let oldest = oldest.find(|key| self.row(key).is_some_and(Merged::is_there)).cloned();
-            if let Some(oldest) = oldest {
-                self.delete(seq, &shape, &oldest)?;
+        while self.state.records().len() + self.recorded - self.dropped >= limits::CONFLICTS {
+            let after = self.oldest.clone().map_or(Bound::Unbounded, Bound::Excluded);
+            let Some(oldest) = self.state.records().range((after, Bound::Unbounded)).next().cloned() else {
+                break;
+            };
+            if self.row(&oldest.1).is_some_and(Merged::is_there) {
+                self.delete(seq, &shape, &oldest.1)?;
             }
+            (self.oldest, self.dropped) = (Some(oldest), self.dropped + 1);
         }
+        self.recorded += 1;
         self.insert(seq, &shape, row).map(|_| ())
-    }
-
-    fn recorded(&self) -> usize {
-        let tag = self.shape(CONFLICTS).map(|shape| shape.tag);
-        self.rows.iter().filter(|(key, drafted)| Some(key.table) == tag && drafted.row.is_there()).count()
     }
 
     fn last(&self, seq: u64) -> Stamp {

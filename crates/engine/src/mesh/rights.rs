@@ -81,7 +81,7 @@ impl Mesh {
             let rights = counter.rights(actor);
             let units = want.units.max(rights / 2).min(rights);
             if units > 0 {
-                draft.change(seq, &want.key, want.slot, Change::Send(peer, units))?;
+                draft.adjust(seq, &want.key, want.slot, Change::Send(peer, units))?;
             }
         }
         Ok(())

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 use deltaic_causality::ActorId;
-use deltaic_types::{Catalog, ConflictPolicy, Merges, TableSchema, limits};
+use deltaic_sql::bind_check;
+use deltaic_types::{Catalog, ConflictPolicy, Merges, ReferentialAction, TableSchema, limits};
 use serde_json::{Value as Json, json};
 use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
-use super::shape::is_bounded;
+use super::shape::{initial, is_bounded};
 
 /// The version of what engines say to each other.
 const FORMAT: u64 = 1;
@@ -85,10 +86,13 @@ struct Table {
 }
 
 /// What is said of a column, by its place in a statement.
-const OF_COLUMN: [&str; 3] = ["type", "default", "conflict"];
+const OF_COLUMN: [&str; 4] = ["type", "constraint", "default", "conflict"];
+
+/// A column that other servers' rows could not have.
+const WITHOUT_VALUE: &str = "NOT NULL without a constant default";
 
 /// What is said of a table.
-const OF_TABLE: [&str; 5] = ["key", "deletions", "group", "unique", "foreign key"];
+const OF_TABLE: [&str; 6] = ["key", "deletions", "group", "unique", "foreign key", "check"];
 
 impl Stated {
     pub(crate) fn of(catalog: &Catalog) -> Self {
@@ -159,12 +163,20 @@ impl Table {
             let bound = column.merges == Merges::Counter && is_bounded(schema, place);
             let type_name =
                 if bound { format!("{} CHECK (>= 0)", column.type_name()) } else { column.type_name() };
-            let said = [type_name, column.default.clone().unwrap_or_default(), policy];
+            let is_said = column.not_null && !schema.primary_key.contains(&place);
+            let begins = || initial(column, catalog).is_null();
+            let constraint = match is_said {
+                true if begins() => WITHOUT_VALUE,
+                true => "NOT NULL",
+                false => "",
+            };
+            let constraint = constraint.to_owned();
+            let said = [type_name, constraint, column.default.clone().unwrap_or_default(), policy];
             let said = OF_COLUMN.iter().map(|what| (*what).to_owned()).zip(said);
             (column.name.clone(), said.collect())
         });
         let deletions = if schema.remove_wins { "win" } else { "" };
-        let [key, removal, group, unique, foreign] = OF_TABLE.map(str::to_owned);
+        let [key, removal, group, unique, foreign, check] = OF_TABLE.map(str::to_owned);
         let mut rules = vec![
             (key, Vec::new(), names(&schema.primary_key).join(", ")),
             (removal, Vec::new(), deletions.to_owned()),
@@ -181,8 +193,21 @@ impl Table {
             let parent = catalog.get(key.parent)?;
             let of: Vec<&str> =
                 key.parent_columns.iter().map(|place| parent.columns[*place].name.as_str()).collect();
-            let text = format!("({}) to {} ({})", names(&key.columns).join(", "), parent.name, of.join(", "));
+            let (from, of) = (names(&key.columns).join(", "), of.join(", "));
+            // Which rows a deletion elsewhere hides or keeps is by this.
+            let on_delete = match key.on_delete {
+                ReferentialAction::Restrict => "",
+                ReferentialAction::Cascade => " ON DELETE CASCADE",
+                ReferentialAction::SetNull => " ON DELETE SET NULL",
+            };
+            let text = format!("({from}) to {} ({of}){on_delete}", parent.name);
             Some((foreign.clone(), names(&key.columns), text))
+        }));
+        rules.extend(schema.checks.iter().map(|of| {
+            let columns =
+                bind_check(&of.expression, schema).map_or_else(|_| Vec::new(), |expr| expr.columns());
+            let columns: Vec<usize> = columns.into_iter().collect();
+            (check.clone(), names(&columns), of.expression.clone())
         }));
         rules.sort();
         Self { columns: columns.collect(), rules }
@@ -212,6 +237,21 @@ impl Table {
                 let (table, column) = (table.to_owned(), column.clone());
                 return Err(SchemaMismatch::Column { table, column, what, ours, theirs });
             }
+        }
+        // A column that only one has is what it begins with in the other's rows.
+        let alone = |one: &Self, other: &Self| {
+            let mut alone = one.columns.iter().filter(|(column, _)| !other.columns.contains_key(*column));
+            let lacks = |said: &BTreeMap<String, String>| {
+                said.get("constraint").is_some_and(|said| said == WITHOUT_VALUE)
+            };
+            alone.find(|(_, said)| lacks(said)).map(|(column, _)| column.clone())
+        };
+        let (here, there) = (alone(self, theirs), alone(theirs, self));
+        if let Some(column) = here.as_ref().or(there.as_ref()).cloned() {
+            let say = |has: bool| if has { WITHOUT_VALUE } else { "no such column" }.to_owned();
+            let (table, what) = (table.to_owned(), "constraint");
+            let (ours, theirs) = (say(here.is_some()), say(there.is_some()));
+            return Err(SchemaMismatch::Column { table, column, what, ours, theirs });
         }
         // A rule of columns that only one has says nothing of rows that both show.
         let of = |one: &Self, other: &Self, what: &str| -> Vec<String> {

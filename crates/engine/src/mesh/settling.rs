@@ -162,6 +162,7 @@ pub(crate) fn draft(
     let (seq, Some(draft)) = transaction.seq_mut() else { return Ok(None) };
     let shape = draft.shape(schema.id).expect("invariant: each table has its shape").clone();
     let refused = |error| RequestError::Merge { table: schema.name.clone(), error };
+    let is_definition = draft.is_defined();
     let stays = |change: &RowChange| {
         let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
         shape.key_of(&before.values) == shape.key_of(after)
@@ -180,10 +181,23 @@ pub(crate) fn draft(
     let mut merged = Vec::with_capacity(changes.len());
     for (change, left) in changes.iter().zip(left) {
         let after = match (&change.before, &change.after) {
+            // A column that begins as it reads where nobody has written to it is no write to the row, which may be deleted elsewhere.
+            (Some(before), Some(after))
+                if stays(change) && is_definition && change.shifts.is_empty() && before.values == *after =>
+            {
+                let key = shape.key_of(after);
+                draft.row(&key).and_then(|row| shape.values(&key, row))
+            }
             (Some(before), Some(after)) if stays(change) => {
                 Some(draft.update(seq, &shape, &before.values, after, &change.shifts).map_err(refused)?)
             }
-            (_, Some(after)) => Some(draft.insert(seq, &shape, after).map_err(refused)?),
+            (_, Some(after)) => {
+                let key = shape.key_of(after);
+                if draft.is_hidden(&key) {
+                    return Err(taken(&shape, after).into());
+                }
+                Some(draft.insert(seq, &shape, after).map_err(refused)?)
+            }
             (_, None) => None,
         };
         // Somebody wrote to it whom the author had not seen: it stays, beside what was to come in its place.
@@ -198,12 +212,22 @@ pub(crate) fn draft(
     Ok(Some(merged))
 }
 
+/// The key is that of a row which is there and not seen: to begin it anew would replace what somebody wrote to it.
+fn taken(shape: &Shape, values: &Row) -> ConstraintError {
+    let names: Vec<&str> = shape.key.iter().map(|place| shape.names[*place].as_str()).collect();
+    let (columns, values) = (names.join(", "), list(&values.project(&shape.key)));
+    ConstraintError::HiddenRow { table: shape.name.clone(), columns, values }
+}
+
 /// Ends a transaction: rows that its writes let be seen, or not be seen any more, change with it.
 pub(crate) fn settle(transaction: &mut Transaction<'_>) -> Result<(), RequestError> {
     record_stale(transaction)?;
     let Some(draft) = &mut transaction.draft else { return Ok(()) };
     if draft.rows.is_empty() && !draft.is_defined() {
         return Ok(());
+    }
+    if draft.has_ended {
+        return Err(RequestError::Ended);
     }
     for (key, show) in draft.look_ahead() {
         let Some(draft) = &transaction.draft else { break };

@@ -117,7 +117,19 @@ pub(crate) fn shapes(catalog: &Catalog) -> BTreeMap<TableTag, Shape> {
             child.references.push(Reference { name, columns, parent, list, keeps });
         }
     }
+    for schema in catalog.tables() {
+        let shape = shapes.get_mut(&TableTag::of(schema)).expect("invariant: each table has its shape");
+        shape.references = in_order(std::mem::take(&mut shape.references), |of| &of.columns, schema);
+    }
     shapes
+}
+
+/// Rules by the names of their columns: an order that does not hang on that in which they were defined.
+fn in_order<T>(mut rules: Vec<T>, columns: impl Fn(&T) -> &[usize], schema: &TableSchema) -> Vec<T> {
+    rules.sort_by_cached_key(|rule| {
+        columns(rule).iter().map(|place| schema.columns[*place].name.clone()).collect::<Vec<_>>()
+    });
+    rules
 }
 
 impl Shape {
@@ -157,7 +169,7 @@ impl Shape {
             names: schema.columns.iter().map(|column| column.name.clone()).collect(),
             initial: schema.columns.iter().map(|column| initial(column, catalog)).collect(),
             deletions_win: schema.remove_wins,
-            lists: lists.collect(),
+            lists: in_order(lists.collect(), |list: &List| &list.columns, schema),
             references: Vec::new(),
             is_kept: false,
         }
@@ -279,7 +291,14 @@ impl Shape {
                 let is_given = shifts.iter().any(|(given, _)| slot.columns.contains(given));
                 let cell = author.row.and_then(|row| row.cell(slot.number));
                 let is_confirmed = is_given && cell.is_some_and(|cell| cell.conflict().is_some());
-                slot.changes(before, after, shift, is_confirmed)
+                let mut changes = slot.changes(before, after, shift, is_confirmed);
+                // Who assigns a set takes away what they had seen of it.
+                let is_unseen = |change: &Change| match (change, cell) {
+                    (Change::RemoveFirst(element), Some(cell)) => cell.is_added_beyond(element, author.seen),
+                    _ => false,
+                };
+                changes.retain(|change| shift.is_some() || !is_unseen(change));
+                changes
             };
             for (turn, change) in changes.into_iter().enumerate() {
                 if writes.len() == turn {
@@ -310,7 +329,7 @@ fn custom(column: &Column) -> Option<Expr> {
 
 /// A constant default; NULL where the default depends on when or where it is asked for. A counter, a set and the like are before
 /// any write what their type is: what they begin with otherwise is a write.
-fn initial(column: &Column, catalog: &Catalog) -> Value {
+pub(crate) fn initial(column: &Column, catalog: &Catalog) -> Value {
     let default = match column.merges {
         Merges::LastWriter | Merges::RichText => column.default.as_deref(),
         merges => merges.initially(),

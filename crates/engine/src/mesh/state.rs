@@ -165,8 +165,10 @@ impl State {
                 }
                 self.records.extend(rows.iter().map(|row| (at(row), key.clone())));
             }
-            come.extend(rows.iter().filter(|row| !before.contains(row)).cloned());
-            gone.extend(before.into_iter().filter(|row| !rows.contains(row)));
+            let (is, was): (BTreeSet<&Row>, BTreeSet<&Row>) =
+                (rows.iter().collect(), before.iter().collect());
+            come.extend(is.difference(&was).map(|row| (*row).clone()));
+            gone.extend(was.difference(&is).map(|row| (*row).clone()));
         }
         (gone, come)
     }

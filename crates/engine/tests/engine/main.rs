@@ -29,6 +29,7 @@ mod live;
 mod live_view;
 mod merging;
 mod mesh;
+mod mesh_faults;
 mod mesh_text;
 mod mutual;
 mod recursion;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_query::{plan::Query, statement::CreateLiveView};
-use deltaic_types::{LiveView, TableId, TableSchema};
+use deltaic_types::{CONFLICTS, LiveView, TableId, TableSchema};
 use sqlparser::{
     ast::{self, Spanned},
     tokenizer::Span,
@@ -69,6 +69,10 @@ impl<'a> Binder<'a> {
         self.refuse_parameters("CREATE LIVE VIEW")?;
         let columns = self.view_columns(create, &query)?;
         let reads = std::mem::take(&mut self.reads);
+        if self.parsed.clauses.must_be_empty && self.reads_conflicts(&reads.tables, &reads.views) {
+            let what = "MUST BE EMPTY of a view that reads deltaic.conflicts, where its own rows are";
+            return Err(self.refuse(what, Some("Watch the view as it is."), span));
+        }
         let text = view_query(&self.parsed.text).expect("invariant: the statement was parsed as a view's");
         let view = LiveView {
             name,
@@ -79,6 +83,11 @@ impl<'a> Binder<'a> {
             must_be_empty: self.parsed.clauses.must_be_empty,
         };
         Ok(Some(CreateLiveView { view, query }))
+    }
+
+    fn reads_conflicts(&self, tables: &BTreeMap<TableId, usize>, views: &BTreeSet<String>) -> bool {
+        let mut views = views.iter().filter_map(|name| self.catalog.view(name));
+        tables.contains_key(&CONFLICTS) || views.any(|view| self.reads_conflicts(&view.tables, &view.views))
     }
 
     /// The names of a view's columns: those listed, then the query's own.

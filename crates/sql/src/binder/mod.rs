@@ -245,8 +245,9 @@ impl<'a> Binder<'a> {
 
     fn refuse_schema(&self, name: &ObjectName) -> SqlError {
         let own: Vec<&str> = system_tables().iter().map(|table| table.schema.name.as_str()).collect();
-        let instead =
-            format!("Write the table's name alone. Of the engine's own there are {}.", own.join(" and "));
+        let (last, others) = own.split_last().expect("invariant: there are tables of the engine's own");
+        let own = format!("{} and {last}", others.join(", "));
+        let instead = format!("Write the table's name alone. Of the engine's own there are {own}.");
         let what = format!("the name {name}: there is one schema, public");
         self.refuse(&what, Some(&instead), name.span())
     }

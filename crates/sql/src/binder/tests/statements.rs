@@ -176,9 +176,11 @@ fn definitions_that_are_there_already() {
 #[test]
 fn the_tables_of_the_engines_own_are_read_and_never_changed() {
     let catalog = catalog();
-    for (table, instead) in
-        [("budgets", "CREATE BUDGET makes one"), ("conflicts", "deltaic conflicts resolve")]
-    {
+    for (table, instead) in [
+        ("budgets", "CREATE BUDGET makes one"),
+        ("conflicts", "deltaic conflicts resolve"),
+        ("allocations", "queries read"),
+    ] {
         // A live query, which has no time, binds as well.
         let parsed = parse(&format!("SELECT * FROM deltaic.{table} ORDER BY 1")).unwrap();
         bind(&parsed[0], &BindContext { catalog: &catalog, now: None }).unwrap();
@@ -200,7 +202,6 @@ fn the_tables_of_the_engines_own_are_read_and_never_changed() {
         assert_eq!(error.sqlstate(), "42P07");
     }
     let error = run(&catalog, "SELECT * FROM deltaic.nothing").unwrap_err();
-    let hint =
-        "Write the table's name alone. Of the engine's own there are deltaic.budgets and deltaic.conflicts.";
+    let hint = "Write the table's name alone. Of the engine's own there are deltaic.budgets, deltaic.conflicts and deltaic.allocations.";
     assert_eq!((error.sqlstate(), error.hint().as_deref()), ("0A000", Some(hint)));
 }
