@@ -24,9 +24,20 @@ fn load() -> String {
 }
 
 fn main() {
+    let part = std::env::args().nth(1);
     println!("Seed {SEED}. Load of the machine before: {}.\n", load());
-    times::run();
-    families::run();
-    lies::run();
+    match part.as_deref() {
+        None => {
+            times::run();
+            families::run();
+            lies::run();
+        }
+        Some("times") => times::run(),
+        Some("families") => families::run(),
+        Some("lies") => lies::run(),
+        Some(other) => {
+            println!("There is no part {other}: say times, families or lies, or nothing for all of them.");
+        }
+    }
     println!("Load of the machine after: {}.", load());
 }

@@ -26,7 +26,7 @@ pub(crate) fn run() {
     println!("| --- | --- | --- |");
     let sizes = [(100, 300, 10), (1_000, 10_000, 10), (3_000, 10_000, 10)];
     for (providers, recipients, degree) in sizes {
-        let size = Size { providers, recipients, degree, load: 100, least: 10 };
+        let size = Size { providers, recipients, degree, load: 100, least: 10, heaviest: 99 };
         let market = market(said(&mut Dice(SEED), size, 0));
         let edges = market.edges().len();
         let solve = || time(|| Solution::of(&market, Time(0)));
@@ -48,7 +48,7 @@ pub(crate) fn run() {
 
 /// A need that changes in one of a thousand components of a hundred edges.
 fn islands() {
-    let size = Size { providers: 5, recipients: 20, degree: 5, load: 100, least: 10 };
+    let size = Size { providers: 5, recipients: 20, degree: 5, load: 100, least: 10, heaviest: 99 };
     let mut dice = Dice(SEED);
     let all: Vec<_> = (0..1_000).map(|island| said(&mut dice, size, island * 100)).collect();
     let mut allocator = Allocator::new(market(all.concat())).expect("invariant: within the limits");
