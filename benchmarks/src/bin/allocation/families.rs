@@ -84,10 +84,17 @@ pub(crate) fn run() {
             }
             let network = Network { seed, least: 30, most: 120, ..Network::default() };
             for (name, needs) in [("damped_v2", Needs::Stated), ("damped_v2, residual", Needs::Residual)] {
-                let run = Run { needs, until: Time(60_000), every: 300, network: network.clone() };
+                let run = Run {
+                    needs,
+                    until: Time(60_000),
+                    every: 300,
+                    network: network.clone(),
+                    ..Run::default()
+                };
                 sums.entry(name).or_default().add(&damped_v2(&economy, &run));
             }
-            let run = Run { needs: Needs::Stated, until: Time(900_000), every: 90_000, network };
+            let run =
+                Run { needs: Needs::Stated, until: Time(900_000), every: 90_000, network, ..Run::default() };
             sums.entry("rounds_v1").or_default().add(&rounds_v1(&economy, &run));
         }
         for (name, sums) in &sums {
@@ -117,7 +124,7 @@ fn filled(market: &Market, economy: &Economy) -> Trace {
         converged: true,
         damping: 1.0,
     };
-    Trace { samples: vec![sample], given: Vec::new(), messages: 0, rounds: 0 }
+    Trace { samples: vec![sample], ..Trace::default() }
 }
 
 /// The maximum flow, in units.

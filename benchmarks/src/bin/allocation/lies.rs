@@ -47,7 +47,7 @@ fn filled(said: &[Commitment], owner: ParticipantId) -> u64 {
 fn damped(said: &[Commitment], owner: ParticipantId) -> u64 {
     let economy = Economy::of(&market(said.to_vec()), Time(0));
     let network = Network { least: 30, most: 30, ..Network::default() };
-    let run = Run { needs: Needs::Stated, until: Time(3_000), every: 1_000, network };
+    let run = Run { needs: Needs::Stated, until: Time(3_000), every: 1_000, network, ..Run::default() };
     let given = damped_v2(&economy, &run).given;
     let own = economy.links.iter().zip(given).filter(|(link, _)| link.edge.need.owner == owner);
     (own.map(|(_, given)| given).sum::<f64>() * 1e6) as u64
