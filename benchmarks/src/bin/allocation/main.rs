@@ -5,9 +5,11 @@
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod claims;
 mod families;
 mod lies;
 mod markets;
+mod servers;
 mod times;
 
 /// The program's allocator: what is measured here is what it runs with.
@@ -32,11 +34,14 @@ fn main() {
             families::run();
             lies::run();
         }
+        Some("claims") => claims::run(),
         Some("times") => times::run(),
         Some("families") => families::run(),
         Some("lies") => lies::run(),
         Some(other) => {
-            println!("There is no part {other}: say times, families or lies, or nothing for all of them.");
+            println!(
+                "There is no part {other}: say claims, times, families or lies, or nothing for the last three."
+            );
         }
     }
     println!("Load of the machine after: {}.", load());
