@@ -234,7 +234,8 @@ impl Seen {
     }
 
     fn equal_text(&self, since: u64) -> String {
-        let none = || format!("not in {}: {:.1} moving", seconds(self.until - since), self.moving);
+        let moving = if self.moving > 0.05 { format!(", {:.0} moving", self.moving) } else { String::new() };
+        let none = || format!("not in {}{moving}", seconds(self.until - since));
         self.equal(since).map_or_else(none, seconds)
     }
 
@@ -348,7 +349,7 @@ pub(crate) fn run() {
         "it, the middle / the longest. Equal: from the last declaration until nothing changes any more anywhere; messages, bytes"
     );
     println!(
-        "and the busiest second until then. Idle: messages in the second before. Over: units given beyond needs, for ever.\n"
+        "and the busiest second until then, or to the end of the run. Idle: messages in the second before. Over: units given beyond needs, for ever.\n"
     );
     println!(
         "| participants | workload | rule | seen | | equal | says converged | messages | bytes | busiest second | idle | over | wall |"
@@ -495,7 +496,7 @@ fn compare(figures: &Figures) {
     }
     for count in [100, 10_000] {
         let claim = format!(
-            "{count}: no messages but the update itself (messages from a declaration until all is equal)"
+            "{count}: no messages but the update itself (messages from a declaration until all is equal, or the end of the run)"
         );
         line(&claim, count, "isolated", &|figure| figure.messages.to_string());
         let claim = format!("{count}: lower peaks (bytes of the busiest second of a burst)");
