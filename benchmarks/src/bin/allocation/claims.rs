@@ -12,10 +12,11 @@ use deltaic_allocation::{Commitment, EdgeId, Market, ParticipantId, Quantity, Ti
 use crate::SEED;
 use crate::markets::{Dice, Size, market, said};
 use crate::servers::{self, Plan, address};
+use crate::verdicts::{Figure, Figures, compare};
 
 /// How many there are; the servers; the bytes of the clock of each message of `rounds_v1` and of the stamp of `damped_v2`, as
 /// `--bin causality` weighs them where all publish.
-const SIZES: [(u64, usize, u64, u64); 4] =
+pub(crate) const SIZES: [(u64, usize, u64, u64); 4] =
     [(10, 1, 21, 11), (100, 3, 201, 85), (1_000, 3, 2_875, 808), (10_000, 15, 29_875, 5_824)];
 /// The most for which `rounds_v1` is run: beyond, one round is 2 x 10^8 messages.
 const ROUNDS_MOST: u64 = 1_000;
@@ -449,67 +450,4 @@ fn left(scenes: &[Scene]) {
         let others = script(START, if scene.count > 1_000 { 15_000 } else { 20_000 });
         all(scene, &in_rounds, &others, |seen, script| seen.left(scene, script));
     }
-}
-
-/// What a claim is held against.
-struct Figure {
-    seen: String,
-    equal: String,
-    messages: u64,
-    /// The messages of 90 s.
-    round: u64,
-    peak: String,
-}
-
-/// By participants, workload and rule.
-type Figures = BTreeMap<(u64, &'static str, &'static str), Figure>;
-
-fn compare(figures: &Figures) {
-    println!("\n| claim of the scaling analysis | rounds_v1 | damped_v2 | ours |");
-    println!("| --- | --- | --- | --- |");
-    let line = |claim: &str, count: u64, workload: &'static str, text: &dyn Fn(&Figure) -> String| {
-        let of = |rule| {
-            let figure = figures.get(&(count, workload, rule));
-            figure.map_or_else(|| "not run".to_owned(), text)
-        };
-        println!("| {claim} | {} | {} | {} |", of("rounds_v1"), of("damped_v2"), of("ours"));
-    };
-    for (count, ..) in SIZES {
-        let claim =
-            format!("{count}: rounds 45 s on average, 180 s at worst; events 0.1 s, 0.2 s until seen");
-        line(&claim, count, "isolated", &|figure| figure.seen.clone());
-    }
-    for (count, first, second) in [
-        (10, "450 s", "0.5 s"),
-        (100, "450 s", "1 s"),
-        (1_000, "900 s", "2 s"),
-        (10_000, "45 min", "2 to 5 s"),
-    ] {
-        let claim = format!("{count}: converged in {first} with rounds, in {second} with events (a burst)");
-        line(&claim, count, "burst", &|figure| figure.equal.clone());
-    }
-    for count in [10, 100, 1_000] {
-        let claim =
-            format!("{count}: {} messages a round of 90 s (measured: a round after a burst)", count * count);
-        let of = &figures[&(count, "burst", "rounds_v1")];
-        println!("| {claim} | {} | no rounds | no rounds |", of.round);
-    }
-    for count in [100, 10_000] {
-        let claim = format!(
-            "{count}: no messages but the update itself (messages from a declaration until all is equal, or the end of the run)"
-        );
-        line(&claim, count, "isolated", &|figure| figure.messages.to_string());
-        let claim = format!("{count}: lower peaks (bytes of the busiest second of a burst)");
-        line(&claim, count, "burst", &|figure| figure.peak.clone());
-    }
-    println!(
-        "| 10,000: 100 million messages a round | not run: it would be 2 x {} x {} | - | - |",
-        10_000, 9_999
-    );
-    println!(
-        "| the network stalls if half cannot agree; the others go on where some are cut off | table of cuts | table of cuts | table of cuts |"
-    );
-    println!(
-        "| 800 times less traffic on a phone, 78 % less code, $10,000 to $100 a month | not reproducible | not reproducible | not reproducible |"
-    );
 }

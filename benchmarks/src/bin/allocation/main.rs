@@ -11,6 +11,7 @@ mod lies;
 mod markets;
 mod servers;
 mod times;
+mod verdicts;
 
 /// The program's allocator: what is measured here is what it runs with.
 #[global_allocator]
