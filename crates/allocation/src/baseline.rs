@@ -14,23 +14,33 @@ mod rule;
 
 pub use damped_v2::damped_v2;
 pub use economy::{Economy, Link};
-pub use network::Network;
+pub use network::{Agenda, Chance, Cut, Network, Traffic};
 pub use rounds_v1::rounds_v1;
 pub use rule::{Denominators, allocate, damping};
 
 use crate::Time;
 
 /// Whether a recipient goes on saying what it needed at first, or what it lacks by now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Needs {
     /// What it needed: what the seed's program does.
+    #[default]
     Stated,
     /// What it needed less what it receives: what the seed's proof speaks of.
     Residual,
 }
 
+/// What happens during a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Step {
+    /// A need, by place, is of another quantity from now on, in units.
+    Need(usize, f64),
+    /// A participant, by place, is gone, without a word.
+    Leave(usize),
+}
+
 /// How to run it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Run {
     /// What needs say.
     pub needs: Needs,
@@ -40,7 +50,25 @@ pub struct Run {
     pub every: u64,
     /// What carries the messages.
     pub network: Network,
+    /// What happens, and when.
+    pub steps: Vec<(Time, Step)>,
+    /// The bytes of a clock or stamp that each message carries.
+    pub stamp_bytes: u64,
 }
+
+/// The bytes of a message beside what it says: addresses, length, a signature of 64.
+const ENVELOPE_BYTES: u64 = 100;
+/// The bytes of a need or of a gift, with its id.
+const ENTRY_BYTES: u64 = 24;
+
+impl Run {
+    fn bytes(&self, entries: usize) -> u64 {
+        ENVELOPE_BYTES + self.stamp_bytes + ENTRY_BYTES * entries as u64
+    }
+}
+
+/// A difference between quantities that counts, in units: the seed's own.
+const EPSILON: f64 = 1e-3;
 
 /// The state at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +90,7 @@ pub struct Sample {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trace {
     /// One for each interval.
     pub samples: Vec<Sample>,
@@ -72,6 +100,14 @@ pub struct Trace {
     pub messages: u64,
     /// The rounds that the slowest participant has completed; 0 where there are none.
     pub rounds: u64,
+    /// What was sent, by time.
+    pub traffic: Traffic,
+    /// When last a participant gave or knew something different.
+    pub changed: Time,
+    /// The needs, by place, that changed and whose owner saw what it is given for that: after how many milliseconds.
+    pub seen: Vec<(usize, u64)>,
+    /// The longest that each participant, by place, was in one round, in milliseconds.
+    pub waits: Vec<u64>,
 }
 
 impl Trace {

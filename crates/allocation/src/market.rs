@@ -240,6 +240,11 @@ impl Market {
         self.member(owner).map(|member| &member.said)
     }
 
+    /// The version of what the participant said last, also if that was to leave: what replicas compare.
+    pub fn stamp(&self, owner: ParticipantId) -> Option<Stamp> {
+        self.participants.get(&owner).map(|entry| entry.stamp)
+    }
+
     /// Those who said something and did not leave, ascending.
     pub fn members(&self) -> impl Iterator<Item = &Commitment> {
         self.participants.values().filter_map(|entry| entry.member.as_ref()).map(|member| &member.said)

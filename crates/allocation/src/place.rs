@@ -1,5 +1,15 @@
 //! [`Place`]: where a slot is, and whether two slots can meet.
 //!
+//! Invariant: whether two meet is decided by the first of these rules that applies, which is the same for both sides:
+//!
+//! 1. one is remote, or nobody said where it is: they meet;
+//! 2. one states a radius: the distance alone decides, by the smaller radius, and without two points they do not meet;
+//! 3. both state a country: they meet if it is the same, whatever the cities;
+//! 4. they meet if they state the same city.
+//!
+//! Who states a radius means it: that both are in one country must not pass it. And a country tells cities of one name
+//! apart.
+//!
 //! Invariant: distances are decided in integers, so that all replicas decide alike. A coordinate is a whole number of
 //! millionths of a degree (11 cm); sine is its Taylor series in 60-bit fixed point; two points are within a radius if
 //! the chord between them on a sphere of 6,371,009 m is no longer than that of the radius. That is exact to a metre
@@ -82,20 +92,20 @@ pub enum Place {
     Remote,
     /// Somewhere. What is left out matches nothing.
     At {
-        /// The country, if it is enough to be in the same one.
+        /// The country, if it is enough to be in the same one. For the same city alone leave it out.
         country: Option<Name>,
-        /// The city, if it is enough to be in the same one.
+        /// The city, if it is enough to be in the same one. It counts where not both state a country.
         city: Option<Name>,
-        /// The point, for the radius.
+        /// The point: from here to the other's, distances are measured.
         point: Option<Point>,
-        /// How far it may be to the other's point, in metres. If both say one, the smaller counts.
+        /// How far it may be to the other's point, in metres. If both say one, the smaller counts. If one says one,
+        /// countries and cities do not count.
         radius: Option<u32>,
     },
 }
 
 impl Place {
-    /// Whether slots at the two can meet: one is remote or unknown, or they are in the same country or city, or within
-    /// the radius that is stated.
+    /// Whether slots at the two can meet, by the rules of this module. Symmetric.
     pub fn meets(&self, other: &Self) -> bool {
         let (
             Self::At { country, city, point, radius },
@@ -104,13 +114,13 @@ impl Place {
         else {
             return true;
         };
-        let same = |a: &Option<Name>, b: &Option<Name>| a.is_some() && a == b;
-        let near = || {
-            let radius = [radius, other_radius].into_iter().flatten().min();
-            let points = point.zip(*other_point).zip(radius);
-            points.is_some_and(|((a, b), metres)| a.is_within(b, *metres))
-        };
-        same(country, other_country) || same(city, other_city) || near()
+        if let Some(metres) = [radius, other_radius].into_iter().flatten().min() {
+            return point.zip(*other_point).is_some_and(|(a, b)| a.is_within(b, *metres));
+        }
+        match (country, other_country) {
+            (Some(a), Some(b)) => a == b,
+            _ => city.is_some() && city == other_city,
+        }
     }
 }
 
@@ -157,25 +167,58 @@ mod tests {
         }
     }
 
+    fn at(country: &str, city: &str, point: Option<Point>, radius: Option<u32>) -> Place {
+        let name = |text: &str| (!text.is_empty()).then(|| Name::new(text).unwrap());
+        Place::At { country: name(country), city: name(city), point, radius }
+    }
+
+    const BERLIN: Option<Point> = Some(Point { latitude: 52_520_000, longitude: 13_405_000 });
+    /// 26.6 km from there.
+    const POTSDAM: Option<Point> = Some(Point { latitude: 52_400_000, longitude: 13_066_000 });
+
     #[test]
-    fn places_meet_as_the_rule_says() {
-        let name = |text: &str| Some(Name::new(text).unwrap());
-        let at = |country, city, point, radius| Place::At { country, city, point, radius };
-        let berlin = Some(Point { latitude: 52_520_000, longitude: 13_405_000 });
-        let potsdam = Some(Point { latitude: 52_400_000, longitude: 13_066_000 });
-        let nowhere = at(None, None, None, None);
-        assert!(Place::Unknown.meets(&nowhere) && nowhere.meets(&Place::Remote) && !nowhere.meets(&nowhere));
-        assert!(at(name("de"), None, None, None).meets(&at(name("de"), name("Bonn"), None, None)));
-        assert!(!at(name("de"), name("Bonn"), None, None).meets(&at(name("at"), name("Linz"), None, None)));
-        assert!(at(name("us"), name("Paris"), None, None).meets(&at(name("fr"), name("Paris"), None, None)));
-        // 26.6 km apart.
-        assert!(at(None, None, berlin, Some(30_000)).meets(&at(None, None, potsdam, None)));
-        assert!(!at(None, None, berlin, Some(30_000)).meets(&at(None, None, potsdam, Some(20_000))));
-        assert!(!at(None, None, berlin, None).meets(&at(None, None, potsdam, None)));
+    fn where_a_radius_is_stated_the_distance_alone_decides() {
+        // The same country and city do not pass a radius, on whichever side it is.
+        assert!(!at("de", "x", BERLIN, Some(20_000)).meets(&at("de", "x", POTSDAM, None)));
+        assert!(at("de", "", BERLIN, Some(30_000)).meets(&at("de", "", POTSDAM, None)));
+        // Nor do different ones keep apart.
+        assert!(at("de", "x", BERLIN, Some(30_000)).meets(&at("pl", "y", POTSDAM, None)));
+        // The smaller of two counts; who has no point is not near.
+        assert!(!at("", "", BERLIN, Some(30_000)).meets(&at("", "", POTSDAM, Some(20_000))));
+        assert!(!at("de", "x", BERLIN, Some(30_000)).meets(&at("de", "x", None, None)));
+        assert!(!at("de", "x", None, Some(30_000)).meets(&at("de", "x", POTSDAM, None)));
         // Nearly half the way around the Earth.
-        let at_latitude = |latitude| at(None, None, Some(Point { latitude, longitude: 7 }), None);
+        let at_latitude = |latitude| at("", "", Some(Point { latitude, longitude: 7 }), None);
         let pole = Some(Point { latitude: 90_000_000, longitude: 0 });
-        let far = at(None, None, pole, Some(20_000_000));
+        let far = at("", "", pole, Some(20_000_000));
         assert!(far.meets(&at_latitude(-89_800_000)) && !far.meets(&at_latitude(-89_900_000)));
+    }
+
+    #[test]
+    fn where_no_radius_is_stated_the_country_decides_and_then_the_city() {
+        assert!(at("de", "", None, None).meets(&at("de", "Bonn", None, None)));
+        assert!(at("de", "Berlin", BERLIN, None).meets(&at("de", "Bonn", POTSDAM, None)));
+        assert!(!at("de", "Bonn", None, None).meets(&at("at", "Linz", None, None)));
+        assert!(!at("us", "Paris", None, None).meets(&at("fr", "Paris", None, None)));
+        assert!(at("", "Paris", None, None).meets(&at("fr", "Paris", None, None)));
+        assert!(!at("", "Paris", None, None).meets(&at("fr", "Lille", None, None)));
+        // A point without a radius says nothing.
+        assert!(!at("", "", BERLIN, None).meets(&at("", "", BERLIN, None)));
+    }
+
+    #[test]
+    fn remote_and_unknown_places_meet_everything_and_a_rule_is_the_same_for_both() {
+        let mut all = vec![Place::Unknown, Place::Remote];
+        for (country, city) in [("", ""), ("de", ""), ("", "x"), ("de", "x"), ("fr", "x"), ("de", "y")] {
+            for point in [None, BERLIN, POTSDAM] {
+                all.extend([None, Some(20_000), Some(30_000)].map(|radius| at(country, city, point, radius)));
+            }
+        }
+        for a in &all {
+            assert!(Place::Unknown.meets(a) && Place::Remote.meets(a));
+            for b in &all {
+                assert_eq!(a.meets(b), b.meets(a), "{a:?} {b:?}");
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use markets::{Dice, market, provider, recipient};
 
 fn damped(market: &Market, needs: Needs) -> Trace {
     let network = Network { seed: 1, least: 30, most: 30, ..Network::default() };
-    let run = Run { needs, until: Time(60_000), every: 260, network };
+    let run = Run { needs, until: Time(60_000), every: 260, network, ..Run::default() };
     damped_v2(&Economy::of(market, Time(0)), &run)
 }
 
@@ -138,7 +138,7 @@ fn rounds_take_their_time_and_stall_when_half_are_away() {
     let said = crowd();
     let economy = Economy::of(&said, Time(0));
     let network = Network { seed: 3, least: 50, most: 200, skew: 5_000, ..Network::default() };
-    let run = Run { needs: Needs::Stated, until: Time(900_000), every: 10_000, network };
+    let run = Run { needs: Needs::Stated, until: Time(900_000), every: 10_000, network, ..Run::default() };
     let trace = rounds_v1(&economy, &run);
     assert!((8..=10).contains(&trace.rounds), "{}", trace.rounds);
     let first = trace.samples.iter().find(|sample| sample.given > 0.0).unwrap();
@@ -203,7 +203,7 @@ fn received(market: &Market) -> BTreeMap<ParticipantId, u64> {
 fn damped_received(market: &Market) -> BTreeMap<ParticipantId, f64> {
     let economy = Economy::of(market, Time(0));
     let network = Network { least: 30, most: 30, ..Network::default() };
-    let run = Run { needs: Needs::Stated, until: Time(300), every: 150, network };
+    let run = Run { needs: Needs::Stated, until: Time(300), every: 150, network, ..Run::default() };
     let mut received: BTreeMap<ParticipantId, f64> = market.members().map(|said| (said.owner, 0.0)).collect();
     for (link, given) in economy.links.iter().zip(damped_v2(&economy, &run).given) {
         *received.entry(link.edge.need.owner).or_default() += given;

@@ -4,7 +4,9 @@ mod markets;
 
 use std::collections::BTreeMap;
 
-use deltaic_allocation::{Commitment, Market, Side, SlotKey, Solution, Time};
+use deltaic_allocation::{
+    Certificate, Commitment, Edge, Market, NodeId, Quantity, Side, SlotKey, Solution, Time,
+};
 use markets::{Dice, Shape, market, provider, random_market, recipient};
 use petgraph::Graph;
 use petgraph::algo::dinics;
@@ -80,4 +82,60 @@ fn needs_are_served_to_97_percent_of_the_most_and_all_of_it_off_the_critical_loa
         let (given, most) = (given(&market), most(&market));
         assert!(given <= most && given * 10_000 >= most * least, "{load}: {given} of {most}");
     }
+}
+
+/// Two providers of ten and two needs of ten, and only the first need has both. A maximum flow serves twenty. Of all
+/// allocations in whole units the fairest, whose least edge is the greatest and so on, is five on each edge: the filling.
+/// So none that serves more is as fair, and none has a certificate.
+#[test]
+fn the_fairest_allocation_is_one_and_may_serve_less_than_the_most() {
+    let market = market([
+        provider(1, 10, &[(3, 1), (4, 1)]),
+        provider(2, 10, &[(3, 1)]),
+        recipient(3, 10, &[(1, 1), (2, 1)]),
+        recipient(4, 10, &[(1, 1)]),
+    ]);
+    let edges = market.edges();
+    assert!(edges.len() == 3 && edges.iter().all(|edge| edge.weight == edges[0].weight));
+    let all = (0..11_u64.pow(3)).map(|number| [number / 121, number / 11 % 11, number % 11]);
+    // First to first, first to second, second to first.
+    let feasible = all.filter(|[a, b, c]| a + b <= 10 && a + c <= 10);
+    let ascending = |mut quantities: [u64; 3]| {
+        quantities.sort_unstable();
+        quantities
+    };
+    let fairest = feasible.clone().max_by_key(|quantities| ascending(*quantities)).unwrap();
+    let solution = Solution::of(&market, Time(0));
+    let filled: Vec<u64> = solution.allocations.iter().map(|given| given.quantity.0 / 1_000_000).collect();
+    assert_eq!((filled, fairest), (vec![5, 5, 5], [5, 5, 5]));
+    assert_eq!((given(&market), most(&market)), (15_000_000, 20_000_000));
+    for more in feasible.filter(|quantities| quantities.iter().sum::<u64>() > 15) {
+        let mut other = solution.clone();
+        for (given, units) in other.allocations.iter_mut().zip(more) {
+            given.quantity = Quantity::units(units);
+        }
+        other.allocations.retain(|given| !given.quantity.is_zero());
+        // Whichever end of each edge is named as the bottleneck.
+        for choice in 0..1_u32 << edges.len() {
+            let named = edges.iter().enumerate().map(|(place, Edge { id, tier, .. })| {
+                let is_need = choice >> place & 1 == 1;
+                (*id, *tier, if is_need { NodeId::Need(id.need) } else { NodeId::Capacity(id.capacity) })
+            });
+            let certificate = Certificate { entries: named.collect() };
+            assert!(certificate.check(&market, &other).is_err(), "{more:?}");
+        }
+    }
+}
+
+/// The half is reached: the first provider's regard is for the need that the second could serve.
+#[test]
+fn a_fair_filling_may_serve_hardly_more_than_half() {
+    let market = market([
+        provider(1, 10, &[(3, 1_000_000), (4, 1)]),
+        provider(2, 10, &[(3, 1)]),
+        recipient(3, 10, &[(1, 1_000_000), (2, 1)]),
+        recipient(4, 10, &[(1, 1)]),
+    ]);
+    let (given, most) = (given(&market), most(&market));
+    assert!(most == 20_000_000 && given < 10_001_000, "{given} of {most}");
 }

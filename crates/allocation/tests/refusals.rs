@@ -9,7 +9,7 @@ use deltaic_allocation::{
     ParticipantId, Place, Point, Quantity, Share, Side, Slot, SlotId, Solution, Stamp, Tier, Time, Window,
 };
 use deltaic_types::limits;
-use markets::{first, market, name, provider, recipient, slot};
+use markets::{Dice, Shape, first, market, name, provider, random_market, recipient, slot};
 
 fn with_slot(change: impl FnOnce(&mut Slot)) -> Commitment {
     let mut said = provider(1, 10, &[]);
@@ -333,4 +333,87 @@ fn dividing_a_need_gains_nothing() {
         needs.push(Slot { id: SlotId(2), quantity: Quantity(all - part), ..needs[0].clone() });
         assert!(received(&said) <= whole + 100);
     }
+}
+
+/// Replicas whose clocks differ disagree about nothing but components in which a window or a hold ends between their
+/// times; each gives no more than there is, and once both have passed that time they have the same bits.
+#[test]
+fn clocks_that_differ_differ_in_what_ends_between_them_and_are_one_again_after_it() {
+    let shape = Shape { participants: 12, slots: 3, lots: true, extras: true };
+    let mut differed = 0;
+    for seed in 0..100 {
+        let mut dice = Dice(seed);
+        let market = random_market(&mut dice, shape);
+        let (slow, fast) = (dice.below(80), 1 + dice.below(40));
+        let mut replicas = [slow, slow + fast].map(|now| {
+            let mut replica = Allocator::new(market.clone()).unwrap();
+            replica.settle(Time(now));
+            let solution = replica.solution();
+            assert_eq!(solution.certificate().check(&market, &solution), Ok(()));
+            replica
+        });
+        let next = replicas[0].next_moment();
+        let same = replicas[0].solution().allocations == replicas[1].solution().allocations;
+        differed += u64::from(!same);
+        assert!(same || next.is_some_and(|ends| ends <= Time(slow + fast)), "seed {seed}: nothing ended");
+        for replica in &mut replicas {
+            replica.settle(Time(slow + fast));
+        }
+        assert_eq!(replicas[0].solution(), replicas[1].solution(), "seed {seed}");
+    }
+    assert!(differed > 20, "{differed}");
+}
+
+/// A thousand slots, as many as one may have, gain nothing over one that is as large; a ten-thousandth is refused above.
+#[test]
+fn a_thousand_slots_of_one_participant_gain_nothing() {
+    let honest = || [provider(1, 100, &[(2, 1), (3, 1)]), recipient(3, 1_000, &[(1, 1)])];
+    let received = |many: Commitment| -> Vec<u64> {
+        let market = market(honest().into_iter().chain([many]));
+        let solution = Solution::of(&market, Time(0));
+        assert_eq!(solution.certificate().check(&market, &solution), Ok(()));
+        let of = |who| {
+            solution.allocations.iter().filter(move |given| given.edge.need.owner == ParticipantId(who))
+        };
+        [2, 3].map(|who| of(who).map(|given| given.quantity.0).sum()).to_vec()
+    };
+    let needs = (1..=limits::SLOTS as u64).map(|id| slot(id, 1)).collect();
+    let divided = received(Commitment { needs, ..recipient(2, 0, &[(1, 1)]) });
+    let whole = received(recipient(2, 1_000, &[(1, 1)]));
+    // A millionth for each edge, and what a weight of a thousandth part is rounded.
+    assert!(
+        divided[0] <= whole[0] + 1_000 && divided[0] + divided[1] == 100_000_000,
+        "{divided:?} {whole:?}"
+    );
+}
+
+/// Who writes the largest weights for everyone, itself and the absent too, and asks for all there is, has what it has with
+/// modest ones; and whatever arrives twice or late changes no bit.
+#[test]
+fn a_hostile_participant_has_what_a_modest_one_has() {
+    let hostile = |weight: u64, seq: u64| {
+        let mut said = recipient(3, 0, &[(1, weight), (2, weight), (3, weight), (99, weight)]);
+        said.needs[0].quantity = Quantity::MAX;
+        Commitment { stamp: Stamp { incarnation: 1, seq }, ..said }
+    };
+    let others = [
+        provider(1, 100, &[(3, 1), (4, 1)]),
+        provider(2, 50, &[(3, 1), (4, 3)]),
+        recipient(4, 60, &[(1, 1), (2, 1)]),
+    ];
+    let with = |weight| Solution::of(&market(others.iter().cloned().chain([hostile(weight, 1)])), Time(0));
+    assert_eq!(with(1).allocations, with(u64::MAX).allocations);
+    assert_eq!(with(1).allocations, with(1_000_000_000).allocations);
+    let mut replica = Allocator::new(market(others)).unwrap();
+    replica.apply(Change::Commit(hostile(1_000_000_000, 7))).unwrap();
+    replica.settle(Time(0));
+    let before = replica.solution();
+    for seq in [7, 6, 1, 7] {
+        let changed = replica.apply(Change::Commit(hostile(1_000_000_000, seq))).unwrap();
+        assert_eq!(changed, if seq == 7 { Changed::Duplicate } else { Changed::Stale });
+        assert_eq!(replica.settle(Time(0)).moves, []);
+    }
+    assert_eq!(replica.solution(), before);
+    let all: u64 = before.allocations.iter().map(|given| given.quantity.0).sum();
+    assert_eq!(all, 150_000_000);
 }

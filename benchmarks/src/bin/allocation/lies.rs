@@ -12,8 +12,8 @@ pub(crate) fn run() {
         let mut dice = Dice(SEED + instance);
         let providers = 1 + dice.below(4);
         let degree = 1 + dice.below(providers);
-        let size =
-            Size { providers, recipients: 2 + dice.below(6), degree, load: 70 + dice.below(100), least: 10 };
+        let (recipients, load) = (2 + dice.below(6), 70 + dice.below(100));
+        let size = Size { providers, recipients, degree, load, least: 10, heaviest: 99 };
         let truth = said(&mut dice, size, 0);
         for percent in [110, 150, 200, 300, 500, 1_000] {
             let liar = (size.providers + dice.below(size.recipients)) as usize;
@@ -47,7 +47,7 @@ fn filled(said: &[Commitment], owner: ParticipantId) -> u64 {
 fn damped(said: &[Commitment], owner: ParticipantId) -> u64 {
     let economy = Economy::of(&market(said.to_vec()), Time(0));
     let network = Network { least: 30, most: 30, ..Network::default() };
-    let run = Run { needs: Needs::Stated, until: Time(3_000), every: 1_000, network };
+    let run = Run { needs: Needs::Stated, until: Time(3_000), every: 1_000, network, ..Run::default() };
     let given = damped_v2(&economy, &run).given;
     let own = economy.links.iter().zip(given).filter(|(link, _)| link.edge.need.owner == owner);
     (own.map(|(_, given)| given).sum::<f64>() * 1e6) as u64

@@ -35,6 +35,8 @@ pub(crate) struct Size {
     pub(crate) load: u64,
     /// The least need, in units, and the least part of the capacity; the most are 100.
     pub(crate) least: u64,
+    /// The heaviest weight of recognition; the least is 1.
+    pub(crate) heaviest: u64,
 }
 
 /// What the participants of a market say, the providers first. All recognise each other by random weights. Ids begin
@@ -51,8 +53,8 @@ pub(crate) fn said(dice: &mut Dice, size: Size, first: u64) -> Vec<Commitment> {
             let other = place + dice.below(size.providers - place);
             providers.swap(place as usize, other as usize);
             let provider = providers[place as usize];
-            own.push((first + provider, 1 + dice.below(99)));
-            recognised[provider as usize].push((owner, 1 + dice.below(99)));
+            own.push((first + provider, 1 + dice.below(size.heaviest)));
+            recognised[provider as usize].push((owner, 1 + dice.below(size.heaviest)));
         }
         let needs = slot(quantity(dice) * size.load / 100);
         recipients.push(Commitment { needs, recognition: weights(&own), ..Commitment::new(owner, 1) });

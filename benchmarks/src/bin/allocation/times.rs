@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use deltaic_allocation::{Allocator, Change, Quantity, Solution, Time};
+use deltaic_allocation::{
+    Allocator, Change, Commitment, Market, ParticipantId, Quantity, Slot, SlotId, Solution, Time,
+};
 
 use crate::SEED;
-use crate::markets::{Dice, Size, market, said};
+use crate::markets::{Dice, Size, market, said, slot};
 
 const RUNS: usize = 15;
 
@@ -26,7 +28,7 @@ pub(crate) fn run() {
     println!("| --- | --- | --- |");
     let sizes = [(100, 300, 10), (1_000, 10_000, 10), (3_000, 10_000, 10)];
     for (providers, recipients, degree) in sizes {
-        let size = Size { providers, recipients, degree, load: 100, least: 10 };
+        let size = Size { providers, recipients, degree, load: 100, least: 10, heaviest: 99 };
         let market = market(said(&mut Dice(SEED), size, 0));
         let edges = market.edges().len();
         let solve = || time(|| Solution::of(&market, Time(0)));
@@ -44,11 +46,12 @@ pub(crate) fn run() {
         report(&format!("{edges} edges: the certificate checked"), (0..RUNS).map(|_| check().0).collect());
     }
     islands();
+    slots();
 }
 
 /// A need that changes in one of a thousand components of a hundred edges.
 fn islands() {
-    let size = Size { providers: 5, recipients: 20, degree: 5, load: 100, least: 10 };
+    let size = Size { providers: 5, recipients: 20, degree: 5, load: 100, least: 10, heaviest: 99 };
     let mut dice = Dice(SEED);
     let all: Vec<_> = (0..1_000).map(|island| said(&mut dice, size, island * 100)).collect();
     let mut allocator = Allocator::new(market(all.concat())).expect("invariant: within the limits");
@@ -72,4 +75,26 @@ fn islands() {
     said.stamp.seq = 10_000;
     let what_if = |_| time(|| allocator.simulate([Change::Commit(said.clone())], Time(0))).0;
     report(&format!("the same, simulated, {edges} edges"), (0..RUNS).map(what_if).collect());
+}
+
+/// Ten thousand slots of one participant, which are refused, and as many as are allowed on both sides.
+fn slots() {
+    let many = |count: u64| -> Vec<Slot> {
+        let numbered = (1..=count).map(|id| Slot { id: SlotId(id), ..slot(10)[0].clone() });
+        numbered.collect()
+    };
+    let recognition = |who| vec![(ParticipantId(who), 1)];
+    let large = Commitment { needs: many(10_000), recognition: recognition(1), ..Commitment::new(2, 1) };
+    let refuse = || {
+        let mut market = Market::default();
+        let said = large.clone();
+        time(|| market.commit(said).expect_err("invariant: above the limit")).0
+    };
+    report("10,000 slots of one participant: refused", (0..RUNS).map(|_| refuse()).collect());
+    let both = market([
+        Commitment { capacities: many(1_000), recognition: recognition(2), ..Commitment::new(1, 1) },
+        Commitment { needs: many(1_000), recognition: recognition(1), ..Commitment::new(2, 1) },
+    ]);
+    let (solved, edges) = (|| time(|| Solution::of(&both, Time(0))).0, both.edges().len());
+    report(&format!("1,000 slots on both sides, {edges} edges: solved"), (0..3).map(|_| solved()).collect());
 }

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use super::damped_v2::sample;
+use super::damped_v2::{Watch, sample};
 use super::network::Agenda;
-use super::rule::View;
-use super::{Economy, Run, Trace};
+use super::rule::{Gift, View};
+use super::{Economy, Run, Step, Trace};
 use crate::Time;
 
 /// How long a round is.
@@ -26,7 +26,7 @@ struct Published {
     clock: Vec<u64>,
     needs: Vec<(usize, f64)>,
     factor: f64,
-    given: Vec<(usize, f64)>,
+    gifts: Vec<Gift>,
 }
 
 #[derive(Debug)]
@@ -43,6 +43,7 @@ enum Event {
     Gossip {
         who: usize,
     },
+    Step(Step),
     Sample,
 }
 
@@ -56,25 +57,29 @@ struct Participant {
     skew: u64,
     last: Option<Arc<Published>>,
     needs: Vec<(usize, f64)>,
-    given: Vec<(usize, f64)>,
+    gifts: Vec<Gift>,
+    /// When its round began, and the longest that one took.
+    since: Time,
+    longest: u64,
 }
 
 struct World<'a> {
-    economy: &'a Economy,
+    economy: Economy,
     run: &'a Run,
     links: Vec<[Vec<usize>; 2]>,
     agenda: Agenda<Event>,
     all: Vec<Participant>,
+    watch: Watch,
 }
 
 /// Runs it from a moment at which everybody knows the needs of all. `O(m n)` in the messages and participants.
 pub fn rounds_v1(economy: &Economy, run: &Run) -> Trace {
-    let mut trace =
-        Trace { samples: Vec::new(), given: vec![0.0; economy.links.len()], messages: 0, rounds: 0 };
+    let mut trace = Trace { given: vec![0.0; economy.links.len()], ..Trace::default() };
+    let links = economy.links_of();
     let count = economy.participants.len();
     let mut agenda = Agenda::new(run.network.clone());
-    let all = (0..count).map(|_| Participant {
-        view: View::new(economy),
+    let all = (0..count).map(|who| Participant {
+        view: View::new(economy, who, &links[who]),
         clock: vec![0; count],
         round: 0,
         is_ready: false,
@@ -82,15 +87,21 @@ pub fn rounds_v1(economy: &Economy, run: &Run) -> Trace {
         skew: agenda.chance.below(run.network.skew + 1),
         last: None,
         needs: Vec::new(),
-        given: Vec::new(),
+        gifts: Vec::new(),
+        since: Time(0),
+        longest: 0,
     });
     let all: Vec<Participant> = all.collect();
     for (who, participant) in all.iter().enumerate() {
         agenda.at(over(Time(0), participant.skew), Event::Over { who, round: 0 });
         agenda.at(Time(GOSSIP_MILLIS), Event::Gossip { who });
     }
+    for (at, step) in &run.steps {
+        agenda.at(*at, Event::Step(*step));
+    }
     agenda.at(Time(run.every), Event::Sample);
-    let mut world = World { economy, run, links: economy.links_of(), agenda, all };
+    let watch = Watch::new(economy);
+    let mut world = World { economy: economy.clone(), run, links, agenda, all, watch };
     while let Some((now, event)) = world.agenda.next(run.until) {
         match event {
             Event::Arrives { to, state } => world.arrives(now, to, &state),
@@ -105,19 +116,27 @@ pub fn rounds_v1(economy: &Economy, run: &Run) -> Trace {
             Event::Gossip { who } => {
                 let to = world.agenda.chance.below(count as u64) as usize;
                 if let Some(state) = world.all[who].last.clone().filter(|_| to != who) {
-                    let event = Event::Arrives { to, state };
-                    world.agenda.send(now, economy.participants[who], economy.participants[to], event);
+                    world.send(now, to, state);
                 }
                 world.agenda.at(Time(now.0 + GOSSIP_MILLIS), Event::Gossip { who });
             }
+            Event::Step(Step::Leave(who)) => world.agenda.leave(economy.participants[who]),
+            Event::Step(Step::Need(place, quantity)) => {
+                world.economy.needs[place].1 = quantity;
+                world.watch.wait(now, place);
+            }
             Event::Sample => {
                 let views: Vec<&View> = world.all.iter().map(|participant| &participant.view).collect();
-                sample(economy, &world.links, &views, now, &mut trace);
+                sample(&world.economy, &world.links, &views, now, &mut trace);
                 world.agenda.at(Time(now.0 + run.every), Event::Sample);
             }
         }
     }
     trace.messages = world.agenda.messages;
+    trace.traffic = world.agenda.traffic;
+    let longest = |participant: &Participant| participant.longest.max(run.until.0 - participant.since.0);
+    trace.waits = world.all.iter().map(longest).collect();
+    world.watch.end(&mut trace);
     trace.rounds = world.all.iter().map(|participant| participant.round).min().unwrap_or(0);
     trace
 }
@@ -129,6 +148,12 @@ fn over(now: Time, skew: u64) -> Time {
 }
 
 impl World<'_> {
+    fn send(&mut self, now: Time, to: usize, state: Arc<Published>) {
+        let ids = (self.economy.participants[state.from], self.economy.participants[to]);
+        let bytes = self.run.bytes(state.needs.len() + state.gifts.len());
+        self.agenda.send(now, ids, bytes, Event::Arrives { to, state });
+    }
+
     fn publish(&mut self, now: Time, who: usize) {
         let participant = &mut self.all[who];
         participant.clock[who] += 1;
@@ -139,13 +164,12 @@ impl World<'_> {
             is_ready: participant.is_ready,
             clock: participant.clock.clone(),
             needs: participant.needs.clone(),
-            factor: participant.view.damping[who],
-            given: participant.given.clone(),
+            factor: participant.view.damping.get(who),
+            gifts: participant.gifts.clone(),
         });
         participant.last = Some(Arc::clone(&state));
         for to in (0..self.all.len()).filter(|to| *to != who) {
-            let event = Event::Arrives { to, state: Arc::clone(&state) };
-            self.agenda.send(now, self.economy.participants[who], self.economy.participants[to], event);
+            self.send(now, to, Arc::clone(&state));
         }
     }
 
@@ -158,14 +182,16 @@ impl World<'_> {
             *mine = (*mine).max(*theirs);
         }
         participant.known[state.from] = (state.round, state.is_ready);
-        participant.view.damping[state.from] = state.factor;
+        let mut differs = participant.view.damping.set(state.from, state.factor);
         for (place, need) in &state.needs {
-            participant.view.needs[*place] = *need;
+            differs |= participant.view.needs.set(*place, *need);
         }
-        let is_mine = |place: usize| self.economy.needs[self.economy.links[place].need].0 == to;
-        for (place, quantity) in state.given.iter().filter(|(place, _)| is_mine(*place)) {
-            participant.view.given[*place] = *quantity;
+        let is_mine = |gift: &&Gift| self.economy.needs[self.economy.links[gift.place].need].0 == to;
+        for gift in state.gifts.iter().filter(is_mine) {
+            differs |= participant.view.given.set(gift.place, gift.quantity);
+            self.watch.see(&self.economy, now, *gift);
         }
+        self.watch.note(now, differs);
         self.advance(now, to);
     }
 
@@ -181,8 +207,12 @@ impl World<'_> {
         participant.round += 1;
         participant.is_ready = false;
         let [gives, takes] = &self.links[who];
-        participant.needs = participant.view.receive(self.economy, who, takes, now, self.run.needs);
-        participant.given = participant.view.give(self.economy, gives);
+        participant.longest = participant.longest.max(now.0 - participant.since.0);
+        participant.since = now;
+        participant.needs = participant.view.receive(&self.economy, who, takes, now, self.run.needs);
+        let (gifts, differs) = participant.view.give(&self.economy, gives);
+        participant.gifts = gifts;
+        self.watch.note(now, differs);
         let round = participant.round;
         let end = over(now, participant.skew);
         self.publish(now, who);
