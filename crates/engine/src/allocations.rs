@@ -10,10 +10,13 @@ mod shown;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher;
+use std::sync::OnceLock;
 
 use deltaic_allocation::{EdgeId, Tier, Time};
 use deltaic_storage::Store;
-use deltaic_types::{ALLOCATIONS, Allocation, AllocationSource, LiveView, Row};
+use deltaic_types::{ALLOCATIONS, Allocation, AllocationSource, LiveView, Row, text_format};
+use siphasher::sip::SipHasher24;
 
 use self::{book::Book, source::Columns};
 use crate::{
@@ -52,6 +55,10 @@ struct Running {
     rest_until: Now,
     /// The rows that are shown of it.
     shown: BTreeMap<(EdgeId, Tier), Row>,
+    /// The sum of their hashes.
+    digest: u64,
+    /// Whether the solution proves itself, once somebody has asked.
+    certified: OnceLock<bool>,
     /// It is to go, with its rows.
     is_ending: bool,
 }
@@ -99,6 +106,17 @@ impl Running {
         dirty.into_iter().chain(moment.map(|moment| moment.max(self.rest_until))).min()
     }
 
+    /// A row is shown, or none; the one that was.
+    fn put(&mut self, place: (EdgeId, Tier), row: Option<Row>) -> Option<Row> {
+        self.digest = self.digest.wrapping_add(row.as_ref().map_or(0, hash));
+        let was = match row {
+            Some(row) => self.shown.insert(place, row),
+            None => self.shown.remove(&place),
+        };
+        self.digest = self.digest.wrapping_sub(was.as_ref().map_or(0, hash));
+        was
+    }
+
     /// The rows that went and came.
     fn settle(&mut self, now: Now) -> (Given, Vec<Row>, Vec<Row>) {
         let interval = i64::from(self.declared.coalesce_millis) * 1_000;
@@ -108,6 +126,7 @@ impl Running {
         let changed: BTreeSet<(EdgeId, Tier)> = if self.is_ending {
             self.shown.keys().copied().collect()
         } else {
+            self.certified = OnceLock::new();
             self.book.settle(Time(u64::try_from(now.0 / 1_000).unwrap_or(0)));
             self.book.take_changed()
         };
@@ -118,15 +137,23 @@ impl Running {
                 continue;
             }
             come.extend(row.clone());
-            let was = match row {
-                Some(row) => self.shown.insert((edge, tier), row),
-                None => self.shown.remove(&(edge, tier)),
-            };
+            let was = self.put((edge, tier), row);
             gone.extend(was.clone());
             before.rows.insert((edge, tier), was);
         }
         (before, gone, come)
     }
+}
+
+/// Of the texts of a row's values.
+fn hash(row: &Row) -> u64 {
+    let mut hasher = SipHasher24::new();
+    for value in row.iter() {
+        let text = text_format::to_text(value);
+        hasher.write(&(text.len() as u64).to_le_bytes());
+        hasher.write(text.as_bytes());
+    }
+    hasher.finish()
 }
 
 /// What is known of an allocation, for whoever watches the server.
@@ -138,12 +165,16 @@ pub struct AllocationStatus {
     pub edges: usize,
     /// The rows that it gives.
     pub rows: usize,
+    /// A sum of these rows, equal on all servers where they are.
+    pub digest: u64,
+    /// Whether its solution proves itself.
+    pub is_certified: bool,
     /// What is wrong with its rows and its queries, the first of it; nothing is given of that.
     pub problems: Vec<String>,
 }
 
 impl Engine {
-    /// The allocations as they stand, by name.
+    /// The allocations as they stand, by name. Cost: the edges of those that have changed since somebody asked.
     pub fn allocation_status(&self) -> Vec<AllocationStatus> {
         let running = self.allocations.running.values().filter(|running| !running.is_ending);
         running
@@ -151,6 +182,8 @@ impl Engine {
                 name: running.declared.name.clone(),
                 edges: running.book.edge_count(),
                 rows: running.shown.len(),
+                digest: running.digest,
+                is_certified: *running.certified.get_or_init(|| running.book.is_certified()),
                 problems: running.problems(),
             })
             .collect()
@@ -212,6 +245,8 @@ impl Engine {
                     book: Book::new(declared.is_whole),
                     rest_until: Now(0),
                     shown: BTreeMap::new(),
+                    digest: 0,
+                    certified: OnceLock::new(),
                     is_ending: false,
                 };
                 self.allocations.running.insert(declared.name.clone(), running);
@@ -274,10 +309,7 @@ impl Allocations {
         if let Some(running) = self.running.get_mut(&given.name) {
             let changed = given.rows.keys().copied().collect();
             for (place, was) in given.rows {
-                match was {
-                    Some(row) => drop(running.shown.insert(place, row)),
-                    None => drop(running.shown.remove(&place)),
-                }
+                running.put(place, was);
             }
             running.book.give_back(changed);
         }

@@ -80,6 +80,12 @@ impl Book {
         self.allocator.edge_count()
     }
 
+    /// Whether the solution proves itself. Cost: the edges.
+    pub(super) fn is_certified(&self) -> bool {
+        let solution = self.allocator.solution();
+        solution.certificate().check(self.allocator.market(), &solution).is_ok()
+    }
+
     pub(super) fn allocator(&self) -> &Allocator {
         &self.allocator
     }
