@@ -6,6 +6,7 @@
 //! nothing of it is stored, and a start works it out anew.
 
 mod book;
+mod settling;
 mod shown;
 mod source;
 
@@ -13,19 +14,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::sync::OnceLock;
 
-use deltaic_allocation::{EdgeId, Tier, Time};
+use deltaic_allocation::Time;
 use deltaic_storage::Store;
-use deltaic_types::{ALLOCATIONS, Allocation, AllocationSource, LiveView, Row, text_format};
+use deltaic_types::{
+    ALLOCATIONS, Allocation, AllocationPolicy, AllocationSource, LiveView, Row, text_format,
+};
 use siphasher::sip::SipHasher24;
 
-use self::{book::Book, source::Columns};
+pub use self::settling::{Settled, Settling};
+use self::{book::Book, settling::Place, source::Columns};
 use crate::{
-    effects::Effects,
+    effects::{Effects, News},
     engine::Engine,
     input::{ClientId, Input, Now, Subscribe, SubscriptionId},
     life::Life,
     showing::Showing,
     watched::Watched,
+    work::Work,
 };
 
 /// Who follows the queries.
@@ -46,21 +51,38 @@ pub(crate) struct Allocations {
 /// An allocation that is kept.
 #[derive(Debug)]
 struct Running {
+    number: u64,
     declared: Allocation,
     /// Its live views as they were when it was begun.
     views: Vec<LiveView>,
     sources: BTreeMap<AllocationSource, Followed>,
-    book: Book,
-    /// Before this time it is not solved again.
+    /// None while it is worked out elsewhere.
+    book: Option<Book>,
+    /// What came meanwhile.
+    news: Vec<(AllocationSource, Entered)>,
+    /// What was worked out and is not shown.
+    settled: Option<Settled>,
+    /// What was to be shown by a commit that was not made.
+    owed: BTreeMap<Place, Option<Row>>,
+    /// Before this time it is not worked out again.
     rest_until: Now,
     /// The rows that are shown of it.
-    shown: BTreeMap<(EdgeId, Tier), Row>,
+    shown: BTreeMap<Place, Row>,
     /// The sum of their hashes.
     digest: u64,
+    /// What was wrong when it was worked out last.
+    problem: Option<String>,
     /// Whether the solution proves itself, once somebody has asked.
     certified: OnceLock<bool>,
     /// It is to go, with its rows.
     is_ending: bool,
+}
+
+/// News of a query, for the book.
+#[derive(Debug)]
+enum Entered {
+    Columns(Columns),
+    Row(Row, i64),
 }
 
 #[derive(Debug)]
@@ -70,44 +92,99 @@ struct Followed {
     asked_at: Now,
 }
 
-/// What of an allocation changed, as it was.
+/// What of an allocation changed: as it was, and as it is.
 #[derive(Debug)]
 pub(crate) struct Given {
     name: String,
-    rows: BTreeMap<(EdgeId, Tier), Option<Row>>,
+    rows: BTreeMap<Place, (Option<Row>, Option<Row>)>,
 }
 
 impl Running {
+    fn new(number: u64, declared: Allocation, views: Vec<LiveView>) -> Self {
+        let book = Some(Book::new(declared.is_whole));
+        Self {
+            number,
+            declared,
+            views,
+            sources: BTreeMap::new(),
+            book,
+            news: Vec::new(),
+            settled: None,
+            owed: BTreeMap::new(),
+            rest_until: Now(0),
+            shown: BTreeMap::new(),
+            digest: 0,
+            problem: None,
+            certified: OnceLock::new(),
+            is_ending: false,
+        }
+    }
+
+    /// Takes in news of a query.
+    fn hear(&mut self, source: AllocationSource, news: &News) {
+        let Some(followed) = self.sources.get_mut(&source) else { return };
+        let touched: BTreeSet<Row> = followed.watched.take(news).into_iter().collect();
+        if matches!(news, News::Snapshot(_)) {
+            self.news.push((source, Entered::Columns(Columns::new(followed.watched.columns()))));
+        }
+        for row in touched {
+            let count = followed.watched.count(&row);
+            self.news.push((source, Entered::Row(row, count)));
+        }
+        self.enter();
+    }
+
+    /// Takes into the book what has come.
+    fn enter(&mut self) {
+        let Some(book) = &mut self.book else { return };
+        for (source, entered) in self.news.drain(..) {
+            match entered {
+                Entered::Columns(columns) => book.describe(source, columns),
+                Entered::Row(row, count) => book.put(source, row, count),
+            }
+        }
+    }
+
     /// What is wrong with it, the first of it.
     fn problems(&self) -> Vec<String> {
         let failures = self.sources.iter().filter_map(|(source, followed)| {
             followed.watched.failure().map(|why| format!("{}: {why}", source.name()))
         });
-        failures.chain(self.book.problems().map(str::to_owned)).collect()
+        let of_rows = self.book.iter().flat_map(Book::problems).map(str::to_owned);
+        failures.chain(self.problem.clone()).chain(of_rows).collect()
+    }
+
+    /// Whether what is shown proves itself; not while it is worked out anew.
+    fn is_certified(&self) -> bool {
+        let Some(book) = self.book.as_ref().filter(|_| self.declared.policy == AllocationPolicy::MaxMin)
+        else {
+            return false;
+        };
+        *self.certified.get_or_init(|| book.is_certified())
     }
 
     fn is_told(&self) -> bool {
         self.sources.values().all(|followed| followed.watched.is_told())
     }
 
-    /// When it is to be settled; none where nothing has changed.
+    /// When something is to be done; none where nothing has changed, or it is worked out elsewhere.
     fn due(&self) -> Option<Now> {
-        if self.is_ending {
+        if self.is_ending || self.settled.is_some() {
+            return Some(Now(0));
+        }
+        if !self.owed.is_empty() {
             return Some(self.rest_until);
         }
-        if !self.is_told() {
-            return None;
-        }
-        let moment = self
-            .book
+        let book = self.book.as_ref().filter(|_| self.is_told())?;
+        let moment = book
             .next_moment()
             .map(|Time(millis)| Now(i64::try_from(millis).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)));
-        let dirty = self.book.is_dirty().then_some(self.rest_until);
+        let dirty = book.is_dirty().then_some(self.rest_until);
         dirty.into_iter().chain(moment.map(|moment| moment.max(self.rest_until))).min()
     }
 
     /// A row is shown, or none; the one that was.
-    fn put(&mut self, place: (EdgeId, Tier), row: Option<Row>) -> Option<Row> {
+    fn put(&mut self, place: Place, row: Option<Row>) -> Option<Row> {
         self.digest = self.digest.wrapping_add(row.as_ref().map_or(0, hash));
         let was = match row {
             Some(row) => self.shown.insert(place, row),
@@ -117,31 +194,48 @@ impl Running {
         was
     }
 
-    /// The rows that went and came.
-    fn settle(&mut self, now: Now) -> (Given, Vec<Row>, Vec<Row>) {
+    /// Begins to work it out.
+    fn settling(&mut self, now: Now) -> Option<Settling> {
         let interval = i64::from(self.declared.coalesce_millis) * 1_000;
         self.rest_until = Now(now.0.saturating_add(interval));
-        let mut before = Given { name: self.declared.name.clone(), rows: BTreeMap::new() };
+        let book = self.book.take()?;
+        let now = Time(u64::try_from(now.0 / 1_000).unwrap_or(0));
+        Some(Settling { number: self.number, declared: self.declared.clone(), book, now })
+    }
+
+    /// Takes in what it came to.
+    fn settled(&mut self, settled: Settled) {
+        self.certified = OnceLock::new();
+        self.settled = Some(settled);
+    }
+
+    /// What is to be shown by now: what changed, and of it what went and what came.
+    fn take_rows(&mut self) -> (Given, Vec<Row>, Vec<Row>) {
+        let mut next = std::mem::take(&mut self.owed);
+        if let Some(Settled { book, rows, whole, problem, .. }) = self.settled.take() {
+            let is_replaced = |(policy, edge, tier): &Place| {
+                whole.contains(policy) && !rows.contains_key(&(*policy, *edge, *tier))
+            };
+            next.extend(self.shown.keys().filter(|place| is_replaced(place)).map(|place| (*place, None)));
+            next.extend(rows);
+            (self.book, self.problem) = (Some(book), problem);
+            self.enter();
+        }
+        if self.is_ending {
+            next = self.shown.keys().map(|place| (*place, None)).collect();
+        }
+        let mut given = Given { name: self.declared.name.clone(), rows: BTreeMap::new() };
         let (mut gone, mut come) = (Vec::new(), Vec::new());
-        let changed: BTreeSet<(EdgeId, Tier)> = if self.is_ending {
-            self.shown.keys().copied().collect()
-        } else {
-            self.certified = OnceLock::new();
-            self.book.settle(Time(u64::try_from(now.0 / 1_000).unwrap_or(0)));
-            self.book.take_changed()
-        };
-        for (edge, tier) in changed {
-            let given = self.book.given(edge, tier).filter(|_| !self.is_ending);
-            let row = given.map(|given| shown::row(&self.declared, &self.book, &given));
-            if self.shown.get(&(edge, tier)) == row.as_ref() {
+        for (place, row) in next {
+            if self.shown.get(&place) == row.as_ref() {
                 continue;
             }
-            come.extend(row.clone());
-            let was = self.put((edge, tier), row);
+            let was = self.put(place, row.clone());
             gone.extend(was.clone());
-            before.rows.insert((edge, tier), was);
+            come.extend(row.clone());
+            given.rows.insert(place, (was, row));
         }
-        (before, gone, come)
+        (given, gone, come)
     }
 }
 
@@ -180,10 +274,10 @@ impl Engine {
         running
             .map(|running| AllocationStatus {
                 name: running.declared.name.clone(),
-                edges: running.book.edge_count(),
+                edges: running.book.as_ref().map_or(0, Book::edge_count),
                 rows: running.shown.len(),
                 digest: running.digest,
-                is_certified: *running.certified.get_or_init(|| running.book.is_certified()),
+                is_certified: running.is_certified(),
                 problems: running.problems(),
             })
             .collect()
@@ -238,33 +332,40 @@ impl Engine {
         }
         for declared in catalog.allocations() {
             if !self.allocations.running.contains_key(&declared.name) {
-                let running = Running {
-                    declared: declared.clone(),
-                    views: views(declared),
-                    sources: BTreeMap::new(),
-                    book: Book::new(declared.is_whole),
-                    rest_until: Now(0),
-                    shown: BTreeMap::new(),
-                    digest: 0,
-                    certified: OnceLock::new(),
-                    is_ending: false,
-                };
+                self.allocations.next += 1;
+                let running = Running::new(self.allocations.next, declared.clone(), views(declared));
                 self.allocations.running.insert(declared.name.clone(), running);
             }
         }
     }
 
-    /// Brings what is given into `deltaic.allocations`, one allocation at a time.
+    /// Works out what is due, and brings it into `deltaic.allocations`, one allocation after the other.
     fn show_allocations(&mut self, now: Now, effects: &mut Effects) {
         while self.in_flight.is_none() && self.behind.is_none() && !self.views.is_hydrating() {
             let is_due = |running: &&mut Running| running.due().is_some_and(|due| due <= now);
             let Some(running) = self.allocations.running.values_mut().find(is_due) else { return };
-            let (before, gone, come) = running.settle(now);
+            let is_settled = running.is_ending || running.settled.is_some() || !running.owed.is_empty();
+            if !is_settled && let Some(settling) = running.settling(now) {
+                if settling.is_large() {
+                    effects.work.push(Work::Settling(Box::new(settling)));
+                    continue;
+                }
+                running.settled(settling.run());
+            }
+            let (given, gone, come) = running.take_rows();
             if running.is_ending && gone.is_empty() {
-                self.allocations.running.remove(&before.name);
+                self.allocations.running.remove(&given.name);
                 continue;
             }
-            self.show_rows(now, ALLOCATIONS, (&gone, &come), Showing::Allocation(before), effects);
+            self.show_rows(now, ALLOCATIONS, (&gone, &come), Showing::Allocation(given), effects);
+        }
+    }
+
+    /// An allocation was worked out elsewhere.
+    pub(crate) fn settled(&mut self, settled: Settled) {
+        let running = self.allocations.running.get_mut(&settled.declared.name);
+        if let Some(running) = running.filter(|running| running.number == settled.number) {
+            running.settled(settled);
         }
     }
 
@@ -307,24 +408,10 @@ impl Allocations {
     /// A commit that was to show this was not made.
     pub(crate) fn show_again(&mut self, given: Given) {
         if let Some(running) = self.running.get_mut(&given.name) {
-            let changed = given.rows.keys().copied().collect();
-            for (place, was) in given.rows {
+            for (place, (was, is)) in given.rows {
                 running.put(place, was);
+                running.owed.insert(place, is);
             }
-            running.book.give_back(changed);
-        }
-    }
-}
-
-impl Running {
-    /// Takes in news of a query.
-    fn hear(&mut self, source: AllocationSource, news: &crate::effects::News) {
-        let Some(followed) = self.sources.get_mut(&source) else { return };
-        let touched: BTreeSet<Row> = followed.watched.take(news).into_iter().collect();
-        self.book.describe(source, Columns::new(followed.watched.columns()));
-        for row in touched {
-            let count = followed.watched.count(&row);
-            self.book.put(source, row, count);
         }
     }
 }

@@ -287,6 +287,10 @@ impl Engine {
             Input::Worked(Worked::Admitted(admitted)) => self.admitted(now, *admitted, store),
             Input::Worked(Worked::Hydrated(hydrated)) => self.hydrated(now, *hydrated, store),
             Input::Worked(Worked::Followed(followed)) => self.followed(now, *followed, store),
+            Input::Worked(Worked::Settled(settled)) => {
+                self.settled(*settled);
+                Effects::default()
+            }
             Input::Consume(consume) => {
                 self.budgets.consume(consume, self.tables.catalog());
                 Effects::default()

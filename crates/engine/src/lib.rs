@@ -34,7 +34,7 @@ mod views;
 mod watched;
 mod work;
 
-pub use allocations::AllocationStatus;
+pub use allocations::{AllocationStatus, Settled, Settling};
 pub use aside::{Admission, Admitted, AsideCounts};
 pub use budgets::{
     Admitted as Permitted, Asked, Consume, ConsumeError, ConsumeId, LedgerAnswer, LedgerCall, LedgerTrouble,

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::{
+    allocations::{Settled, Settling},
     aside::{Admission, Admitted},
     views::{Followed, Following, Hydrated, Hydration},
 };
@@ -20,6 +21,8 @@ pub enum Work {
     Hydration(Box<Hydration>),
     /// The way of a large commit to the live queries.
     Following(Box<Following>),
+    /// A large allocation.
+    Settling(Box<Settling>),
     /// What nobody needs any more and takes long to be given back.
     Discard(Discarded),
 }
@@ -31,6 +34,7 @@ impl Work {
             Self::Admission(admission) => Some(Worked::Admitted(Box::new(admission.run()))),
             Self::Hydration(hydration) => Some(Worked::Hydrated(Box::new(hydration.run()))),
             Self::Following(following) => Some(Worked::Followed(Box::new(following.run()))),
+            Self::Settling(settling) => Some(Worked::Settled(Box::new(settling.run()))),
             Self::Discard(Discarded(states)) => {
                 drop(states);
                 None
@@ -48,6 +52,8 @@ pub enum Worked {
     Hydrated(Box<Hydrated>),
     /// The live queries' circuits have seen a commit.
     Followed(Box<Followed>),
+    /// An allocation was worked out.
+    Settled(Box<Settled>),
 }
 
 /// States of which this is the last handle.

@@ -105,9 +105,15 @@ impl Allocation {
         format!("{name}.{}", source.name())
     }
 
+    /// The name of the live view of what the rule beside it gives otherwise.
+    pub fn difference(name: &str) -> String {
+        format!("{name}.shadow")
+    }
+
     /// The names of its live views.
     pub fn views(&self) -> impl Iterator<Item = String> {
         let sources = self.sources.iter().map(|source| self.source(*source));
-        sources.chain(std::iter::once(self.name.clone()))
+        let difference = self.shadow.map(|_| Self::difference(&self.name));
+        sources.chain(std::iter::once(self.name.clone())).chain(difference)
     }
 }

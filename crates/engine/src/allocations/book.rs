@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_allocation::{
-    Allocation, Allocator, Change, EdgeId, MarketError, NodeId, ParticipantId, Side, SlotId, SlotKey, Stamp,
-    Tier, Time,
+    Allocator, Change, EdgeId, MarketError, NodeId, ParticipantId, Side, SlotId, SlotKey, Stamp, Tier, Time,
 };
 use deltaic_types::{AllocationSource, Row};
 
@@ -75,6 +74,11 @@ impl Book {
         self.allocator.next_moment()
     }
 
+    /// Whether the market is beyond its limits.
+    pub(super) fn is_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// How many edges the market has.
     pub(super) fn edge_count(&self) -> usize {
         self.allocator.edge_count()
@@ -128,7 +132,11 @@ impl Book {
         if self.participants.get(&owner).is_some_and(|known| *known != saying.owner) && !is_gone {
             saying.problems.push(format!("two participants have one number: {}", saying.owner));
         }
-        self.participants.insert(owner, std::mem::take(&mut saying.owner));
+        if is_gone {
+            self.participants.remove(&owner);
+        } else {
+            self.participants.insert(owner, std::mem::take(&mut saying.owner));
+        }
         self.rename_slots(owner, &mut saying);
         let outcome = if is_gone {
             Err(None)
@@ -171,15 +179,6 @@ impl Book {
     /// The edges that may have something else than what was taken last.
     pub(super) fn take_changed(&mut self) -> BTreeSet<(EdgeId, Tier)> {
         std::mem::take(&mut self.changed)
-    }
-
-    /// What was taken is not shown.
-    pub(super) fn give_back(&mut self, changed: BTreeSet<(EdgeId, Tier)>) {
-        self.changed.extend(changed);
-    }
-
-    pub(super) fn given(&self, edge: EdgeId, tier: Tier) -> Option<Allocation> {
-        self.allocator.allocation(edge, tier)
     }
 
     pub(super) fn participant_name(&self, who: ParticipantId) -> String {

@@ -3,9 +3,12 @@
 //! Invariant: of each query the columns are known by name and type when it is declared, so that what could mean nothing is refused
 //! there; participants are of one type in all queries, and so are the slots of one side.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use deltaic_query::statement::{CreateAllocation, CreateLiveView, Statement};
 use deltaic_types::{
-    ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, DataType, Interval, LiveView,
+    ALLOCATIONS, ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, DataType, Interval,
+    LiveView, TableId,
 };
 use sqlparser::{ast::Spanned, tokenizer::Span};
 
@@ -169,6 +172,23 @@ impl Ids {
     }
 }
 
+impl Ids {
+    /// An id as the queries have it.
+    fn cast(&self, text: &str, name: &str, data_type: &Option<DataType>) -> String {
+        let data_type = data_type.as_ref().expect("invariant: a query has named one");
+        format!("CAST({text} AS {data_type}) AS {name}")
+    }
+
+    fn quantity(&self, text: &str, name: &str) -> String {
+        if self.is_whole { format!("CAST({text} AS bigint) AS {name}") } else { format!("{text} AS {name}") }
+    }
+}
+
+/// The rows of an allocation by a policy.
+fn is_of(name: &str, policy: AllocationPolicy) -> String {
+    format!("allocation = '{}' AND policy = '{policy}'", name.replace('\'', "''"))
+}
+
 impl<'a> Binder<'a> {
     pub(super) fn create_allocation(
         &mut self,
@@ -178,6 +198,7 @@ impl<'a> Binder<'a> {
         let name = self.object_name(&create.name)?;
         let sources: Vec<AllocationSource> = create.sources.iter().map(|source| source.source).collect();
         let of_sources = sources.iter().map(|source| Allocation::source_of(&name, *source));
+        let of_sources = of_sources.chain([Allocation::difference(&name)]);
         if let Some(taken) =
             std::iter::once(name.clone()).chain(of_sources).find(|name| self.catalog.is_taken(name))
         {
@@ -203,6 +224,9 @@ impl<'a> Binder<'a> {
         };
         let (is_whole, policy) = (ids.is_whole, create.policy);
         views.push(self.given_view(&name, policy, &ids)?);
+        if let Some(shadow) = shadow {
+            views.push(self.difference_view(&name, [policy, shadow], &ids)?);
+        }
         let allocation = Allocation { name, sources, is_whole, policy, shadow, coalesce_millis };
         Ok(Some(CreateAllocation { allocation, views }))
     }
@@ -254,10 +278,16 @@ impl<'a> Binder<'a> {
             return Err(self.bad_allocation(reason, source.span));
         }
         let reads = std::mem::take(&mut self.reads);
+        let (tables, views) = reads.into_parts();
+        if self.reads_allocations(&tables, &views) {
+            let reason = format!(
+                "{word} reads {ALLOCATIONS_NAME}, where what it gives would be: read another allocation by its name"
+            );
+            return Err(self.bad_allocation(reason, source.span));
+        }
         let place = |location| self.parsed.lines.position(location).expect("invariant: it lies in the text");
         let text: String =
             self.parsed.characters(place(source.start), place(source.end)).into_iter().collect();
-        let (tables, views) = reads.into_parts();
         let view = LiveView {
             name: Allocation::source_of(name, kind),
             query: text.trim().to_owned(),
@@ -276,41 +306,76 @@ impl<'a> Binder<'a> {
         policy: AllocationPolicy,
         ids: &Ids,
     ) -> Result<CreateLiveView, SqlError> {
-        let id = |column: &str, data_type: &Option<DataType>| {
-            let data_type = data_type.as_ref().expect("invariant: a query has named one");
-            format!("CAST({column} AS {data_type}) AS {column}")
-        };
-        let quantity = if ids.is_whole { "CAST(quantity AS bigint) AS quantity" } else { "quantity" };
         let columns = [
-            id("provider", &ids.participant),
-            id("capacity", &ids.capacity),
-            id("recipient", &ids.participant),
-            id("need", &ids.need),
+            ids.cast("provider", "provider", &ids.participant),
+            ids.cast("capacity", "capacity", &ids.capacity),
+            ids.cast("recipient", "recipient", &ids.participant),
+            ids.cast("need", "need", &ids.need),
             "tier, kind, unit".to_owned(),
-            quantity.to_owned(),
+            ids.quantity("quantity", "quantity"),
             "level, reason".to_owned(),
         ];
+        let text =
+            format!("SELECT {} FROM {ALLOCATIONS_NAME} WHERE {}", columns.join(", "), is_of(name, policy));
+        self.own_view(name.to_owned(), text)
+    }
+
+    /// The live view of what the rule beside it gives otherwise.
+    fn difference_view(
+        &self,
+        name: &str,
+        policies: [AllocationPolicy; 2],
+        ids: &Ids,
+    ) -> Result<CreateLiveView, SqlError> {
+        let either = |column: &str| format!("coalesce(a.{column}, b.{column})");
+        let columns = [
+            ids.cast(&either("provider"), "provider", &ids.participant),
+            ids.cast(&either("capacity"), "capacity", &ids.capacity),
+            ids.cast(&either("recipient"), "recipient", &ids.participant),
+            ids.cast(&either("need"), "need", &ids.need),
+            ids.quantity("coalesce(a.quantity, 0)", "quantity"),
+            ids.quantity("coalesce(b.quantity, 0)", "shadow"),
+        ];
+        let key = "provider, capacity, recipient, need";
+        let [one, other] = policies.map(|policy| {
+            let of = is_of(name, policy);
+            format!(
+                "(SELECT {key}, sum(quantity) AS quantity FROM {ALLOCATIONS_NAME} WHERE {of} GROUP BY {key})"
+            )
+        });
+        let on =
+            ["provider", "capacity", "recipient", "need"].map(|column| format!("a.{column} = b.{column}"));
         let text = format!(
-            "SELECT {} FROM {ALLOCATIONS_NAME} WHERE allocation = '{}' AND policy = '{policy}'",
+            "SELECT {} FROM {one} a FULL JOIN {other} b ON {} WHERE coalesce(a.quantity, 0) <> coalesce(b.quantity, 0)",
             columns.join(", "),
-            name.replace('\'', "''"),
+            on.join(" AND ")
         );
+        self.own_view(Allocation::difference(name), text)
+    }
+
+    /// A live view whose text is ours.
+    fn own_view(&self, name: String, text: String) -> Result<CreateLiveView, SqlError> {
         let parsed = parse(&text)?;
-        let context = BindContext { catalog: self.catalog, now: None };
-        let statement = parsed.first().map(|parsed| (parsed, &parsed.tree));
-        let Some((parsed, Tree::Sql(statement))) = statement else {
+        let Some((parsed, Tree::Sql(statement))) = parsed.first().map(|parsed| (parsed, &parsed.tree)) else {
             unreachable!("invariant: it is one query");
         };
         let sqlparser::ast::Statement::Query(query) = &**statement else {
             unreachable!("invariant: it is one query");
         };
-        let mut inside = Binder::new(parsed, context);
+        let mut inside = Binder::new(parsed, BindContext { catalog: self.catalog, now: None });
         let query = inside.whole_query(query)?;
         let (tables, views) = inside.reads.into_parts();
         let columns = query.columns.iter().map(|column| column.name.clone()).collect();
-        let name = name.to_owned();
         let view = LiveView { name, query: text, columns, tables, views, must_be_empty: false };
         Ok(CreateLiveView { view, query })
+    }
+
+    /// Whether a query reads what all allocations give, and not through one of them by name.
+    fn reads_allocations(&self, tables: &BTreeMap<TableId, usize>, views: &BTreeSet<String>) -> bool {
+        let is_own = |name: &&String| self.catalog.allocation_of(name).is_none();
+        let mut views = views.iter().filter(is_own).filter_map(|name| self.catalog.view(name));
+        tables.contains_key(&ALLOCATIONS)
+            || views.any(|view| self.reads_allocations(&view.tables, &view.views))
     }
 
     fn coalesce(&self, text: &str, span: Span) -> Result<u32, SqlError> {
