@@ -29,12 +29,14 @@ use crate::{
 };
 
 /// Definitions with clauses that the library of the parser does not know.
-const DEFINITIONS: [&str; 5] = [
+const DEFINITIONS: [&str; 6] = [
     "CREATE TABLE u0 (id int PRIMARY KEY, a int CONFLICT PRIORITY (b), b int, c text CONFLICT MANUAL, GROUP (a, b)) REMOVE WINS",
     "CREATE TABLE u1 (a text CONFLICT CUSTOM (least(ours, theirs) || '/' || greatest(ours, theirs)), b counter, c rich_text)",
     "ALTER TABLE t0 ADD COLUMN IF NOT EXISTS x0 int CONFLICT CUSTOM (CASE WHEN ours > 0 THEN ours ELSE theirs END) DEFAULT 1",
     "CREATE LIVE VIEW u2 (a) MUST BE EMPTY AS SELECT id FROM t0 WHERE id < 0",
     "CREATE BUDGET u3 (KEY who text, LIMIT 5 PER '1 day' SLIDING, LIMIT (SELECT 7)) GUARANTEE ESCROW WITH EVENTS",
+    "CREATE ALLOCATION u4 CAPACITY (SELECT 1 AS owner, 2 AS slot, 3 AS quantity, 'k' AS kind) NEED (SELECT 2 AS owner, 2 AS slot, 3 AS quantity, 'k' AS kind) \
+     RECOGNITION (SELECT 1 AS \"from\", 2 AS \"to\", 1 AS weight) POLICY max_min SHADOW damped_v2 COALESCE '1 second'",
 ];
 
 /// Texts that a parser of values may stumble over.

@@ -392,3 +392,69 @@ proptest! {
         prop_assert_eq!(live, [format!("[{}]", rows.join(", "))]);
     }
 }
+
+/// Each column of a slot that may be there, each clause.
+#[test]
+fn every_column_of_a_slot_has_its_say() {
+    let mut db = Db::with(
+        "CREATE TABLE has (owner text, slot integer, quantity numeric, kind text, unit text, remote boolean, country text, city text,
+            latitude double precision, longitude double precision, radius integer, lot numeric, most_each numeric, mutual_only boolean,
+            least_mutual double precision, allowed text[], denied text[], required text[], forbidden text[], PRIMARY KEY (owner, slot));
+        CREATE TABLE wants (owner text PRIMARY KEY, quantity numeric, country text, city text, latitude double precision, longitude double precision);
+        CREATE TABLE trust (a text, b text, w numeric, PRIMARY KEY (a, b));
+        CREATE TABLE says (owner text, attribute text, PRIMARY KEY (owner, attribute));
+        CREATE TABLE floors (owner text, slot integer, whom text, quantity numeric, PRIMARY KEY (owner, slot, whom));
+        CREATE ALLOCATION a CAPACITY (SELECT * FROM has)
+            NEED (SELECT owner, 1 AS slot, quantity, 'x' AS kind, 'kg' AS unit, country, city, latitude, longitude FROM wants)
+            RECOGNITION (SELECT a AS \"from\", b AS \"to\", w AS weight FROM trust)
+            FLOORS (SELECT owner, slot, whom AS \"to\", quantity FROM floors)
+            ATTRIBUTES (SELECT owner, attribute FROM says)",
+    );
+    db.ok("INSERT INTO trust VALUES ('p', 'near', 1), ('p', 'far', 1), ('p', 'friend', 2), ('friend', 'p', 0.5)");
+    // Berlin, Lisbon, Potsdam.
+    db.ok("INSERT INTO wants VALUES ('near', 50, 'de', 'Berlin', 52.52, 13.405), ('far', 50, 'pt', 'Lisbon', 38.72, -9.14),
+        ('friend', 50, 'de', 'Potsdam', 52.39, 13.06)");
+    db.ok("INSERT INTO says VALUES ('near', 'school'), ('far', 'school'), ('far', 'new')");
+    let given = "SELECT recipient, sum(quantity) FROM a GROUP BY recipient ORDER BY recipient";
+    for (columns, values, expected) in [
+        ("kind", "'x'", &["far|5", "friend|50", "near|5"][..]),
+        ("kind", "'y'", &[]),
+        ("kind, remote, country", "'x', true, 'fr'", &["far|5", "friend|50", "near|5"]),
+        ("kind, country", "'x', 'pt'", &["far|50"]),
+        ("kind, city", "'x', 'Berlin'", &["near|50"]),
+        ("kind, latitude, longitude, radius", "'x', 52.5, 13.4, 50000", &["friend|50", "near|10"]),
+        ("kind, latitude, longitude, radius", "'x', 52.5, 13.4, 5000", &["near|50"]),
+        ("kind, mutual_only", "'x', true", &["friend|50"]),
+        ("kind, least_mutual", "'x', 0.6", &[]),
+        ("kind, least_mutual", "'x', 0.5", &["friend|50"]),
+        ("kind, allowed", "'x', '{near,far}'", &["far|30", "near|30"]),
+        ("kind, denied", "'x', '{friend}'", &["far|30", "near|30"]),
+        ("kind, required", "'x', '{school}'", &["far|30", "near|30"]),
+        ("kind, required, forbidden", "'x', '{school}', '{new}'", &["near|50"]),
+        ("kind, most_each", "'x', 12.5", &["far|12.5", "friend|12.5", "near|12.5"]),
+        ("kind, lot", "'x', 20", &["friend|40", "near|20"]),
+    ] {
+        db.ok(&format!("DELETE FROM has; INSERT INTO has (owner, slot, quantity, unit, {columns}) VALUES ('p', 1, 60, 'kg', {values})"));
+        db.pass(1);
+        let problems = &db.engine.allocation_status()[0].problems;
+        assert!(problems.is_empty(), "{columns} {values}: {problems:?}");
+        let found = db.rows(given);
+        if columns == "kind, lot" {
+            // Who of two equals has the lot that is left over is a tie.
+            let sum: f64 =
+                found.iter().map(|row| row.split('|').nth(1).unwrap().parse::<f64>().unwrap()).sum();
+            assert!(
+                sum == 60.0 && found.iter().all(|row| row.ends_with("|20") || row.ends_with("|40")),
+                "{found:?}"
+            );
+            continue;
+        }
+        assert_eq!(found, expected, "{columns} {values}");
+    }
+    db.ok("DELETE FROM has; INSERT INTO has (owner, slot, quantity, unit, kind) VALUES ('p', 1, 60, 'kg', 'x'); INSERT INTO floors VALUES ('p', 1, 'far', 25)");
+    db.pass(1);
+    assert_eq!(
+        db.rows("SELECT recipient, tier, quantity FROM a ORDER BY recipient, tier"),
+        ["far|guaranteed|25", "friend|mutual|35"]
+    );
+}
