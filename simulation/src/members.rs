@@ -3,7 +3,8 @@
 //!
 //! A seed gives the members, their statements, live queries and faults. Checked: every live result equals the query asked anew, at
 //! any time; UNIQUE and FOREIGN KEY hold of what is seen on each member, at any time; what was acknowledged is there after a
-//! restart; and when all is well again, all members have equal cuts, equal states, equal tables and equal conflicts, every
+//! restart; and when all is well again, all members have equal cuts, equal states, equal tables and equal conflicts, the same shares of
+//! an allocation over these tables with a certificate each, every
 //! acknowledged increment is counted, every letter that was put into a text is in it once, and every acknowledged row that nobody deleted is seen, or told of as hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use crate::{
     random::Random,
 };
 
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 5] = [
     "CREATE TABLE people (id integer PRIMARY KEY, mail text UNIQUE, name text, rank integer)",
     "CREATE TABLE items (id integer PRIMARY KEY, owner integer REFERENCES people ON DELETE CASCADE, title text, n counter, \
      seen flag, tags add_wins_set(text), gone remove_wins_set(text), top max(integer), low min(integer), \
@@ -30,12 +31,15 @@ const SCHEMA: [&str; 4] = [
     "CREATE TABLE notes (id integer PRIMARY KEY, parent integer REFERENCES notes ON DELETE CASCADE, item integer REFERENCES \
      items, body text) REMOVE WINS",
     "CREATE INDEX items_owner ON items (owner)",
+    "CREATE ALLOCATION shares CAPACITY (SELECT id AS owner, 0 AS slot, rank AS quantity, 'x' AS kind FROM people) \
+     NEED (SELECT owner, id AS slot, top AS quantity, 'x' AS kind FROM items WHERE top IS NOT NULL AND owner IS NOT NULL) \
+     RECOGNITION (SELECT a.id AS \"from\", b.id AS \"to\", a.rank + b.rank AS weight FROM people a, people b) COALESCE '20 milliseconds'",
 ];
 
 /// What each accounted item has at first.
 const STOCK: i64 = 12;
 
-const QUERIES: [&str; 7] = [
+const QUERIES: [&str; 8] = [
     "SELECT * FROM people",
     "SELECT * FROM items",
     "SELECT people.name, count(items.id), sum(items.n) FROM people LEFT JOIN items ON items.owner = people.id GROUP BY people.name",
@@ -43,6 +47,7 @@ const QUERIES: [&str; 7] = [
     "SELECT kind, relation, key, columns, losing, winning FROM deltaic.conflicts",
     "SELECT id FROM items WHERE top > 4 OR seen",
     "SELECT id, body FROM items WHERE body LIKE '%a%' OR id < 3",
+    "SELECT shares.*, name FROM shares JOIN people ON people.id = recipient",
 ];
 
 /// Runs the world of a seed. The error tells what is wrong and what led there.
@@ -84,6 +89,8 @@ struct World {
     /// Cuts that somebody had seen once.
     cuts: Vec<VersionVector>,
     next: i64,
+    /// How often a disk has failed.
+    failures: usize,
     history: Vec<String>,
     tally: Tally,
     tell: bool,
@@ -150,6 +157,7 @@ impl World {
             accounts: BTreeMap::new(),
             cuts: Vec::new(),
             next: 0,
+            failures: 0,
             history: Vec::new(),
             tally: Tally::default(),
             tell,
@@ -224,6 +232,7 @@ impl World {
 
     fn failed(&mut self, place: usize, failure: &Arc<StorageError>) -> Result<(), String> {
         self.note(format!("-- {place}: {failure}"));
+        self.failures += 1;
         if matches!(**failure, StorageError::DiskFull { .. }) && self.random.one_in(2) {
             let member = &mut self.members[place];
             member.disk.set_plan(FaultPlan::default());
@@ -357,7 +366,7 @@ impl World {
         let note = random.below(5);
         let (sql, letters) = (String::new(), String::new());
         let mut statement = Statement { sql, item, adds: 0, takes: 0, letters, is_new: false, is_open: true };
-        statement.sql = match random.below(28) {
+        statement.sql = match random.below(32) {
             0 | 1 => format!(
                 "INSERT INTO people (id, mail, name, rank) VALUES ({person}, '{word}@{}', 'p{number}', {number})",
                 random.below(2)
@@ -428,6 +437,17 @@ impl World {
                 random.below(5)
             ),
             20 => format!("DELETE FROM notes WHERE id = {note}"),
+            // Somebody who offers and needs something.
+            28..=31 => {
+                let other = 6 + random.below(4);
+                format!(
+                    "INSERT INTO people (id, name, rank) VALUES ({person}, 'p{number}', {number}) ON CONFLICT (id) DO UPDATE SET rank = {number}; \
+                     INSERT INTO items (id, owner, title, top) VALUES ({other}, {person}, '{word}', {}) ON CONFLICT (id) DO UPDATE SET owner = {person}, \
+                     top = {}",
+                    1 + number % 5,
+                    1 + number % 4
+                )
+            }
             21 => format!("UPDATE notes SET id = {} WHERE id = {note}", random.below(5)),
             // Of accounted rows each letter stays that was put in.
             kind => {
@@ -461,8 +481,14 @@ impl World {
     }
 
     fn rows(&mut self, place: usize, sql: &str) -> Result<Vec<String>, String> {
-        let outcome = self.driver(place).run(sql).map_err(|error| format!("{place}: {sql}: {error}"))?;
-        Ok(texts(&outcome.rows))
+        loop {
+            match self.driver(place).run(sql) {
+                Ok(outcome) => return Ok(texts(&outcome.rows)),
+                // A commit of the engine's own failed beside it.
+                Err(RequestError::Storage(error)) => self.failed(place, &error)?,
+                Err(error) => return Err(format!("{place}: {sql}: {error}")),
+            }
+        }
     }
 
     /// What must hold on a member at any time.
@@ -479,7 +505,13 @@ impl World {
             })
             .collect();
         for (sql, known) in live {
+            let before = (self.failures, self.driver(place).engine.lsn());
             let asked = self.rows(place, sql)?;
+            self.deliver(place)?;
+            if before != (self.failures, self.driver(place).engine.lsn()) {
+                // The engine made a commit of its own, or could not: what was known is of before.
+                return self.look(place);
+            }
             self.tally.comparisons += 1;
             if known != asked {
                 return Err(format!("{place}: {sql}\n  live {known:?}\n  asked {asked:?}"));
@@ -536,8 +568,18 @@ impl World {
         Err("they do not come together".to_owned())
     }
 
+    /// Lets what was gathered be worked out.
+    fn settle(&mut self, place: usize) -> Result<(), String> {
+        for _ in 0..3 {
+            self.driver(place).wake(100_000);
+            self.after(place)?;
+        }
+        Ok(())
+    }
+
     fn compare(&mut self) -> Result<(), String> {
         for place in 0..self.members.len() {
+            self.settle(place)?;
             self.look(place)?;
         }
         for sql in [
@@ -545,6 +587,7 @@ impl World {
             "SELECT * FROM items",
             "SELECT * FROM notes",
             "SELECT * FROM deltaic.conflicts",
+            "SELECT * FROM shares",
         ] {
             let first = self.rows(0, sql)?;
             for place in 1..self.members.len() {
@@ -559,6 +602,26 @@ impl World {
             (0..self.members.len()).map(|place| self.driver(place).engine.digest()).collect();
         if digests.len() != 1 {
             return Err(format!("equal cuts and digests {digests:?}"));
+        }
+        let shares: Vec<_> =
+            (0..self.members.len()).map(|place| self.driver(place).engine.allocation_status()).collect();
+        if shares.windows(2).any(|pair| pair[0] != pair[1]) || !shares[0][0].is_certified {
+            return Err(format!("equal rows and shares {shares:?}"));
+        }
+        for (what, sql) in [
+            (
+                "capacity",
+                "SELECT provider FROM shares JOIN people ON id = provider GROUP BY provider, rank HAVING sum(quantity) > rank",
+            ),
+            (
+                "need",
+                "SELECT need FROM shares JOIN items ON id = need GROUP BY need, top HAVING sum(quantity) > top",
+            ),
+        ] {
+            let over = self.rows(0, sql)?;
+            if !over.is_empty() {
+                return Err(format!("more than the {what} of {over:?}"));
+            }
         }
         let items = self.rows(0, "SELECT id, n, stock FROM items WHERE id >= 1000")?;
         let texts = self.rows(0, "SELECT id, body FROM items WHERE id >= 1000")?;
@@ -582,6 +645,7 @@ impl World {
         let before: Vec<Vec<String>> =
             QUERIES.iter().map(|sql| self.rows(place, sql)).collect::<Result<_, _>>()?;
         self.restart(place)?;
+        self.settle(place)?;
         let after: Vec<Vec<String>> =
             QUERIES.iter().map(|sql| self.rows(place, sql)).collect::<Result<_, _>>()?;
         if before != after {
