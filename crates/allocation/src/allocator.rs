@@ -110,7 +110,7 @@ impl Allocator {
         let owner = match &change {
             Change::Commit(commitment) => commitment.owner,
             Change::Leave { owner, .. } => *owner,
-            Change::Accept(accepted) | Change::Release(accepted) => {
+            Change::Accept(accepted) | Change::Release(accepted) | Change::Reserve(accepted) => {
                 let edge = accepted.edge;
                 let changed = self.market.apply(change)?;
                 if changed == Changed::Applied {

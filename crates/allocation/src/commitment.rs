@@ -180,6 +180,8 @@ pub enum Change {
     Accept(Accepted),
     /// Some of what was accepted is fulfilled or called off.
     Release(Accepted),
+    /// What is accepted of an edge, whatever was accepted of it before.
+    Reserve(Accepted),
     /// A quantity is held, instead of what was held of the edge before.
     Hold(Held),
 }

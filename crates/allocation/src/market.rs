@@ -99,6 +99,7 @@ impl Market {
             Change::Leave { owner, stamp } => self.leave(owner, stamp),
             Change::Accept(accepted) => self.accept(accepted),
             Change::Release(released) => self.release(released),
+            Change::Reserve(accepted) => self.reserve(accepted),
             Change::Hold(held) => self.hold(held),
         }
     }
@@ -207,6 +208,37 @@ impl Market {
         Ok(Changed::Applied)
     }
 
+    /// Sets what is accepted of an edge, whatever it was before, if both slots have so much that is not accepted otherwise. Whether there
+    /// is an edge does not matter: what was agreed stands though recognition ends. An error changes nothing.
+    pub fn reserve(&mut self, Accepted { edge, quantity }: Accepted) -> Result<Changed, MarketError> {
+        let before = self.accepted(edge);
+        if quantity == before {
+            return Ok(Changed::Duplicate);
+        }
+        if before.is_zero() {
+            if self.accepted.len() >= limits::RESERVATIONS {
+                return Err(MarketError::TooManyReservations);
+            }
+            for (side, slot) in [(Side::Capacity, edge.capacity), (Side::Need, edge.need)] {
+                let whole = self.slot(side, slot).map_or(Quantity::ZERO, |slot| slot.quantity);
+                let left = whole.minus(self.accepted_of(side, slot));
+                if quantity > left {
+                    return Err(MarketError::OverAccepted { edge, side, quantity, left });
+                }
+            }
+            self.accepted_by_need.insert((edge.need, edge.capacity));
+            self.accepted.insert(edge, quantity);
+        } else {
+            self.release(Accepted { edge, quantity: before })?;
+            if let Err(error) = self.reserve(Accepted { edge, quantity }) {
+                self.accepted.insert(edge, before);
+                self.accepted_by_need.insert((edge.need, edge.capacity));
+                return Err(error);
+            }
+        }
+        Ok(Changed::Applied)
+    }
+
     /// Holds a quantity of an edge until its time. Nothing is checked against the slots: a hold has what room there is,
     /// by id, and none where there is no edge.
     pub fn hold(&mut self, held: Held) -> Result<Changed, MarketError> {
@@ -295,7 +327,8 @@ impl Market {
         self.held.get(&edge)
     }
 
-    pub(crate) fn holds(&self) -> impl Iterator<Item = &Held> {
+    /// All that is held, ascending by edge, over or not.
+    pub fn holds(&self) -> impl Iterator<Item = &Held> {
         self.held.values()
     }
 

@@ -281,6 +281,34 @@ fn a_hold_stays_until_its_time() {
     assert_eq!(given(&mut allocator, 0), [5, 5]);
 }
 
+/// What is kept elsewhere is set, and not added; it needs no recognition, and is never more than both slots have.
+#[test]
+fn what_is_reserved_is_what_was_set_last() {
+    let mut allocator =
+        Allocator::new(market([provider(1, 10, &[]), recipient(2, 8, &[]), recipient(3, 8, &[])])).unwrap();
+    let reserve = |allocator: &mut Allocator, to, units| {
+        let accepted = Accepted { edge: EdgeId::new(1, 1, to, 1), quantity: Quantity::units(units) };
+        let changed = allocator.apply(Change::Reserve(accepted));
+        allocator.settle(Time(0));
+        let solution = allocator.solution();
+        assert_eq!(solution, Solution::of(allocator.market(), Time(0)));
+        assert_eq!(solution.certificate().check(allocator.market(), &solution), Ok(()));
+        changed
+    };
+    let has = |allocator: &Allocator, to| allocator.market().accepted(EdgeId::new(1, 1, to, 1));
+    assert_eq!(reserve(&mut allocator, 2, 6), Ok(Changed::Applied));
+    assert_eq!(reserve(&mut allocator, 2, 6), Ok(Changed::Duplicate));
+    assert_eq!(reserve(&mut allocator, 2, 7), Ok(Changed::Applied));
+    for (to, units, side) in [(3, 4, Side::Capacity), (2, 9, Side::Need)] {
+        let refused = reserve(&mut allocator, to, units).unwrap_err();
+        assert!(matches!(refused, MarketError::OverAccepted { side: of, .. } if of == side), "{refused}");
+    }
+    assert_eq!((has(&allocator, 2), has(&allocator, 3)), (Quantity::units(7), Quantity::ZERO));
+    assert_eq!(reserve(&mut allocator, 2, 0), Ok(Changed::Applied));
+    assert_eq!(reserve(&mut allocator, 3, 8), Ok(Changed::Applied));
+    assert_eq!((has(&allocator, 2), has(&allocator, 3)), (Quantity::ZERO, Quantity::units(8)));
+}
+
 /// Nobody, nobody who recognises, nothing to give: nothing is allocated, and that is certain too.
 #[test]
 fn empty_markets_and_tiers_allocate_nothing() {

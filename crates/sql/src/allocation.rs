@@ -3,7 +3,7 @@
 //! ```text
 //! CREATE ALLOCATION [IF NOT EXISTS] name
 //!     CAPACITY (SELECT …) NEED (SELECT …) RECOGNITION (SELECT …)
-//!     [FLOORS (SELECT …)] [ATTRIBUTES (SELECT …)]
+//!     [FLOORS (SELECT …)] [ATTRIBUTES (SELECT …)] [ACCEPTED (SELECT …)] [HELD (SELECT …)]
 //!     [POLICY max_min | damped_v2 | rounds_v1] [SHADOW max_min | damped_v2 | rounds_v1] [COALESCE 'interval']
 //! DROP ALLOCATION [IF EXISTS] name [, …]
 //! ```
@@ -57,7 +57,7 @@ pub(crate) fn create_allocation(parser: &mut Parser<'_>) -> Parsed<CreateAllocat
     let name = parser.parse_object_name(false)?;
     let mut sources = Vec::new();
     for kind in AllocationSource::ALL {
-        let is_optional = matches!(kind, AllocationSource::Floors | AllocationSource::Attributes);
+        let is_optional = kind.is_optional();
         let span = parser.peek_token().span;
         if is_optional && !take(parser, kind.name()) {
             continue;

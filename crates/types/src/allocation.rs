@@ -54,12 +54,28 @@ pub enum AllocationSource {
     Floors,
     /// What participants say of themselves.
     Attributes,
+    /// What two have agreed on.
+    Accepted,
+    /// What was given and is kept until a moment.
+    Held,
 }
 
 impl AllocationSource {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Capacity, Self::Need, Self::Recognition, Self::Floors, Self::Attributes];
+    pub const ALL: [Self; 7] = [
+        Self::Capacity,
+        Self::Need,
+        Self::Recognition,
+        Self::Floors,
+        Self::Attributes,
+        Self::Accepted,
+        Self::Held,
+    ];
+
+    /// Whether an allocation may do without it.
+    pub fn is_optional(self) -> bool {
+        !matches!(self, Self::Capacity | Self::Need | Self::Recognition)
+    }
 
     /// The word before the query.
     pub fn name(self) -> &'static str {
@@ -69,6 +85,8 @@ impl AllocationSource {
             Self::Recognition => "recognition",
             Self::Floors => "floors",
             Self::Attributes => "attributes",
+            Self::Accepted => "accepted",
+            Self::Held => "held",
         }
     }
 }

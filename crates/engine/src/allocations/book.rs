@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_allocation::{
-    Allocator, Change, EdgeId, MarketError, NodeId, ParticipantId, Side, SlotId, SlotKey, Stamp, Tier, Time,
+    Accepted, Allocator, Change, EdgeId, Held, MarketError, NodeId, ParticipantId, Quantity, Side, SlotId,
+    SlotKey, Stamp, Tier, Time,
 };
 use deltaic_types::{AllocationSource, Row};
 
-use super::source::{Columns, Saying};
+use super::source::{Columns, Saying, text_of};
 
 /// The problems that are told of: the first of so many participants.
 const PROBLEMS: usize = 100;
@@ -21,12 +22,18 @@ pub(super) struct Book {
     is_whole: bool,
     columns: BTreeMap<AllocationSource, Columns>,
     said: BTreeMap<ParticipantId, Said>,
+    /// What two have agreed on, and what is kept, by whom it is between.
+    agreed: BTreeMap<(AllocationSource, EdgeId), BTreeMap<Row, i64>>,
     /// Whose rows have changed.
     dirty: BTreeSet<ParticipantId>,
+    /// Whether an agreement has.
+    is_agreed_anew: bool,
     allocator: Allocator,
     participants: BTreeMap<ParticipantId, String>,
     slots: BTreeMap<(Side, SlotKey), String>,
     problems: BTreeMap<ParticipantId, String>,
+    /// The same of agreements.
+    disagreements: Vec<String>,
     /// Why nothing is given at all.
     failure: Option<String>,
     /// What was given and is not known to be shown.
@@ -54,6 +61,20 @@ impl Book {
     /// A row is there so often.
     pub(super) fn put(&mut self, source: AllocationSource, row: Row, count: i64) {
         let columns = self.columns.get(&source);
+        if let AllocationSource::Accepted | AllocationSource::Held = source {
+            let Some(edge) = columns.and_then(|columns| columns.edge(&row)) else { return };
+            let rows = self.agreed.entry((source, edge)).or_default();
+            if count > 0 {
+                rows.insert(row, count);
+            } else {
+                rows.remove(&row);
+            }
+            if rows.is_empty() {
+                self.agreed.remove(&(source, edge));
+            }
+            self.is_agreed_anew = true;
+            return;
+        }
         let Some(owner) = columns.and_then(|columns| columns.owner(source, &row)) else { return };
         let said = self.said.entry(owner).or_default();
         if count > 0 {
@@ -66,7 +87,7 @@ impl Book {
 
     /// Whether something has changed since it was settled.
     pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.is_agreed_anew
     }
 
     /// When it must be settled though no row changes.
@@ -96,7 +117,8 @@ impl Book {
 
     /// What is wrong, the first of it.
     pub(super) fn problems(&self) -> impl Iterator<Item = &str> {
-        self.failure.iter().chain(self.problems.values().take(PROBLEMS)).map(String::as_str)
+        let of_rows = self.problems.values().chain(&self.disagreements).take(PROBLEMS);
+        self.failure.iter().chain(of_rows).map(String::as_str)
     }
 
     /// Brings the solution up to date.
@@ -108,6 +130,7 @@ impl Book {
             self.changed
                 .extend(self.allocator.solution().allocations.iter().map(|given| (given.edge, given.tier)));
             self.allocator = Allocator::default();
+            self.is_agreed_anew = true;
             let owners: Vec<ParticipantId> = self.said.keys().copied().collect();
             let failed = owners.into_iter().find_map(|owner| self.enter(owner).err());
             self.failure = failed.map(|error| error.to_string());
@@ -115,7 +138,92 @@ impl Book {
                 self.allocator = Allocator::default();
             }
         }
+        let has_agreed = !self.agreed.is_empty() || self.is_agreed_anew;
+        if self.failure.is_none() && has_agreed && (!dirty.is_empty() || self.is_agreed_anew) {
+            self.agree();
+        }
+        self.is_agreed_anew = false;
         self.changed.extend(self.allocator.settle(now).changed);
+    }
+
+    /// Reserves what two have agreed on, as far as both slots have it, in the order of the slots; and holds what is held. Cost: all
+    /// agreements.
+    fn agree(&mut self) {
+        self.disagreements.clear();
+        let (mut wanted, mut held) = (BTreeMap::new(), BTreeMap::new());
+        for ((source, edge), rows) in &self.agreed {
+            let columns = &self.columns[source];
+            for (row, count) in rows {
+                let taken = if *source == AllocationSource::Accepted {
+                    columns.quantity(row, self.is_whole).map(|quantity| {
+                        let sum = wanted.entry(*edge).or_insert(0_u64);
+                        *sum =
+                            sum.saturating_add(quantity.0.saturating_mul(u64::try_from(*count).unwrap_or(0)));
+                    })
+                } else {
+                    columns.held(row, self.is_whole).map(|new| {
+                        // Of several the one that lasts longest.
+                        let known = held.entry(*edge).or_insert(new);
+                        if (new.until, new.quantity) > (known.until, known.quantity) {
+                            *known = new;
+                        }
+                    })
+                };
+                if let Err(problem) = taken {
+                    self.disagreements.push(format!("{} {}: {problem}", source.name(), text_of(row)));
+                }
+            }
+        }
+        self.reserve(&wanted);
+        let over: Vec<Held> =
+            self.allocator.market().holds().filter(|old| !held.contains_key(&old.edge)).copied().collect();
+        let ended = over.into_iter().map(|old| Held { quantity: Quantity::ZERO, ..old });
+        for held in ended.chain(held.into_values()) {
+            if let Err(error) = self.allocator.apply(Change::Hold(held)) {
+                self.disagreements.push(error.to_string());
+            }
+        }
+    }
+
+    fn reserve(&mut self, wanted: &BTreeMap<EdgeId, u64>) {
+        let market = self.allocator.market();
+        let mut left: BTreeMap<(Side, SlotKey), u64> = BTreeMap::new();
+        let mut fitting: BTreeMap<EdgeId, Quantity> = BTreeMap::new();
+        for (edge, wanted) in wanted {
+            let ends = [(Side::Capacity, edge.capacity), (Side::Need, edge.need)];
+            let room = ends.map(|(side, slot)| {
+                *left
+                    .entry((side, slot))
+                    .or_insert_with(|| market.slot(side, slot).map_or(0, |slot| slot.quantity.0))
+            });
+            let fits = room.into_iter().fold(*wanted, u64::min);
+            for end in ends {
+                left.entry(end).and_modify(|left| *left -= fits);
+            }
+            if fits < *wanted {
+                let (slot, other) =
+                    (self.slot_name(Side::Capacity, edge.capacity), self.slot_name(Side::Need, edge.need));
+                let (from, to) =
+                    (self.participant_name(edge.capacity.owner), self.participant_name(edge.need.owner));
+                self.disagreements.push(format!("accepted: capacity {slot} of {from} and need {other} of {to} have not so much by now: the rest is not reserved"));
+            }
+            if fits > 0 {
+                fitting.insert(*edge, Quantity(fits));
+            }
+        }
+        let moved = self
+            .allocator
+            .market()
+            .acceptances()
+            .filter(|(edge, quantity)| fitting.get(edge) != Some(quantity));
+        let moved: Vec<EdgeId> = moved.map(|(edge, _)| edge).collect();
+        let ended = moved.into_iter().map(|edge| Accepted { edge, quantity: Quantity::ZERO });
+        let begun = fitting.into_iter().map(|(edge, quantity)| Accepted { edge, quantity });
+        for accepted in ended.chain(begun) {
+            if let Err(error) = self.allocator.apply(Change::Reserve(accepted)) {
+                self.disagreements.push(error.to_string());
+            }
+        }
     }
 
     /// Enters what a participant says by now. An error where the market has no room for it.

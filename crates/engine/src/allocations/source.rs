@@ -8,8 +8,8 @@ use std::hash::Hasher;
 
 use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
 use deltaic_allocation::{
-    Commitment, Filter, Guarantee, Name, ParticipantId, Place, Point, Quantity, QuantityError, Share, Slot,
-    SlotId, Stamp, Time, Window,
+    Commitment, EdgeId, Filter, Guarantee, Held, Name, ParticipantId, Place, Point, Quantity, QuantityError,
+    Share, Slot, SlotId, Stamp, Time, Window,
 };
 use deltaic_query::plan::ResultColumn;
 use deltaic_types::{AllocationSource, Row, Value, text_format};
@@ -27,6 +27,26 @@ impl Columns {
     fn get<'r>(&self, row: &'r Row, name: &str) -> Option<&'r Value> {
         let place = self.0.iter().position(|column| column.name == name)?;
         row.get(place).filter(|value| !value.is_null())
+    }
+
+    /// Between whom a row of an agreement is.
+    pub(super) fn edge(&self, row: &Row) -> Option<EdgeId> {
+        let number = |name: &str| self.get(row, name).map(number);
+        Some(EdgeId::new(number("provider")?, number("capacity")?, number("recipient")?, number("need")?))
+    }
+
+    /// How much of it.
+    pub(super) fn quantity(&self, row: &Row, is_whole: bool) -> Result<Quantity, String> {
+        let reading = Reading { columns: self, row, is_whole };
+        reading.quantity("quantity")?.ok_or_else(|| "\"quantity\" is null".to_owned())
+    }
+
+    /// What is kept of it, and until when.
+    pub(super) fn held(&self, row: &Row, is_whole: bool) -> Result<Held, String> {
+        let edge = self.edge(row).ok_or("a slot is null")?;
+        let quantity = self.quantity(row, is_whole)?;
+        let until = Reading { columns: self, row, is_whole }.time("until")?.ok_or("\"until\" is null")?;
+        Ok(Held { edge, quantity, until })
     }
 
     /// Whose row it is.
@@ -107,6 +127,8 @@ impl Saying {
             AllocationSource::Attributes => {
                 reading.name("attribute").map(|name| self.commitment.attributes.extend(name))
             }
+            // They are nobody's alone.
+            AllocationSource::Accepted | AllocationSource::Held => Ok(()),
         };
         if self.owner.is_empty()
             && let Some(owner) =
@@ -121,7 +143,7 @@ impl Saying {
 }
 
 /// A row as text.
-fn text_of(row: &Row) -> String {
+pub(super) fn text_of(row: &Row) -> String {
     let values = row.iter().filter(|value| !value.is_null()).map(text_format::to_text);
     format!("({})", values.collect::<Vec<_>>().join(", "))
 }

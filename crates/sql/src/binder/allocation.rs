@@ -99,7 +99,20 @@ fn known(source: AllocationSource) -> Vec<Known> {
         AllocationSource::Attributes => {
             vec![needed("owner", Says::Participant), needed("attribute", Says::Text)]
         }
+        AllocationSource::Accepted => agreed(),
+        AllocationSource::Held => agreed().into_iter().chain([needed("until", Says::Moment)]).collect(),
     }
+}
+
+/// A pair of slots and what it has, as the allocation's own view says it.
+fn agreed() -> Vec<Known> {
+    vec![
+        needed("provider", Says::Participant),
+        needed("capacity", Says::Capacity),
+        needed("recipient", Says::Participant),
+        needed("need", Says::Need),
+        needed("quantity", Says::Quantity),
+    ]
 }
 
 /// The types that must be the same wherever they are named.
