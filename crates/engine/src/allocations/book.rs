@@ -274,7 +274,9 @@ impl Book {
         for (side, names) in [Side::Capacity, Side::Need].into_iter().zip(std::mem::take(&mut saying.slots)) {
             let key = |slot| (side, SlotKey { owner, slot: SlotId(slot) });
             let old: Vec<_> = self.slots.range(key(0)..=key(u64::MAX)).map(|(key, _)| *key).collect();
-            old.into_iter().for_each(|key| drop(self.slots.remove(&key)));
+            for key in old {
+                self.slots.remove(&key);
+            }
             for (slot, name) in names {
                 let known = self.slots.entry((side, SlotKey { owner, slot })).or_insert_with(|| name.clone());
                 if *known != name {

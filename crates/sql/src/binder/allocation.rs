@@ -185,13 +185,13 @@ impl Ids {
     }
 }
 
-impl Ids {
-    /// An id as the queries have it.
-    fn cast(&self, text: &str, name: &str, data_type: &Option<DataType>) -> String {
-        let data_type = data_type.as_ref().expect("invariant: a query has named one");
-        format!("CAST({text} AS {data_type}) AS {name}")
-    }
+/// An id as the queries have it.
+fn cast(text: &str, name: &str, data_type: Option<&DataType>) -> String {
+    let data_type = data_type.expect("invariant: a query has named one");
+    format!("CAST({text} AS {data_type}) AS {name}")
+}
 
+impl Ids {
     fn quantity(&self, text: &str, name: &str) -> String {
         if self.is_whole { format!("CAST({text} AS bigint) AS {name}") } else { format!("{text} AS {name}") }
     }
@@ -320,10 +320,10 @@ impl<'a> Binder<'a> {
         ids: &Ids,
     ) -> Result<CreateLiveView, SqlError> {
         let columns = [
-            ids.cast("provider", "provider", &ids.participant),
-            ids.cast("capacity", "capacity", &ids.capacity),
-            ids.cast("recipient", "recipient", &ids.participant),
-            ids.cast("need", "need", &ids.need),
+            cast("provider", "provider", ids.participant.as_ref()),
+            cast("capacity", "capacity", ids.capacity.as_ref()),
+            cast("recipient", "recipient", ids.participant.as_ref()),
+            cast("need", "need", ids.need.as_ref()),
             "tier, kind, unit".to_owned(),
             ids.quantity("quantity", "quantity"),
             "level, reason".to_owned(),
@@ -342,10 +342,10 @@ impl<'a> Binder<'a> {
     ) -> Result<CreateLiveView, SqlError> {
         let either = |column: &str| format!("coalesce(a.{column}, b.{column})");
         let columns = [
-            ids.cast(&either("provider"), "provider", &ids.participant),
-            ids.cast(&either("capacity"), "capacity", &ids.capacity),
-            ids.cast(&either("recipient"), "recipient", &ids.participant),
-            ids.cast(&either("need"), "need", &ids.need),
+            cast(&either("provider"), "provider", ids.participant.as_ref()),
+            cast(&either("capacity"), "capacity", ids.capacity.as_ref()),
+            cast(&either("recipient"), "recipient", ids.participant.as_ref()),
+            cast(&either("need"), "need", ids.need.as_ref()),
             ids.quantity("coalesce(a.quantity, 0)", "quantity"),
             ids.quantity("coalesce(b.quantity, 0)", "shadow"),
         ];
