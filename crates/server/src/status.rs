@@ -110,11 +110,16 @@ fn allocations(engine: &Engine) -> Vec<AllocationStatus> {
         name: allocation.name,
         edges: allocation.edges as u64,
         rows: allocation.rows as u64,
-        digest: format!("{:016x}", allocation.digest),
+        digest: digest_text(allocation.digest),
         is_certified: allocation.is_certified,
         problems: allocation.problems,
     });
     told.collect()
+}
+
+/// 16 hexadecimal digits: a number of 64 bits is not exact everywhere in JSON.
+fn digest_text(digest: u64) -> String {
+    format!("{digest:016x}")
 }
 
 fn sync(engine: &Engine) -> SyncCounters {
@@ -189,6 +194,11 @@ pub(crate) fn circuit(engine: &Engine, view: ViewId) -> Option<CircuitStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digests_are_as_long_as_each_other() {
+        assert_eq!([digest_text(0xff), digest_text(u64::MAX)], ["00000000000000ff", "ffffffffffffffff"]);
+    }
 
     #[test]
     fn skew_is_what_the_commits_are_ahead_of_the_clock() {
