@@ -254,7 +254,14 @@ uni (a100) gives club (games) 40 gpu, generous: capacity a100 of uni is full at 
     await execute("UPDATE wishes SET hours = 90 WHERE team = 'lab'");
     await given("uni (a100) gives lab (training) 90 gpu");
     await reason.getByText("uni · a100 → club · games 10 gpu, generous").waitFor();
-    assert((await page.evaluate(() => document.activeElement.getAttribute("aria-label"))).startsWith("uni (a100) gives club"), "the flow keeps the focus");
+    const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? "nothing");
+    assert((await focused()).startsWith("uni (a100) gives club"), `the flow keeps the focus: ${await focused()}`);
+    await execute("UPDATE wishes SET hours = 10 WHERE team = 'lab'");
+    await given("uni (a100) gives club (games) 80 gpu");
+    assert((await labels())[0].startsWith("uni (a100) gives club"), "the largest is the first");
+    assert((await focused()).startsWith("uni (a100) gives club"), `it keeps the focus where the order changes: ${await focused()}`);
+    await execute("UPDATE wishes SET hours = 90 WHERE team = 'lab'");
+    await given("uni (a100) gives lab (training) 90 gpu");
     await page.waitForFunction((old) => document.querySelector("#allocations .digest").textContent !== old, before);
     await execute("INSERT INTO wishes VALUES ('lab', 'debts', -1, 'gpu')");
     await page.locator("#allocations .problems").getByText("debts").waitFor();
