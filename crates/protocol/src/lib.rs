@@ -23,8 +23,8 @@ pub use live::{Change, Column, Current, Keep, RowChange, Snapshot};
 pub use row::encode_row;
 pub use sql::{SqlRequest, SqlResponse};
 pub use status::{
-    BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus, SetDemo, Status,
-    SyncCounters, TableStatus, ViewStatus,
+    AllocationStatus, BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, DemoStatus,
+    SetDemo, Status, SyncCounters, TableStatus, ViewStatus,
 };
 pub use sync::{
     BudgetAnswer, BudgetQuestion, ClientMessage, Hello, News, Poke, PokeText, ServerMessage, Subscribe,

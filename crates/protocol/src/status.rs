@@ -33,6 +33,9 @@ pub struct Status {
     /// How many conflicts there have been since the start, by kind.
     #[serde(default)]
     pub conflicts: BTreeMap<String, u64>,
+    /// The allocations, by name.
+    #[serde(default)]
+    pub allocations: Vec<AllocationStatus>,
     /// What was said between replicas since the start.
     #[serde(default)]
     pub sync: SyncCounters,
@@ -64,6 +67,24 @@ pub struct BudgetCounters {
     pub wrong_under: u64,
     /// Admitted twice, at the most, if the server stopped at this moment.
     pub wrong_over: u64,
+}
+
+/// An allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllocationStatus {
+    /// Its name, which is that of the live view of what it gives.
+    pub name: String,
+    /// The pairs of a capacity and a need that could exchange something.
+    pub edges: u64,
+    /// The rows that it gives.
+    pub rows: u64,
+    /// A sum of these rows in 16 hexadecimal digits, equal on all servers where they are.
+    pub digest: String,
+    /// Whether its solution proves itself.
+    pub is_certified: bool,
+    /// What is wrong with its rows and its queries, the first of it; nothing is given of that.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// What a replica said to the others and heard of them since the start, and what it holds now.

@@ -1,5 +1,6 @@
 // The console: puts the panes together and asks the server once a second how it stands.
 
+import { Allocations } from "./allocations.js";
 import { Budgets } from "./budgets.js";
 import { Conflicts } from "./conflicts.js";
 import { byId, count, h, moveFocus, setText } from "./dom.js";
@@ -25,6 +26,7 @@ const sync = new Sync((state) => {
 });
 const budgets = new Budgets(sync);
 const conflicts = new Conflicts(sync);
+const allocations = new Allocations(sync);
 let subscription = null;
 let wanted = null;
 let ran = 0;
@@ -117,6 +119,7 @@ function selectTab(tab) {
   }
   budgets.watch(tab.id === "tab-budgets");
   conflicts.watch(tab.id === "tab-conflicts");
+  allocations.watch(tab.id === "tab-allocations");
 }
 for (const tab of tabs) tab.addEventListener("click", () => selectTab(tab));
 document.querySelector('[role="tablist"]').addEventListener("keydown", (event) => {
@@ -200,6 +203,7 @@ async function refresh() {
   showExamples(status.tables);
   showTables(status.tables);
   views.show(status.views, status.tables);
+  allocations.show(status.allocations, status.views);
   if (wanted !== null && views.choose(wanted)) wanted = null;
   else if (!byId("views").hidden) views.refresh();
 }

@@ -6,11 +6,12 @@ use axum::{
 };
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 14] = [
+const FILES: [(&str, &str, &str); 16] = [
     ("", "text/html; charset=utf-8", include_str!("../console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("../console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("../console/icon.svg")),
     ("console.js", JAVASCRIPT, include_str!("../console/console.js")),
+    ("allocations.js", JAVASCRIPT, include_str!("../console/allocations.js")),
     ("budgets.js", JAVASCRIPT, include_str!("../console/budgets.js")),
     ("circuit.js", JAVASCRIPT, include_str!("../console/circuit.js")),
     ("conflicts.js", JAVASCRIPT, include_str!("../console/conflicts.js")),
@@ -20,6 +21,7 @@ const FILES: [(&str, &str, &str); 14] = [
     ("panes.js", JAVASCRIPT, include_str!("../console/panes.js")),
     ("result.js", JAVASCRIPT, include_str!("../console/result.js")),
     ("rows.js", JAVASCRIPT, include_str!("../console/rows.js")),
+    ("sankey.js", JAVASCRIPT, include_str!("../console/sankey.js")),
     ("sync.js", JAVASCRIPT, include_str!("../console/sync.js")),
 ];
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use deltaic_protocol::{Status, SyncCounters};
+use deltaic_protocol::{AllocationStatus, Status, SyncCounters};
 
 /// The upper bounds of a histogram's buckets, in microseconds: from an index probe to a slow disk.
 const BOUNDS: [u64; 12] =
@@ -147,6 +147,7 @@ impl Metrics {
             }
         }
         write_conflicts(&mut out, &status.conflicts);
+        write_allocations(&mut out, &status.allocations);
         write_sync(&mut out, &status.sync);
         let budgets = &status.budgets;
         let reduction = budgets.admitted as f64 / budgets.rows.max(1) as f64;
@@ -227,6 +228,27 @@ fn write_conflicts(out: &mut String, conflicts: &BTreeMap<String, u64>) {
     let _ = writeln!(out, "# HELP {name} Conflicts met, by kind.\n# TYPE {name} counter");
     for (kind, count) in counts {
         let _ = writeln!(out, "{name}{{kind={kind:?}}} {count}");
+    }
+}
+
+fn write_allocations(out: &mut String, allocations: &[AllocationStatus]) {
+    type Figure = fn(&AllocationStatus) -> u64;
+    let figures: [(&str, &str, Figure); 4] = [
+        ("edges", "Pairs of a capacity and a need that could exchange something.", |of| of.edges),
+        ("rows", "Rows that an allocation gives.", |of| of.rows),
+        ("problems", "What is wrong with its rows and queries, of which nothing is given.", |of| {
+            of.problems.len() as u64
+        }),
+        ("certified", "1 where the solution proves itself, otherwise 0: a fault.", |of| {
+            of.is_certified.into()
+        }),
+    ];
+    for (figure, help, of) in figures {
+        let name = format!("deltaic_allocation_{figure}");
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for allocation in allocations {
+            let _ = writeln!(out, "{name}{{allocation={:?}}} {}", allocation.name, of(allocation));
+        }
     }
 }
 
@@ -329,6 +351,30 @@ mod tests {
             "deltaic_step_seconds_sum 60.00041",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_allocation_has_its_figures() {
+        let told = |name: &str, is_certified, problems: &[&str]| AllocationStatus {
+            name: name.to_owned(),
+            edges: 5,
+            rows: 3,
+            digest: "00000000000000ff".to_owned(),
+            is_certified,
+            problems: problems.iter().map(ToString::to_string).collect(),
+        };
+        let allocations = vec![told("gpu", true, &[]), told("a \"b\"", false, &["one", "two"])];
+        let text = Metrics::default().text(&Status { allocations, ..Status::default() });
+        for line in [
+            "deltaic_allocation_edges{allocation=\"gpu\"} 5",
+            "deltaic_allocation_rows{allocation=\"gpu\"} 3",
+            "deltaic_allocation_problems{allocation=\"gpu\"} 0",
+            "deltaic_allocation_certified{allocation=\"gpu\"} 1",
+            "deltaic_allocation_problems{allocation=\"a \\\"b\\\"\"} 2",
+            "deltaic_allocation_certified{allocation=\"a \\\"b\\\"\"} 0",
+        ] {
+            assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line} is not in\n{text}");
         }
     }
 

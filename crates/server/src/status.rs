@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deltaic_engine::{Engine, Life, Now, ViewId};
 use deltaic_protocol::{
-    BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status, SyncCounters,
-    TableStatus, ViewStatus, encode_row,
+    AllocationStatus, BudgetCounters, CircuitNode, CircuitStatus, ColumnStatus, Counters, Keep, Status,
+    SyncCounters, TableStatus, ViewStatus, encode_row,
 };
 use deltaic_storage::{StorageError, Store};
 use deltaic_types::DataType;
@@ -77,6 +77,7 @@ pub(crate) fn status(
         counters,
         budgets: budgets(engine),
         conflicts: engine.conflict_counts().clone(),
+        allocations: allocations(engine),
         sync: sync(engine),
         demo: None,
     })
@@ -102,6 +103,23 @@ fn budgets(engine: &Engine) -> BudgetCounters {
         wrong_under: metrics.wrong_at_most.under.0,
         wrong_over: metrics.wrong_at_most.over.0,
     }
+}
+
+fn allocations(engine: &Engine) -> Vec<AllocationStatus> {
+    let told = engine.allocation_status().into_iter().map(|allocation| AllocationStatus {
+        name: allocation.name,
+        edges: allocation.edges as u64,
+        rows: allocation.rows as u64,
+        digest: digest_text(allocation.digest),
+        is_certified: allocation.is_certified,
+        problems: allocation.problems,
+    });
+    told.collect()
+}
+
+/// 16 hexadecimal digits: a number of 64 bits is not exact everywhere in JSON.
+fn digest_text(digest: u64) -> String {
+    format!("{digest:016x}")
 }
 
 fn sync(engine: &Engine) -> SyncCounters {
@@ -176,6 +194,11 @@ pub(crate) fn circuit(engine: &Engine, view: ViewId) -> Option<CircuitStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digests_are_as_long_as_each_other() {
+        assert_eq!([digest_text(0xff), digest_text(u64::MAX)], ["00000000000000ff", "ffffffffffffffff"]);
+    }
 
     #[test]
     fn skew_is_what_the_commits_are_ahead_of_the_clock() {

@@ -4,6 +4,7 @@
 
 mod conflicts;
 mod exchange;
+mod readme;
 mod running;
 #[cfg(target_os = "linux")]
 mod terminal;

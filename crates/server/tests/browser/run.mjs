@@ -211,6 +211,154 @@ try {
     await page.getByRole("tab", { name: /Live queries/ }).click();
     await execute("DROP TABLE post");
   });
+  const flows = () => page.locator("#allocations .flow");
+  const labels = () => flows().evaluateAll((bands) => bands.map((band) => band.getAttribute("aria-label")));
+  /** How thick a band is, from the places where it begins and ends at the left. */
+  const thick = (recipient) => page.locator(`#allocations .flow[aria-label*="gives ${recipient} "]`).evaluate((band) => {
+    const numbers = band.getAttribute("d").match(/-?[\d.]+/g).map(Number);
+    return numbers.at(-1) - numbers[1];
+  });
+  const flowing = (count) => page.waitForFunction((count) => document.querySelectorAll("#allocations .flow").length === count, count);
+  const given = (label) => page.locator(`#allocations .flow[aria-label^="${label}"]`).waitFor({ state: "attached" });
+  const fits = () => page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  await check("an allocation is drawn, changes with a row, and tells its reasons", async () => {
+    await page.getByRole("tab", { name: /Allocations/ }).click();
+    const example = await page.locator("#allocations .empty code").first().textContent();
+    await shot("3-no-allocations");
+    await execute(`CREATE TABLE offers (team text, slot text, hours integer, kind text, PRIMARY KEY (team, slot));
+      CREATE TABLE wishes (team text, slot text, hours integer, kind text, PRIMARY KEY (team, slot));
+      CREATE TABLE trust (giver text, taker text, points integer, PRIMARY KEY (giver, taker));
+      INSERT INTO trust VALUES ('uni', 'lab', 3), ('uni', 'club', 1), ('lab', 'uni', 1);
+      INSERT INTO offers VALUES ('uni', 'a100', 100, 'gpu');
+      INSERT INTO wishes VALUES ('lab', 'training', 60, 'gpu'), ('club', 'games', 80, 'gpu')`);
+    await execute(example);
+    await flowing(2);
+    assert((await labels()).join("\n") === `uni (a100) gives lab (training) 60 gpu, mutual: need training of lab is met at level 80
+uni (a100) gives club (games) 40 gpu, generous: capacity a100 of uni is full at level 160`, `what is given, the largest first: ${await labels()}`);
+    assert(Math.abs((await thick("lab")) / (await thick("club")) - 1.5) < 0.01, "a band is as wide as it is large");
+    assert((await page.locator("#allocations .end text").allTextContents()).join() === "uni 100,lab 60,club 40", "both sides are named");
+    await page.waitForFunction(() => /2 rows of 2 edges.*digest [0-9a-f]{16}certificate holds$/.test(document.querySelector("#allocations > .facts").textContent));
+    const digest = () => page.locator("#allocations .digest").textContent();
+    const [before, reason] = [await digest(), page.locator("#allocations .reason")];
+    await flows().last().hover();
+    await reason.getByText("capacity a100 of uni is full at level 160").waitFor();
+    await page.locator("#tab-allocations").hover();
+    await reason.getByText("Point at a flow").waitFor();
+    // By keyboard: the pane, its first flow, the next one.
+    await page.locator("#tab-allocations").focus();
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Tab");
+    await reason.getByText("need training of lab is met at level 80").waitFor();
+    await page.keyboard.press("ArrowDown");
+    await reason.getByText("capacity a100 of uni is full at level 160").waitFor();
+    await execute("UPDATE wishes SET hours = 90 WHERE team = 'lab'");
+    await given("uni (a100) gives lab (training) 90 gpu");
+    await reason.getByText("uni · a100 → club · games 10 gpu, generous").waitFor();
+    const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? "nothing");
+    assert((await focused()).startsWith("uni (a100) gives club"), `the flow keeps the focus: ${await focused()}`);
+    await execute("UPDATE wishes SET hours = 10 WHERE team = 'lab'");
+    await given("uni (a100) gives club (games) 80 gpu");
+    assert((await labels())[0].startsWith("uni (a100) gives club"), "the largest is the first");
+    assert((await focused()).startsWith("uni (a100) gives club"), `it keeps the focus where the order changes: ${await focused()}`);
+    await execute("UPDATE wishes SET hours = 90 WHERE team = 'lab'");
+    await given("uni (a100) gives lab (training) 90 gpu");
+    await page.waitForFunction((old) => document.querySelector("#allocations .digest").textContent !== old, before);
+    await execute("INSERT INTO wishes VALUES ('lab', 'debts', -1, 'gpu')");
+    await page.locator("#allocations .problems").getByText("debts").waitFor();
+    await execute("DELETE FROM wishes WHERE slot = 'debts'");
+    await page.locator("#allocations .problems").waitFor({ state: "hidden" });
+    assert((await flows().count()) === 2, "the others are served all the while");
+  });
+  await check("of several allocations one is chosen, and of many flows the largest are drawn", async () => {
+    await execute(`CREATE TABLE held (owner integer, slot text, n numeric, kind text, unit text, PRIMARY KEY (owner, slot));
+      CREATE TABLE wanted (owner integer, slot text, n numeric, kind text, unit text, PRIMARY KEY (owner, slot));
+      CREATE TABLE known ("from" integer, "to" integer, weight integer, PRIMARY KEY ("from", "to"));
+      CREATE ALLOCATION "The ""commons""" CAPACITY (SELECT owner, slot, n AS quantity, kind, unit FROM held)
+        NEED (SELECT owner, slot, n AS quantity, kind, unit FROM wanted) RECOGNITION (SELECT * FROM known)
+        FLOORS (SELECT owner, slot, 11 AS "to", 9 AS quantity FROM held WHERE slot = 'bread')`);
+    // Ten who give to each of thirty who need, of two kinds.
+    const all = (from, to, row) => Array.from({ length: to - from }, (_, at) => row(from + at)).join();
+    await execute(`INSERT INTO held VALUES ${all(1, 11, (n) => `(${n}, 'bread', ${100 + n}, 'bread', 'loaf'), (${n}, 'care', ${n}.5, 'care', 'hour')`)};
+      INSERT INTO wanted VALUES ${all(11, 41, (n) => `(${n}, 'bread', ${n}, 'bread', 'loaf'), (${n}, 'care', 0.25, 'care', 'hour')`)};
+      INSERT INTO known VALUES ${all(1, 11, (giver) => all(11, 41, (n) => `(${giver}, ${n}, ${1 + ((giver * n) % 5)})`))}, ${all(11, 21, (n) => `(${n}, ${n - 10}, 1)`)}`);
+    const choice = page.getByLabel("Allocation", { exact: true });
+    await choice.waitFor();
+    await choice.selectOption('The "commons"');
+    await flowing(200);
+    const rows = await execute('SELECT count(*) FROM "The ""commons"""').then(({ rows }) => rows[0][0]);
+    await page.locator("#allocations").getByText(`The largest 200 flows are drawn, ${rows - 200} are not.`).waitFor();
+    assert((await page.locator("#allocations h3").allTextContents()).some((text) => /loaf of bread$/.test(text)), "each kind has its own drawing");
+    const legend = await page.locator("#allocations .legend").textContent();
+    assert(legend === "guaranteedmutualgenerous", `the tiers are explained: ${legend}`);
+    const asked = () => page.evaluate(() => {
+      const live = new Map();
+      for (const { subscribe, unsubscribe } of window.sockets.at(-1).sent.map((text) => JSON.parse(text))) {
+        if (subscribe) live.set(subscribe.id, subscribe.sql);
+        if (unsubscribe) live.delete(unsubscribe.id);
+      }
+      return [...live.values()].filter((sql) => /FROM "(gpu|The ""commons"")"/.test(sql)).length;
+    });
+    assert((await asked()) === 1, "one of them is followed");
+    await page.locator("#allocations").evaluate((pane) => { pane.scrollTop = 0; });
+    await shot("3-commons");
+    await choice.selectOption("gpu");
+    await flowing(2);
+    await shot("3-allocation");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await flows().first().focus();
+    await shot("3-allocation-dark");
+    await choice.selectOption('The "commons"');
+    await flowing(200);
+    await shot("3-commons-dark");
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.waitForFunction(() => [...document.querySelectorAll(".sankey")].every((drawing) => drawing.getBoundingClientRect().right <= innerWidth));
+    const [wide, shown] = await fits();
+    assert(wide <= shown, `the page is ${wide} wide in a window of ${shown}`);
+    await choice.selectOption("gpu");
+    await flowing(2);
+    await page.screenshot({ path: join(kept, "3-allocation-narrow.png"), fullPage: true });
+    await page.setViewportSize({ width: 1360, height: 860 });
+    await page.getByRole("tab", { name: /Live queries/ }).click();
+    assert((await asked()) === 0, "nothing is followed that is not shown");
+    await execute('DROP ALLOCATION gpu, "The ""commons"""; DROP TABLE offers, wishes, trust, held, wanted, known');
+    await page.getByRole("tab", { name: /Allocations/ }).click();
+    await page.locator("#allocations .empty").waitFor();
+    await page.getByRole("tab", { name: /Live queries/ }).click();
+  });
+  await check("where flows lie follows from what they are", async () => {
+    const wrong = await page.evaluate(async () => {
+      const { layout } = await import("./sankey.js");
+      const flow = (from, to, size) => ({ name: `${from}>${to}`, from, to, size });
+      const flows = [flow("a", "x", 30), flow("a", "y", 10), flow("b", "x", 40), flow("c", "z", 5), flow("d", "z", 5)];
+      const places = (flows) => {
+        const { bands, sides, height } = layout(flows, 400);
+        return JSON.stringify([bands.map(({ flow, at, thick }) => [flow.name, at, thick]), sides, height]);
+      };
+      const drawn = layout(flows, 400);
+      const names = drawn.sides.map((nodes) => nodes.map((node) => node.name).join("")).join();
+      if (names !== "abcd,xyz") return `the sides are ${names}`;
+      if (places(flows) !== places([...flows].reverse())) return "it depends on the order of the flows";
+      for (const own of [0, 1]) {
+        for (const node of drawn.sides[own]) {
+          const bands = drawn.bands.filter(({ flow }) => (own === 0 ? flow.from : flow.to) === node.name).sort((a, b) => a.at[own] - b.at[own]);
+          let next = node.y;
+          for (const band of bands) {
+            if (Math.abs(band.at[own] - next) > 1e-9) return `a gap or an overlap at ${node.name}`;
+            next += band.thick;
+          }
+          if (Math.abs(next - node.y - node.height) > 1e-9) return `the bands of ${node.name} are not as thick as it`;
+        }
+        const ends = drawn.sides[own].map((node) => [node.y, node.y + node.height]);
+        if (ends.some(([y], at) => at > 0 && y < ends[at - 1][1])) return "two nodes overlap";
+      }
+      // What is exchanged below leaves those above where they were.
+      const after = layout([...flows.slice(0, 3), flow("c", "z", 6), flow("d", "z", 4)], 400);
+      const above = ({ bands }) => JSON.stringify(bands.slice(0, 3).map(({ at, thick }) => [at, thick]));
+      return above(drawn) === above(after) ? null : "flows jump that have not changed";
+    });
+    assert(wrong === null, wrong);
+  });
   await check("its circuit is drawn and its numbers move", async () => {
     await page.locator("#views-list li").first().waitFor();
     await page.locator("#circuit .node").first().waitFor();
