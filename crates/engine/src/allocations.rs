@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use deltaic_allocation::Time;
 use deltaic_storage::Store;
 use deltaic_types::{
-    ALLOCATIONS, Allocation, AllocationPolicy, AllocationSource, LiveView, Row, text_format,
+    ALLOCATIONS, Allocation, AllocationPolicy, AllocationSource, LiveView, Lsn, Row, text_format,
 };
 use siphasher::sip::SipHasher24;
 
@@ -64,6 +64,9 @@ struct Running {
     settled: Option<Settled>,
     /// What was to be shown by a commit that was not made.
     owed: BTreeMap<Place, Option<Row>>,
+    /// The first commit whose rows are not worked out, and that of those which are and are not shown.
+    since: Option<Lsn>,
+    cause: Option<Lsn>,
     /// Before this time it is not worked out again.
     rest_until: Now,
     /// The rows that are shown of it.
@@ -111,6 +114,8 @@ impl Running {
             news: Vec::new(),
             settled: None,
             owed: BTreeMap::new(),
+            since: None,
+            cause: None,
             rest_until: Now(0),
             shown: BTreeMap::new(),
             digest: 0,
@@ -123,6 +128,12 @@ impl Running {
     /// Takes in news of a query.
     fn hear(&mut self, source: AllocationSource, news: &News) {
         let Some(followed) = self.sources.get_mut(&source) else { return };
+        let lsn = match news {
+            News::Snapshot(snapshot) => Some(snapshot.cookie.lsn),
+            News::Change(change) => Some(change.cookie.lsn),
+            News::Current(_) | News::Error { .. } => None,
+        };
+        self.since = self.since.or(lsn);
         let touched: BTreeSet<Row> = followed.watched.take(news).into_iter().collect();
         if matches!(news, News::Snapshot(_)) {
             self.news.push((source, Entered::Columns(Columns::new(followed.watched.columns()))));
@@ -199,6 +210,7 @@ impl Running {
         let interval = i64::from(self.declared.coalesce_millis) * 1_000;
         self.rest_until = Now(now.0.saturating_add(interval));
         let book = self.book.take()?;
+        self.cause = self.since.take();
         let now = Time(u64::try_from(now.0 / 1_000).unwrap_or(0));
         Some(Settling { number: self.number, declared: self.declared.clone(), book, now })
     }
@@ -357,7 +369,9 @@ impl Engine {
                 self.allocations.running.remove(&given.name);
                 continue;
             }
+            let cause = running.cause.take();
             self.show_rows(now, ALLOCATIONS, (&gone, &come), Showing::Allocation(given), effects);
+            effects.caused = effects.append.first().map(|commit| commit.lsn).zip(cause);
         }
     }
 

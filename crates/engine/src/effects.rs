@@ -46,6 +46,8 @@ pub struct Effects {
     pub peers: Vec<ToPeer>,
     /// What is to be told of other engines to who runs this one.
     pub peer_news: Vec<PeerNews>,
+    /// A commit of the engine's own that is asked for, and the first one that led to it.
+    pub caused: Option<(Lsn, Lsn)>,
     /// When [`crate::Input::Wake`] is due at the latest, if nothing else happens.
     pub wake_at: Option<Now>,
 }
@@ -65,6 +67,7 @@ impl Effects {
         self.peers.extend(later.peers);
         self.peer_news.extend(later.peer_news);
         self.trouble = later.trouble.or(self.trouble.take());
+        self.caused = later.caused.or(self.caused.take());
     }
 }
 

@@ -85,6 +85,8 @@ pub(crate) struct Driver {
     latencies: BTreeMap<ViewId, Latency>,
     /// When the requests came whose commits were made last.
     arrivals: BTreeMap<Lsn, Instant>,
+    /// Commits of the engine's own, with the first that led to each.
+    caused: Vec<(Lsn, Lsn)>,
     /// The requests that have no reply yet.
     waiting: BTreeMap<RequestId, Waiting>,
     /// Who waits for the first news of a subscription.
@@ -155,6 +157,7 @@ impl Driver {
             clients: BTreeMap::new(),
             latencies: BTreeMap::new(),
             arrivals: BTreeMap::new(),
+            caused: Vec::new(),
             waiting: BTreeMap::new(),
             subscribing: BTreeMap::new(),
             works: working::start(&back),
@@ -308,6 +311,11 @@ impl Driver {
                 self.arrivals.entry(outcome.lsn).or_insert(waiting.arrived);
             }
             answers.push((waiting.reply, result, spent));
+        }
+        for (own, cause) in std::mem::take(&mut self.caused) {
+            if let Some(arrived) = self.arrivals.get(&cause).copied() {
+                self.arrivals.insert(own, arrived);
+            }
         }
         while self.arrivals.len() > BATCH {
             self.arrivals.pop_first();
@@ -529,6 +537,7 @@ impl Driver {
         let effects = self.engine.step(now(), input, store);
         self.metrics.step.record(start.elapsed());
         self.wake_at = effects.wake_at;
+        self.caused.extend(effects.caused);
         effects
     }
 }

@@ -259,7 +259,7 @@ impl Book {
             Err(error) => {
                 let stamp = Stamp { incarnation: 1, seq: self.said[&owner].seq };
                 self.allocator.apply(Change::Leave { owner, stamp })?;
-                error.map(|error| error.to_string())
+                error.map(|error| self.told(&error))
             }
         };
         match fault.or_else(|| saying.problems.into_iter().next()) {
@@ -289,6 +289,42 @@ impl Book {
     /// The edges that may have something else than what was taken last.
     pub(super) fn take_changed(&mut self) -> BTreeSet<(EdgeId, Tier)> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// An error in the words of the rows: participants and slots by their names, quantities in what counts.
+    fn told(&self, error: &MarketError) -> String {
+        if let MarketError::GuaranteesOver { owner, slot, promised, quantity } = error {
+            let parts = if self.is_whole { 1 } else { 1_000_000 };
+            let [promised, has] =
+                [*promised, u128::from(quantity.0)].map(|n| format!("{}", n as f64 / f64::from(parts)));
+            let slot = self.slot_name(Side::Capacity, SlotKey { owner: *owner, slot: *slot });
+            let owner = self.participant_name(*owner);
+            return format!(
+                "participant {owner} guarantees {promised} of slot {slot}, which has {has}: guarantee less"
+            );
+        }
+        let text = error.to_string();
+        let is_part = |c: char| c.is_ascii_digit();
+        let mut words = String::new();
+        let mut rest = &text[..];
+        while let Some(start) = rest.find(is_part) {
+            let end = rest[start..].find(|c| !is_part(c)).map_or(rest.len(), |length| start + length);
+            words.push_str(&rest[..start]);
+            words.push_str(&self.name_of(&rest[start..end]));
+            rest = &rest[end..];
+        }
+        words + rest
+    }
+
+    /// What a number stands for; itself if for nothing. No count is as large as the numbers of ids.
+    fn name_of(&self, digits: &str) -> String {
+        let Ok(number) = digits.parse::<u64>() else { return digits.to_owned() };
+        let slot = || self.slots.iter().find(|((_, key), _)| key.slot.0 == number).map(|(_, name)| name);
+        self.participants
+            .get(&ParticipantId(number))
+            .or_else(slot)
+            .cloned()
+            .unwrap_or_else(|| digits.to_owned())
     }
 
     pub(super) fn participant_name(&self, who: ParticipantId) -> String {

@@ -505,7 +505,19 @@ fn every_column_of_a_slot_has_its_say() {
         }
         assert_eq!(found, expected, "{columns} {values}");
     }
-    db.ok("DELETE FROM has; INSERT INTO has (owner, slot, quantity, unit, kind) VALUES ('p', 1, 60, 'kg', 'x'); INSERT INTO floors VALUES ('p', 1, 'far', 25)");
+    db.ok("DELETE FROM has; INSERT INTO has (owner, slot, quantity, unit, kind) VALUES ('p', 1, 2.5, 'kg', 'x'); INSERT INTO floors VALUES ('p', 1, 'far', 25)");
+    for (change, problem) in [
+        ("quantity = 2.5", "participant p guarantees 25 of slot 1, which has 2.5: guarantee less"),
+        (
+            "quantity = 60, latitude = 91, longitude = 0",
+            "participant p's capacity slot 1 is not on the Earth: 90 degrees of latitude, 180 of longitude",
+        ),
+    ] {
+        db.ok(&format!("UPDATE has SET {change}"));
+        db.pass(1);
+        assert_eq!(db.engine.allocation_status()[0].problems, [problem]);
+    }
+    db.ok("UPDATE has SET latitude = NULL, longitude = NULL");
     db.pass(1);
     assert_eq!(
         db.rows("SELECT recipient, tier, quantity FROM a ORDER BY recipient, tier"),

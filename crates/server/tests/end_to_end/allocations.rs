@@ -60,6 +60,11 @@ fn status_and_metrics_say_what_the_view_shows() {
     let after = told(&setting);
     assert_eq!((&after[0]["rows"], &after[0]["edges"]), (&json!(1), &json!(2)), "{after}");
     assert_ne!(after[0]["digest"], before[0]["digest"]);
+    // The time of an update runs from the request that led to it.
+    let views = setting.get("/v1/status", &[]).1["views"].clone();
+    let view =
+        views.as_array().unwrap().iter().find(|view| view["sql"] == "SELECT recipient, quantity FROM gpu");
+    assert!(view.unwrap()["last_ms"].as_f64().is_some_and(|millis| millis > 0.0), "{views}");
     let problems = after[0]["problems"].as_array().unwrap();
     assert!(problems.len() == 1 && problems[0].as_str().unwrap().contains("debts"), "{after}");
     for (figure, value) in [("edges", 2.0), ("rows", 1.0), ("problems", 1.0), ("certified", 1.0)] {
