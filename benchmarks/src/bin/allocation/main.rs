@@ -9,6 +9,7 @@ mod claims;
 mod families;
 mod lies;
 mod markets;
+mod seen;
 mod servers;
 mod times;
 mod verdicts;
@@ -28,6 +29,9 @@ fn load() -> String {
 
 fn main() {
     let part = std::env::args().nth(1);
+    if part.as_deref() == Some("serve") {
+        return seen::serve();
+    }
     println!("Seed {SEED}. Load of the machine before: {}.\n", load());
     match part.as_deref() {
         None => {
@@ -36,12 +40,13 @@ fn main() {
             lies::run();
         }
         Some("claims") => claims::run(),
+        Some("seen") => seen::run(),
         Some("times") => times::run(),
         Some("families") => families::run(),
         Some("lies") => lies::run(),
         Some(other) => {
             println!(
-                "There is no part {other}: say claims, times, families or lies, or nothing for the last three."
+                "There is no part {other}: say claims, seen, times, families or lies, or nothing for the last three."
             );
         }
     }
