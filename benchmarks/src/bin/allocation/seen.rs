@@ -27,7 +27,7 @@ const SCHEMA: &str = "CREATE TABLE has (owner integer PRIMARY KEY, n integer);
 pub(crate) fn serve() {
     let data = tempfile::tempdir().expect("a directory");
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let server = Server::start(Config::new(&data.path().join("data"), listen)).expect("the server starts");
+    let server = Server::start(Config::new(data.path().join("data"), listen)).expect("the server starts");
     println!("{}", server.address());
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     server.stop();
