@@ -14,6 +14,7 @@ use crate::{
     engine::{Engine, InFlight, Prepared},
     input::Now,
     semantic::Listed,
+    tables::Tables,
 };
 
 /// What leaves with a commit, as it is to be taken back.
@@ -25,6 +26,25 @@ pub(crate) enum Showing {
     Gauges(BTreeMap<Row, Option<Row>>),
     /// What an allocation gave before.
     Allocation(Given),
+}
+
+impl Tables {
+    /// Shows which rows of a table of the engine's own went and came.
+    pub(crate) fn show(&mut self, table: TableId, gone: &[Row], come: &[Row]) -> Vec<(TableId, Row)> {
+        let key = |row: &Row| -> Row {
+            self.schema(table).primary_key.iter().map(|place| row[*place].clone()).collect()
+        };
+        let touched: BTreeSet<Row> = gone.iter().chain(come).map(key).collect();
+        for row in gone {
+            let row = self.hot(table, row);
+            self.relation_mut(table).remove(&row);
+        }
+        for row in come {
+            let row = self.hot(table, row);
+            self.relation_mut(table).insert(&row);
+        }
+        touched.into_iter().map(|key| (table, key)).collect()
+    }
 }
 
 impl Engine {
