@@ -6,7 +6,7 @@ use deltaic_query::{
     statement::{AddColumn, CreateAllocation, CreateBudget, CreateIndex, CreateLiveView},
     template::{bind_parameters, bind_time},
 };
-use deltaic_types::{Merges, Row, TableId, Value};
+use deltaic_types::{LiveView, Merges, Row, TableId, Value};
 
 use crate::{
     constraint::{RowChange, apply, check_existing},
@@ -32,8 +32,8 @@ pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId])
     for table in tables {
         let reader = transaction.tables.catalog().views().find(|view| view.tables.contains_key(table));
         if let Some(view) = reader {
-            let (name, view) = (transaction.tables.schema(*table).name.clone(), view.name.clone());
-            return Err(ConstraintError::ReadByView { kind: "table", name, view }.into());
+            let name = transaction.tables.schema(*table).name.clone();
+            return Err(read_by(transaction, "table", name, view).into());
         }
     }
     for table in tables {
@@ -47,6 +47,21 @@ pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId])
         transaction.drop_table(*table);
     }
     Ok(())
+}
+
+/// What is read by a view, or by the allocation that the view is part of.
+fn read_by(
+    transaction: &Transaction<'_>,
+    kind: &'static str,
+    name: String,
+    reader: &LiveView,
+) -> ConstraintError {
+    match transaction.tables.catalog().allocation_of(&reader.name) {
+        Some(allocation) => {
+            ConstraintError::ReadByAllocation { kind, name, allocation: allocation.name.clone() }
+        }
+        None => ConstraintError::ReadByView { kind, name, view: reader.name.clone() },
+    }
 }
 
 /// CREATE LIVE VIEW: refused where the query cannot be computed as the tables are. Cost: the query's.
@@ -79,8 +94,7 @@ fn remove_views(transaction: &mut Transaction<'_>, names: &[String]) -> Result<(
     for name in names {
         let mut views = transaction.tables.catalog().views();
         if let Some(reader) = views.find(|view| view.views.contains(name) && !names.contains(&view.name)) {
-            let (name, view) = (name.clone(), reader.name.clone());
-            return Err(ConstraintError::ReadByView { kind: "live view", name, view }.into());
+            return Err(read_by(transaction, "live view", name.clone(), reader).into());
         }
     }
     for name in names {

@@ -113,6 +113,16 @@ pub enum ConstraintError {
         /// Their values.
         values: String,
     },
+    /// A table or view that an allocation reads cannot be dropped.
+    #[error("cannot drop {kind} \"{name}\": allocation \"{allocation}\" reads it; drop that first")]
+    ReadByAllocation {
+        /// `table` or `live view`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The reader.
+        allocation: String,
+    },
     /// A live view that is part of an allocation goes with it alone.
     #[error(
         "live view \"{view}\" is part of allocation \"{allocation}\": DROP ALLOCATION {allocation} drops it"
@@ -173,6 +183,7 @@ impl ConstraintError {
             Self::TableReferenced { .. }
             | Self::ReadByView { .. }
             | Self::ReadByBudget { .. }
+            | Self::ReadByAllocation { .. }
             | Self::PartOfAllocation { .. }
             | Self::IndexReferenced { .. } => "2BP01",
             Self::SecondChange { .. } => "21000",

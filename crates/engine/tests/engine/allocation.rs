@@ -140,7 +140,7 @@ fn what_cannot_be_an_allocation_is_refused_with_its_reason() {
     db.ok(&format!("CREATE ALLOCATION a {capacity} {sides}"));
     db.ok(&format!("CREATE ALLOCATION IF NOT EXISTS a {capacity} {sides}"));
     for (sql, why) in [
-        ("DROP TABLE t", "live view \"a."),
+        ("DROP TABLE t", "allocation \"a\" reads it"),
         ("DROP LIVE VIEW a", "part of allocation \"a\""),
         ("DROP LIVE VIEW \"a.need\"", "part of allocation \"a\""),
     ] {
