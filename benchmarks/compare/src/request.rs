@@ -53,7 +53,8 @@ impl Session {
     /// Runs a request to its news.
     pub fn run(&mut self, sql: String, parameters: Vec<Json>) -> Vec<Message> {
         self.next += 1;
-        let request = Request { id: RequestId(self.next), sql, parameters, claims: Claims::new(), basis: None };
+        let request =
+            Request { id: RequestId(self.next), sql, parameters, claims: Claims::new(), basis: None };
         let mut effects = self.step(Input::Requests(vec![request]));
         if !effects.append.is_empty() {
             self.store.append(&effects.append).expect("the store takes the commit");

@@ -1,5 +1,5 @@
-//! Values that merge and their peers side by side: writes, merges, whole rounds of anti-entropy, bytes, memory. One thread,
-//! in turns.
+//! Values that merge and their peers side by side: writes, merges, whole rounds of anti-entropy, bytes, memory; and the
+//! clocks beneath. One thread, in turns.
 //!
 //! Invariant: contestants that compute the same are compared before their times are printed; what else the machine does
 //! meets all of them alike.
@@ -14,6 +14,7 @@ mod elements;
 mod held;
 mod rounds;
 mod table;
+mod trees;
 mod wire;
 
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ fn cases(quick: bool) -> Vec<Case> {
     cases.extend([16, 64, 256].map(|actors| clocks::comparisons(actors, quick)));
     cases.extend([16, 64, 256].map(|actors| clocks::merges(actors, quick)));
     cases
+        .extend([10, 100, 256, 1_000].into_iter().flat_map(|participants| trees::cases(participants, quick)));
+    cases
 }
 
 fn main() -> ExitCode {
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
     }
     if options.only.is_none() {
         println!("{}", wire::table());
+        println!("{}", trees::table());
         println!("{}", held::table());
     }
     println!("load of the machine after: {}", table::load());

@@ -35,7 +35,9 @@ impl Pair {
                 other.write(&key, |counter, dot| counter.increment(dot, 1_000)).expect("the dot is new");
             }
             let delta = other.delta(&VersionVector::default()).expect("nothing was trimmed");
-            sides.iter_mut().for_each(|side| side.merge(&delta, other.cut()).expect("it is a delta"));
+            for side in &mut sides {
+                side.merge(&delta, other.cut()).expect("it is a delta");
+            }
         }
         let settings = Settings::default();
         let sides = sides.map(|side| (AntiEntropy::new(side.actor(), 1, &side, settings), side));
