@@ -90,7 +90,10 @@ impl Slot {
         }
         let timed = self.accumulator.bucket().is_some_and(Bucket::holds);
         match reason {
-            Reason::Exhausted => timed || (fresh && self.accumulator.is_known()),
+            // A limit that was raised may have what is missed: the ledger has to be told first.
+            Reason::Exhausted => {
+                timed || (fresh && self.accumulator.is_known() && !self.accumulator.has_untold())
+            }
             Reason::HeldElsewhere => fresh,
             _ => false,
         }

@@ -1,6 +1,8 @@
 //! How keys come and go: eviction, reload, several nodes, the last unit between them.
 
-use deltaic_quota::{Account, FaultyLedger, Flush, Input, Ledger, NodeId, Policy, Time, Units};
+use deltaic_quota::{
+    Account, FaultyLedger, Flush, Guarantee, Input, Ledger, NodeId, Policy, RequestId, Time, Units,
+};
 
 use crate::driver::{World, key};
 
@@ -100,6 +102,29 @@ fn a_cut_calls_home_what_is_not_spent() {
     let row = world.ledger.load(&Account::stock(key("k"))).unwrap().unwrap().baseline;
     assert_eq!((row.limit, row.used, row.reserved), (Units(3), Units(3), Units(0)));
     assert!(!world.spend("k", 1));
+}
+
+/// A refusal is believed for a moment, but not over a raise that the ledger has not heard of.
+#[test]
+fn who_asks_right_behind_a_raise_waits_for_it() {
+    let mut world = World::new(Policy { guarantee: Guarantee::GroupCommit, ..Policy::stock(Units(10)) });
+    assert!(world.spend("k", 10) && !world.spend("k", 1));
+    let (policy, key) = (world.policy, key("k"));
+    let now = Time(world.now);
+    let raise = Input::SetLimit { policy, key: key.clone(), limit: Units(12) };
+    let mut batches = world.node.step(now, raise).send;
+    let ask = Input::Consume { request: RequestId(900), policy, key, units: Units(2) };
+    let asked = world.node.step(now, ask);
+    assert_eq!(asked.replies.len(), 0, "it waits");
+    batches.extend(asked.send);
+    let mut answers = Vec::new();
+    while let Some(batch) = batches.pop() {
+        let reply = world.ledger.apply(&batch);
+        let effects = world.node.step(now, Input::Replied(batch.seq, reply));
+        answers.extend(effects.replies);
+        batches.extend(effects.send);
+    }
+    assert!(matches!(&answers[..], [(RequestId(900), Ok(_))]), "{answers:?}");
 }
 
 /// There is no later moment to look again at, so nobody looks again.
