@@ -109,10 +109,7 @@ fn execute(transaction: &mut Transaction<'_>, statement: Statement) -> Result<St
         Statement::DropLiveView(names) => ddl::drop_live_views(transaction, &names).map(done),
         Statement::DropIndex(indexes) => ddl::drop_indexes(transaction, &indexes).map(done),
         Statement::CreateBudget(Some(create)) => ddl::create_budget(transaction, &create).map(done),
-        Statement::DropBudget(names) => {
-            ddl::drop_budgets(transaction, &names);
-            Ok(StatementResult::default())
-        }
+        Statement::DropBudget(names) => ddl::drop_budgets(transaction, &names).map(done),
         Statement::CreateAllocation(Some(create)) => ddl::create_allocation(transaction, &create).map(done),
         Statement::DropAllocation(names) => ddl::drop_allocations(transaction, &names).map(done),
         Statement::Consume(consumption) => consume(transaction, &consumption),
@@ -157,6 +154,9 @@ fn consume(
             let budget = transaction.tables.catalog().budgets().find(|budget| budget.id == call.budget);
             let budget = budget.expect("invariant: a bound budget is in the catalog");
             let name = budget.name.clone();
+            if budget.is_of_offers {
+                return Err(ConsumeError::OfOffers { budget: name }.into());
+            }
             if let Some(place) = key.iter().position(Value::is_null) {
                 let column = budget.key[place].name.clone();
                 return Err(ConsumeError::NullKey { budget: name, column }.into());

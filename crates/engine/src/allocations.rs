@@ -22,6 +22,7 @@ use deltaic_types::{
 use siphasher::sip::SipHasher24;
 
 pub use self::settling::{Settled, Settling};
+pub(crate) use self::source::scaled;
 use self::{book::Book, settling::Place, source::Columns};
 use crate::{
     effects::{Effects, News},

@@ -12,6 +12,7 @@ mod grant;
 mod key;
 mod limit;
 mod listing;
+mod promise;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -36,6 +37,7 @@ pub use key::{parse as parse_key, to_text as key_text};
 use limit::Limits;
 pub(crate) use limit::SELF;
 use listing::{Listed, Listing};
+use promise::Promises;
 
 use crate::input::{Now, Request, RequestId};
 
@@ -135,6 +137,7 @@ pub(crate) struct Budgets {
     pub(crate) gauges: Gauges,
     listing: Listing,
     listed: Listed,
+    pub(crate) promises: Promises,
     /// Asks that can go on.
     going: VecDeque<u64>,
     /// What the nodes before this one did.
@@ -145,7 +148,7 @@ pub(crate) struct Budgets {
 impl Budgets {
     /// Those of a ledger of its own, or of one that others share.
     pub(crate) fn new(name: NodeId, is_shared: bool) -> Self {
-        let naming = if is_shared { Naming::Name } else { Naming::Number };
+        let naming = if is_shared { Naming::Name(name) } else { Naming::Number };
         Self {
             name,
             naming,
@@ -164,6 +167,7 @@ impl Budgets {
             gauges: Gauges::default(),
             listing: Listing::Done,
             listed: Listed::new(),
+            promises: Promises::default(),
             going: VecDeque::new(),
             done: Metrics::default(),
             out: Out::default(),
@@ -185,7 +189,7 @@ impl Budgets {
             }
         }
         // In a ledger of its own nothing is of a budget that is new.
-        if is_new && (!self.is_begun || self.naming == Naming::Name) {
+        if is_new && (!self.is_begun || self.naming != Naming::Number) {
             self.listing = Listing::Due(now);
         }
         if !self.declared.is_empty() && !self.is_begun {
@@ -213,6 +217,7 @@ impl Budgets {
     fn retire(&mut self, now: Now, id: BudgetId) {
         let Some(declared) = self.declared.remove(&id) else { return };
         self.out.unwatch.extend(self.limits.retire(id));
+        self.promises.retire(id);
         self.gauges.retire(&declared.budget.name);
         self.unlist(&declared.budget.name);
         let asks: Vec<u64> =
@@ -251,7 +256,11 @@ impl Budgets {
             LedgerAnswer::Stored(number, outcome) if self.listing.is_asked(number) => {
                 self.listed(now, outcome);
             }
-            LedgerAnswer::Stored(number, outcome) => self.loaded(now, number, outcome),
+            LedgerAnswer::Stored(number, outcome) => {
+                if !self.credited(number, &outcome) {
+                    self.loaded(now, number, outcome);
+                }
+            }
         }
     }
 
@@ -353,7 +362,7 @@ impl Budgets {
 fn new_node(name: NodeId, naming: Naming) -> deltaic_quota::Budgets {
     let mut node = deltaic_quota::Budgets::new(name);
     // A ledger that is shared is behind a network; one of its own syncs for each batch, and the fewer the better.
-    node.set_depth(if naming == Naming::Name { DEPTH } else { 1 });
+    node.set_depth(if naming == Naming::Number { 1 } else { DEPTH });
     node.watch();
     node
 }

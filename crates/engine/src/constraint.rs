@@ -18,6 +18,7 @@ use deltaic_types::{
 use crate::{
     error::{ConstraintError, RequestError},
     mesh::{settling::draft, shape::Shift},
+    offers,
     transaction::Transaction,
 };
 
@@ -89,6 +90,7 @@ impl Applied {
         for row in changes.iter().filter_map(|change| change.after.as_ref()) {
             rules.check(row)?;
         }
+        offers::check(transaction, &rules.schema, changes)?;
         replace(transaction, &rules.schema, changes)?;
         if !rules.schema.foreign_keys.is_empty() {
             let after = changes.iter().filter_map(|change| change.after.clone());
@@ -137,7 +139,7 @@ impl Applied {
         for (table, row) in self.references {
             check_references(transaction, table, &row)?;
         }
-        Ok(())
+        if transaction.purse.is_short() { Err(RequestError::NotAdmitted) } else { Ok(()) }
     }
 }
 

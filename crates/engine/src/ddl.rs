@@ -6,7 +6,7 @@ use deltaic_query::{
     statement::{AddColumn, CreateAllocation, CreateBudget, CreateIndex, CreateLiveView},
     template::{bind_parameters, bind_time},
 };
-use deltaic_types::{LiveView, Merges, Row, TableId, Value};
+use deltaic_types::{Allocation, LiveView, Merges, Row, TableId, Value};
 
 use crate::{
     constraint::{RowChange, apply, check_existing},
@@ -17,6 +17,18 @@ use crate::{
 
 /// DROP TABLE: refused while a table that stays refers to one that goes.
 pub(crate) fn drop_tables(transaction: &mut Transaction<'_>, tables: &[TableId]) -> Result<(), RequestError> {
+    for table in tables {
+        if let Some((allocation, _)) = transaction.tables.catalog().offers_in(*table) {
+            let (name, allocation) =
+                (transaction.tables.schema(*table).name.clone(), allocation.name.clone());
+            return Err(ConstraintError::PartOfAllocation { kind: "table", name, allocation }.into());
+        }
+    }
+    remove_tables(transaction, tables)
+}
+
+/// The same of any tables.
+fn remove_tables(transaction: &mut Transaction<'_>, tables: &[TableId]) -> Result<(), RequestError> {
     for table in tables {
         let catalog = transaction.tables.catalog();
         let referring = catalog.references(*table).find(|(child, _)| !tables.contains(&child.id));
@@ -82,8 +94,8 @@ pub(crate) fn drop_live_views(
 ) -> Result<(), RequestError> {
     for name in names {
         if let Some(allocation) = transaction.tables.catalog().allocation_of(name) {
-            let (view, allocation) = (name.clone(), allocation.name.clone());
-            return Err(ConstraintError::PartOfAllocation { view, allocation }.into());
+            let (name, allocation) = (name.clone(), allocation.name.clone());
+            return Err(ConstraintError::PartOfAllocation { kind: "live view", name, allocation }.into());
         }
     }
     remove_views(transaction, names)
@@ -115,7 +127,13 @@ pub(crate) fn create_allocation(
     transaction: &mut Transaction<'_>,
     create: &CreateAllocation,
 ) -> Result<(), RequestError> {
+    if let Some(table) = &create.offers {
+        transaction.define(table.clone())?;
+    }
     create.views.iter().try_for_each(|view| create_live_view(transaction, view))?;
+    if let Some(budget) = &create.budget {
+        create_budget(transaction, budget)?;
+    }
     transaction.define_allocation(create.allocation.clone());
     Ok(())
 }
@@ -126,9 +144,17 @@ pub(crate) fn drop_allocations(
     names: &[String],
 ) -> Result<(), RequestError> {
     let gone = names.iter().filter_map(|name| transaction.drop_allocation(name));
-    let views: Vec<String> =
-        gone.collect::<Vec<_>>().iter().flat_map(|gone| gone.views().collect::<Vec<_>>()).collect();
-    remove_views(transaction, &views)
+    let gone: Vec<Allocation> = gone.collect();
+    let promises =
+        |allocation: &&Allocation| allocation.offers.as_ref().is_some_and(|offers| offers.budget.is_some());
+    for allocation in gone.iter().filter(promises) {
+        transaction.drop_budget(&Allocation::offers_of(&allocation.name));
+    }
+    let views: Vec<String> = gone.iter().flat_map(|gone| gone.views().collect::<Vec<_>>()).collect();
+    remove_views(transaction, &views)?;
+    let tables: Vec<TableId> =
+        gone.iter().filter_map(|gone| gone.offers.as_ref()).map(|offers| offers.table).collect();
+    remove_tables(transaction, &tables)
 }
 
 /// CREATE BUDGET: refused where the query of a limit cannot be computed as the tables are. Cost: the queries'.
@@ -146,10 +172,15 @@ pub(crate) fn create_budget(
 }
 
 /// DROP BUDGET.
-pub(crate) fn drop_budgets(transaction: &mut Transaction<'_>, names: &[String]) {
+pub(crate) fn drop_budgets(transaction: &mut Transaction<'_>, names: &[String]) -> Result<(), RequestError> {
     for name in names {
+        if let Some(allocation) = transaction.tables.catalog().promiser_of(name) {
+            let (name, allocation) = (name.clone(), allocation.name.clone());
+            return Err(ConstraintError::PartOfAllocation { kind: "budget", name, allocation }.into());
+        }
         transaction.drop_budget(name);
     }
+    Ok(())
 }
 
 /// ALTER TABLE ADD COLUMN: every row that is there gets the column's value. Cost: a write for each row.

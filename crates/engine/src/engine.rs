@@ -261,6 +261,7 @@ impl Engine {
         self.spend(now, store, &mut effects);
         self.watch_rules(now, store, &mut effects);
         self.allocate(now, store, &mut effects);
+        self.expire_offers(now, store, &mut effects);
         self.merge_peers(now, store, &mut effects);
         effects.wake_at = self.budgets.wake_at(now);
         if self.in_flight.is_none()
@@ -272,10 +273,16 @@ impl Engine {
             if self.in_flight.is_none() {
                 self.views.expire(now, &mut self.tables);
             }
-            let own =
-                [self.views.wake_at(), self.ticks_at(), self.rules_wake_at(), self.allocations_wake_at()];
+            let own = [
+                self.views.wake_at(),
+                self.ticks_at(),
+                self.rules_wake_at(),
+                self.allocations_wake_at(),
+                self.budgets.promises.wake_at(),
+            ];
             effects.wake_at = own.into_iter().flatten().chain(effects.wake_at).min();
         }
+        Self::keep_own_replies(&mut effects);
         effects
     }
 
@@ -458,6 +465,7 @@ impl Engine {
             assert_eq!(prepared.lsn, self.lsn.next(), "commits are applied in order");
             (self.lsn, self.time) = (prepared.lsn, prepared.time);
         }
+        self.budgets.follow_offers(now, &in_flight.prepared, &in_flight.spent);
         assert_eq!(self.lsn, in_flight.lsn, "a batch ends with its last commit");
         let has_written = in_flight.seq > self.seq;
         self.seq = in_flight.seq;

@@ -123,13 +123,15 @@ pub enum ConstraintError {
         /// The reader.
         allocation: String,
     },
-    /// A live view that is part of an allocation goes with it alone.
+    /// What is part of an allocation goes with it alone.
     #[error(
-        "live view \"{view}\" is part of allocation \"{allocation}\": DROP ALLOCATION {allocation} drops it"
+        "{kind} \"{name}\" is part of allocation \"{allocation}\": DROP ALLOCATION {allocation} drops it"
     )]
     PartOfAllocation {
-        /// The view.
-        view: String,
+        /// `live view`, `table` or `budget`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
         /// The allocation.
         allocation: String,
     },
@@ -237,6 +239,85 @@ impl MergeError {
     }
 }
 
+/// What cannot become of an offer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// The offers are made at another server.
+    #[error(
+        "offers of allocation \"{allocation}\" are made and answered elsewhere: send this to the server that declared it without ELSEWHERE"
+    )]
+    Elsewhere {
+        /// The allocation.
+        allocation: String,
+    },
+    /// A new offer that is something else already.
+    #[error(
+        "offer \"{id}\" begins as offered, not as {state}: leave its state out, and answer it by an UPDATE"
+    )]
+    Begins {
+        /// The offer.
+        id: String,
+        /// What it was to be.
+        state: String,
+    },
+    /// A quantity that no budget can count.
+    #[error("offer \"{id}\" has a quantity over every capacity: offer less")]
+    TooMuch {
+        /// The offer.
+        id: String,
+    },
+    /// What was offered is to be something else.
+    #[error("offer \"{id}\" says what was promised, and its {column} stays: cancel it and make another")]
+    Fixed {
+        /// The offer.
+        id: String,
+        /// The column.
+        column: String,
+    },
+    /// A step that is none.
+    #[error("offer \"{id}\" is {from} and cannot become {to}: {next}")]
+    Step {
+        /// The offer.
+        id: String,
+        /// What it is.
+        from: &'static str,
+        /// What it was to be.
+        to: String,
+        /// What it can become, in words.
+        next: String,
+    },
+    /// It was to be answered before.
+    #[error("offer \"{id}\" was to be answered by its answer_by, which is over: ask for another")]
+    Late {
+        /// The offer.
+        id: String,
+    },
+    /// Its time is not over.
+    #[error("offer \"{id}\" expires when its time is over, by itself: cancel or decline it to end it now")]
+    Early {
+        /// The offer.
+        id: String,
+    },
+    /// A promise is to be forgotten.
+    #[error("offer \"{id}\" is {state}: end it before you delete it")]
+    Open {
+        /// The offer.
+        id: String,
+        /// What it is.
+        state: &'static str,
+    },
+}
+
+impl OfferError {
+    fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::TooMuch { .. } => "22003",
+            _ => "55000",
+        }
+    }
+}
+
 /// Why a request was refused. Nothing of it was done.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
@@ -258,6 +339,9 @@ pub enum RequestError {
         /// What is wrong.
         error: MergeError,
     },
+    /// An offer cannot become that.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
     /// An expression fails on a row.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
@@ -386,6 +470,7 @@ impl RequestError {
             Self::Lower(LowerError::Evaluation(error)) | Self::Evaluation(error) => error.sqlstate(),
             Self::Lower(_) => "0A000",
             Self::Constraint(error) => error.sqlstate(),
+            Self::Offer(error) => error.sqlstate(),
             Self::Catalog(CatalogError::NoSuchTable { .. }) => "42P01",
             Self::Catalog(CatalogError::BudgetExists { .. }) => "42710",
             Self::Catalog(_) => "42P07",

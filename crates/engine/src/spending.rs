@@ -51,6 +51,10 @@ impl Engine {
             if self.in_flight.is_none() {
                 self.budgets.declare(now, self.tables.catalog());
             }
+            if self.in_flight.is_none() && self.behind.is_none() {
+                // Where they cannot be read who offers waits, and they are read with the next input.
+                let _ = self.budgets.begin_offers(&mut self.tables, store);
+            }
             self.limit_news(now, effects);
             let Out { ledger, asked, looked, ready, refused, watch, unwatch, trouble } =
                 self.budgets.take(now);

@@ -106,8 +106,12 @@ pub struct CreateBudget {
 pub struct CreateAllocation {
     /// The allocation.
     pub allocation: Allocation,
+    /// The table of its offers.
+    pub offers: Option<TableSchema>,
     /// Its live views, each after those that it reads.
     pub views: Vec<CreateLiveView>,
+    /// The budget of what its offers promise.
+    pub budget: Option<CreateBudget>,
 }
 
 /// A SELECT that consumes budgets, once for each row of its result, in the rows' order.

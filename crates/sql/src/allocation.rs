@@ -4,6 +4,7 @@
 //! CREATE ALLOCATION [IF NOT EXISTS] name
 //!     CAPACITY (SELECT …) NEED (SELECT …) RECOGNITION (SELECT …)
 //!     [FLOORS (SELECT …)] [ATTRIBUTES (SELECT …)] [ACCEPTED (SELECT …)] [HELD (SELECT …)]
+//!     [OFFERS [WITHIN 'interval'] [ELSEWHERE]]
 //!     [POLICY max_min | damped_v2 | rounds_v1] [SHADOW max_min | damped_v2 | rounds_v1] [COALESCE 'interval']
 //! DROP ALLOCATION [IF EXISTS] name [, …]
 //! ```
@@ -26,10 +27,20 @@ pub(crate) struct CreateAllocation {
     pub(crate) if_not_exists: bool,
     pub(crate) name: ObjectName,
     pub(crate) sources: Vec<SourceSyntax>,
+    pub(crate) offers: Option<OffersSyntax>,
     pub(crate) policy: AllocationPolicy,
     pub(crate) shadow: Option<(AllocationPolicy, Span)>,
     /// The text of the interval.
     pub(crate) coalesce: Option<(String, Span)>,
+}
+
+/// OFFERS.
+#[derive(Debug, Clone)]
+pub(crate) struct OffersSyntax {
+    pub(crate) span: Span,
+    /// The text of the interval within which they are to be answered.
+    pub(crate) within: Option<(String, Span)>,
+    pub(crate) is_elsewhere: bool,
 }
 
 /// A query, with where its text begins and ends.
@@ -67,18 +78,30 @@ pub(crate) fn create_allocation(parser: &mut Parser<'_>) -> Parsed<CreateAllocat
         }
         sources.push(source(parser, kind, span)?);
     }
+    let offers = offers(parser)?;
     let policy = if take(parser, "policy") { policy(parser)? } else { AllocationPolicy::default() };
     let span = parser.peek_token().span;
     let shadow = if take(parser, "shadow") { Some((self::policy(parser)?, span)) } else { None };
-    let mut coalesce = None;
-    if take(parser, "coalesce") {
-        let token = parser.next_token();
-        let Token::SingleQuotedString(interval) = token.token else {
-            return parser.expected("an interval in quotes, as '50 milliseconds'", token);
-        };
-        coalesce = Some((interval, token.span));
+    let coalesce = if take(parser, "coalesce") { Some(interval(parser, "'50 milliseconds'")?) } else { None };
+    Ok(CreateAllocation { if_not_exists, name, sources, offers, policy, shadow, coalesce })
+}
+
+fn offers(parser: &mut Parser<'_>) -> Parsed<Option<OffersSyntax>> {
+    let span = parser.peek_token().span;
+    if !take(parser, "offers") {
+        return Ok(None);
     }
-    Ok(CreateAllocation { if_not_exists, name, sources, policy, shadow, coalesce })
+    let within = if take(parser, "within") { Some(interval(parser, "'10 minutes'")?) } else { None };
+    let is_elsewhere = take(parser, "elsewhere");
+    Ok(Some(OffersSyntax { span, within, is_elsewhere }))
+}
+
+fn interval(parser: &mut Parser<'_>, example: &str) -> Parsed<(String, Span)> {
+    let token = parser.next_token();
+    let Token::SingleQuotedString(interval) = token.token else {
+        return parser.expected(&format!("an interval in quotes, as {example}"), token);
+    };
+    Ok((interval, token.span))
 }
 
 fn source(parser: &mut Parser<'_>, source: AllocationSource, span: Span) -> Parsed<SourceSyntax> {

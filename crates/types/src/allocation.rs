@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{BudgetId, TableId};
+
 /// By which rule capacity is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +93,15 @@ impl AllocationSource {
     }
 }
 
+/// Offers of an allocation: rows with a life of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// Their table.
+    pub table: TableId,
+    /// What each capacity may promise; none where the offers are made at another server and only known here.
+    pub budget: Option<BudgetId>,
+}
+
 /// An allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allocation {
@@ -107,6 +118,9 @@ pub struct Allocation {
     pub shadow: Option<AllocationPolicy>,
     /// The least time between two solutions, in milliseconds.
     pub coalesce_millis: u32,
+    /// Its offers; what is accepted and held is what they say, then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers: Option<Offers>,
 }
 
 impl Allocation {
@@ -126,6 +140,11 @@ impl Allocation {
     /// The name of the live view of what the rule beside it gives otherwise.
     pub fn difference(name: &str) -> String {
         format!("{name}.shadow")
+    }
+
+    /// The name of the table of its offers, and of the budget of what they promise.
+    pub fn offers_of(name: &str) -> String {
+        format!("{name}.offers")
     }
 
     /// The names of its live views.

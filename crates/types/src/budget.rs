@@ -31,6 +31,9 @@ pub struct Budget {
     pub on_ledger_failure: OnLedgerFailure,
     /// Whether every admission is written to the log of events.
     pub with_events: bool,
+    /// Whether what it admits are the offers of an allocation and nothing else: the rows say what is spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_offers: bool,
 }
 
 /// A column of a budget's key.

@@ -30,7 +30,7 @@ pub mod text_format;
 mod transcendental;
 mod value;
 
-pub use allocation::{Allocation, AllocationPolicy, AllocationSource};
+pub use allocation::{Allocation, AllocationPolicy, AllocationSource, Offers};
 pub use budget::{
     Budget, BudgetAmount, BudgetGuarantee, BudgetId, BudgetKey, BudgetLimit, LimitQuery, OnLedgerFailure, Per,
 };

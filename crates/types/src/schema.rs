@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    Allocation, Budget, BudgetAmount, BudgetId, ConflictPolicy, DataType, LimitQuery, Merges, TableId,
+    Allocation, Budget, BudgetAmount, BudgetId, ConflictPolicy, DataType, LimitQuery, Merges, Offers,
+    TableId,
     system_table::{REPLICA, replica_table, system_table, system_tables},
 };
 
@@ -414,6 +415,23 @@ impl Catalog {
     /// Removes an allocation and gives it back; its views stay.
     pub fn remove_allocation(&mut self, name: &str) -> Option<Allocation> {
         self.allocations.remove(name)
+    }
+
+    /// The allocation whose offers a table has, with them.
+    pub fn offers_in(&self, table: TableId) -> Option<(&Allocation, &Offers)> {
+        self.allocations.values().find_map(|allocation| {
+            let offers = allocation.offers.as_ref().filter(|offers| offers.table == table)?;
+            Some((allocation, offers))
+        })
+    }
+
+    /// The allocation whose offers a budget of a name admits.
+    pub fn promiser_of(&self, budget: &str) -> Option<&Allocation> {
+        let id = self.budget(budget)?.id;
+        let is_its = |allocation: &&Allocation| {
+            allocation.offers.as_ref().is_some_and(|offers| offers.budget == Some(id))
+        };
+        self.allocations.values().find(is_its)
     }
 
     /// The allocation that a view is part of.

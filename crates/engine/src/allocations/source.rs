@@ -302,7 +302,7 @@ impl Reading<'_> {
 }
 
 /// So many parts of a number, as a whole number of them.
-fn scaled(value: &Value, parts: i64, rounding: RoundingMode) -> Read<i64> {
+pub(crate) fn scaled(value: &Value, parts: i64, rounding: RoundingMode) -> Read<i64> {
     let decimal = match value {
         Value::Integer(n) => BigDecimal::from(*n),
         Value::Numeric(n) => n.as_decimal().clone(),

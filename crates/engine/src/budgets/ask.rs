@@ -124,6 +124,14 @@ pub enum ConsumeError {
     /// A key of more bytes than a ledger takes.
     #[error("the key is too long: it may have about a thousand bytes")]
     KeyTooLong,
+    /// What offers promise is spent by offers alone.
+    #[error(
+        "budget \"{budget}\" is of what is offered: insert a row of \"{budget}\", or update one to end it"
+    )]
+    OfOffers {
+        /// The budget, and the table of the offers.
+        budget: String,
+    },
     /// An amount below nothing.
     #[error("{amount} cannot be consumed: amounts are not negative; a refund gives back")]
     Amount {
@@ -187,7 +195,7 @@ impl ConsumeError {
             Self::NullKey { .. } | Self::NullAmount => "22004",
             Self::KeyTooLong => "54000",
             Self::Amount { .. } => "22003",
-            Self::LimitFailed { .. } => "55000",
+            Self::LimitFailed { .. } | Self::OfOffers { .. } => "55000",
             Self::Changing => "40001",
             Self::Denied { .. } => "53400",
             Self::LedgerAway | Self::Closing => "57P03",
@@ -247,7 +255,12 @@ impl Budgets {
             return;
         };
         let asker = Asker::Door(id);
-        let checked = found.and_then(|(budget, key)| Ok((budget, key, amount(units)?)));
+        let checked = found.and_then(|(budget, key)| {
+            if budget.is_of_offers {
+                return Err(ConsumeError::OfOffers { budget: budget.name.clone() });
+            }
+            Ok((budget, key, amount(units)?))
+        });
         match checked {
             Ok((budget, key, units)) => self.ask(asker, budget, key, units),
             Err(result) => self.answer(asker, Err(result)),
@@ -348,6 +361,10 @@ impl Budgets {
                 // It is computed, and goes on with it.
                 None => return,
             };
+            if budget.is_of_offers && self.known_credit(&budget, &key, number).is_none() {
+                return;
+            }
+            let limit = self.with_credit(&budget, &key, limit);
             let handle = self.node.handle(time(now), policy, &account);
             if let Some(accumulator) = handle.accumulator() {
                 if accumulator.limit() != limit {
@@ -441,6 +458,7 @@ impl Budgets {
     fn states(&self, budget: &Budget, key: &Row) -> Vec<LimitState> {
         let states = budget.limits.iter().enumerate().filter_map(|(place, limit)| {
             let state = self.node.state(&self.naming.account(budget, place, key)?)?;
+            let state = self.seen(budget, key, state);
             Some(LimitState { per: limit.per.to_string(), state })
         });
         states.collect()
@@ -460,6 +478,7 @@ impl Budgets {
                 self.out.ledger.push(LedgerCall::Stored(number, Keys::Only(account)));
                 return;
             };
+            let state = self.seen(&look.budget, &look.key, state);
             look.states.push(LimitState { per: limit.per.to_string(), state });
         }
         self.out.looked.push(Looked { id: look.id, result: Ok(look.states) });
@@ -496,6 +515,7 @@ impl Budgets {
         };
         match state {
             Ok(state) => {
+                let state = self.seen(&look.budget, &look.key, state);
                 look.states.push(LimitState { per: limit.per.to_string(), state });
                 self.look(look);
             }

@@ -134,6 +134,8 @@ impl Budgets {
                 }
                 continue;
             };
+            let budget = std::sync::Arc::clone(&declared.budget);
+            let state = self.seen(&budget, &values, state);
             self.gauges.put(key, &state);
         }
         self.forget_listed(now);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: two keys are equal where budget, limit and values are, and what was written is read back.
 
-use deltaic_quota::Key;
+use deltaic_quota::{Key, NodeId};
 #[cfg(test)]
 use deltaic_types::BudgetId;
 use deltaic_types::{Budget, DataType, Row, Value, json_format, key, text_format};
@@ -15,8 +15,9 @@ use super::ask::ConsumeError;
 pub(super) enum Naming {
     /// The budget's number: the ledger is one database's own.
     Number,
-    /// The budget's name: databases that share a ledger have no numbers in common.
-    Name,
+    /// The budget's name: databases that share a ledger have no numbers in common. What a database's offers promise is its
+    /// own, under its name.
+    Name(NodeId),
 }
 
 /// Stands where a number would, before a name. No budget has this number.
@@ -26,9 +27,11 @@ impl Naming {
     fn prefix(self, budget: &Budget, limit: usize) -> Vec<u8> {
         let mut bytes = match self {
             Self::Number => budget.id.0.to_be_bytes().to_vec(),
-            Self::Name => {
-                let length = u8::try_from(budget.name.len()).expect("invariant: names are short");
-                [&NAMED[..], &[length], budget.name.as_bytes()].concat()
+            Self::Name(database) => {
+                let own = budget.is_of_offers.then(|| database.0.to_be_bytes());
+                let name = [budget.name.as_bytes(), own.as_ref().map_or(&[], |own| &own[..])].concat();
+                let length = u8::try_from(name.len()).expect("invariant: names are short");
+                [&NAMED[..], &[length], &name].concat()
             }
         };
         bytes.push(u8::try_from(limit).expect("invariant: a budget has few limits"));
@@ -138,11 +141,12 @@ mod tests {
             guarantee: BudgetGuarantee::Escrow,
             on_ledger_failure: OnLedgerFailure::Deny,
             with_events: false,
+            is_of_offers: false,
         };
         let values = Row::from_iter([Value::from("acme"), Value::Integer(-7)]);
         let long = Row::from_iter([Value::from("x".repeat(2_000).as_str())]);
         let mut all = std::collections::BTreeSet::new();
-        for naming in [Naming::Number, Naming::Name] {
+        for naming in [Naming::Number, Naming::Name(NodeId(7))] {
             for (budget, limit) in [(budget(3, "a"), 0), (budget(3, "a"), 1), (budget(4, "ab"), 0)] {
                 let key = naming.account(&budget, limit, &values).unwrap();
                 assert_eq!(values_of(&key), Some(values.clone()));

@@ -162,7 +162,9 @@ impl Budgets {
         let units = limit.ok().flatten().map_or(0, |units| u64::try_from(units).unwrap_or(0));
         let policy = declared.policies[place];
         if let Some(account) = self.naming.account(&declared.budget, place, &row) {
-            let effects = self.node.set_limit(time(now), policy, &account, Units(units));
+            let budget = Arc::clone(&declared.budget);
+            let limit = self.with_credit(&budget, &row, Units(units));
+            let effects = self.node.set_limit(time(now), policy, &account, limit);
             self.absorb(effects);
         }
     }

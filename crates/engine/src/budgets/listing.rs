@@ -80,7 +80,9 @@ impl Budgets {
         let policy = declared.policies[place];
         let is_of = |values: &Row| values.len() == declared.budget.key.len();
         let Some(values) = key::values_of(&stored.key).filter(is_of) else { return };
+        let budget = std::sync::Arc::clone(&declared.budget);
         let state = self.node.state_by(time(now), policy, Some(stored), stored.target);
+        let state = self.seen(&budget, &values, state);
         // A window that nothing was spent in has no row, and a bucket fills without anybody's doing.
         let per = &declared.budget.limits[place].per;
         if state.available >= state.limit || matches!(per, deltaic_types::Per::Bucket { .. }) {

@@ -155,6 +155,15 @@ impl Db {
         true
     }
 
+    /// The call that has waited longest is made, and the engine does not hear of it.
+    pub(crate) fn call_unheard(&mut self) {
+        match self.calls.pop_front().expect("a call waits") {
+            LedgerCall::Open(node) => drop(self.ledger.open(node)),
+            LedgerCall::Apply(batch) => drop(self.ledger.apply(&batch)),
+            LedgerCall::Stored(..) | LedgerCall::Silent(_) | LedgerCall::Bury(_) => {}
+        }
+    }
+
     /// The call that has waited longest is not answered.
     pub(crate) fn call_lost(&mut self) {
         let answer = match self.calls.pop_front().expect("a call waits") {
@@ -182,7 +191,7 @@ impl Db {
     }
 
     /// Appends, unless it is to fail.
-    fn append(&mut self, commits: &[Commit]) -> Result<(), Arc<StorageError>> {
+    pub(crate) fn append(&mut self, commits: &[Commit]) -> Result<(), Arc<StorageError>> {
         if std::mem::take(&mut self.refuse_append) {
             return Err(Arc::new(StorageError::Closed));
         }

@@ -32,6 +32,7 @@ mod mesh;
 mod mesh_faults;
 mod mesh_text;
 mod mutual;
+mod offers;
 mod recursion;
 mod resume;
 mod row_id;

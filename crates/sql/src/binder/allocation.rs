@@ -1,20 +1,20 @@
-//! CREATE ALLOCATION and DROP ALLOCATION: each query as a live view, and the live view of what is given.
+//! CREATE ALLOCATION and DROP ALLOCATION: each query as a live view, the live view of what is given, the table of offers.
 //!
 //! Invariant: of each query the columns are known by name and type when it is declared, so that what could mean nothing is refused
 //! there; participants are of one type in all queries, and so are the slots of one side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deltaic_query::statement::{CreateAllocation, CreateLiveView, Statement};
+use deltaic_query::statement::{CreateAllocation, CreateBudget, CreateLiveView, Statement};
 use deltaic_types::{
-    ALLOCATIONS, ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, DataType, Interval,
-    LiveView, TableId,
+    ALLOCATIONS, ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, Catalog, DataType,
+    Interval, LiveView, Offers, TableId, TableSchema,
 };
 use sqlparser::{ast::Spanned, tokenizer::Span};
 
-use super::{BindContext, Binder};
+use super::{BindContext, Binder, bind};
 use crate::{
-    allocation::{CreateAllocation as Syntax, DropAllocation, SourceSyntax},
+    allocation::{CreateAllocation as Syntax, DropAllocation, OffersSyntax, SourceSyntax},
     error::SqlError,
     parser::{Tree, parse},
     suggestion::nearest,
@@ -22,6 +22,9 @@ use crate::{
 
 /// The most milliseconds between two solutions: a day.
 const LONGEST: i128 = 86_400_000;
+
+/// The most microseconds that an offer waits for its answer: a hundred years.
+const LONGEST_WITHIN: i128 = 100 * 366 * 86_400_000_000;
 
 /// What a column says, by which its type is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +200,45 @@ impl Ids {
     }
 }
 
+/// What offers are made of.
+#[derive(Default)]
+struct Made {
+    table: Option<TableSchema>,
+    views: Vec<CreateLiveView>,
+    budget: Option<CreateBudget>,
+}
+
+/// What offers say instead of queries.
+const OF_OFFERS: [AllocationSource; 2] = [AllocationSource::Accepted, AllocationSource::Held];
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A live view whose text is ours.
+fn own_view(catalog: &Catalog, name: String, text: String) -> Result<CreateLiveView, SqlError> {
+    let parsed = parse(&text)?;
+    let Some((parsed, Tree::Sql(statement))) = parsed.first().map(|parsed| (parsed, &parsed.tree)) else {
+        unreachable!("invariant: it is one query");
+    };
+    let sqlparser::ast::Statement::Query(query) = &**statement else {
+        unreachable!("invariant: it is one query");
+    };
+    let mut inside = Binder::new(parsed, BindContext { catalog, now: None });
+    let query = inside.whole_query(query)?;
+    let (tables, views) = inside.reads.into_parts();
+    let columns = query.columns.iter().map(|column| column.name.clone()).collect();
+    let view = LiveView { name, query: text, columns, tables, views, must_be_empty: false };
+    Ok(CreateLiveView { view, query })
+}
+
+/// A definition whose text is ours.
+fn own_statement(text: &str, catalog: &Catalog) -> Result<Statement, SqlError> {
+    let parsed = parse(text)?;
+    let parsed = parsed.first().expect("invariant: it is one statement");
+    Ok(bind(parsed, &BindContext { catalog, now: None })?.statement)
+}
+
 /// The rows of an allocation by a policy.
 fn is_of(name: &str, policy: AllocationPolicy) -> String {
     format!("allocation = '{}' AND policy = '{policy}'", name.replace('\'', "''"))
@@ -209,9 +251,20 @@ impl<'a> Binder<'a> {
     ) -> Result<Option<CreateAllocation>, SqlError> {
         let span = create.name.span();
         let name = self.object_name(&create.name)?;
-        let sources: Vec<AllocationSource> = create.sources.iter().map(|source| source.source).collect();
+        let mut sources: Vec<AllocationSource> = create.sources.iter().map(|source| source.source).collect();
+        if let Some(offers) = &create.offers {
+            let said = create.sources.iter().find(|source| OF_OFFERS.contains(&source.source));
+            if let Some(said) = said {
+                let word = said.source.name().to_uppercase();
+                let reason = format!("{word} is what OFFERS say: choose one of the two");
+                return Err(self.bad_allocation(reason, offers.span));
+            }
+            sources.extend(OF_OFFERS);
+        }
         let of_sources = sources.iter().map(|source| Allocation::source_of(&name, *source));
-        let of_sources = of_sources.chain([Allocation::difference(&name)]);
+        let of_sources = of_sources
+            .chain([Allocation::difference(&name)])
+            .chain(create.offers.as_ref().map(|_| Allocation::offers_of(&name)));
         if let Some(taken) =
             std::iter::once(name.clone()).chain(of_sources).find(|name| self.catalog.is_taken(name))
         {
@@ -236,12 +289,100 @@ impl<'a> Binder<'a> {
             None => Allocation::COALESCE_MILLIS,
         };
         let (is_whole, policy) = (ids.is_whole, create.policy);
+        let mut made = Made::default();
+        if let Some(syntax) = &create.offers {
+            made = self.offers(&name, syntax, &ids, &views[0])?;
+            views.append(&mut made.views);
+        }
         views.push(self.given_view(&name, policy, &ids)?);
         if let Some(shadow) = shadow {
             views.push(self.difference_view(&name, [policy, shadow], &ids)?);
         }
-        let allocation = Allocation { name, sources, is_whole, policy, shadow, coalesce_millis };
-        Ok(Some(CreateAllocation { allocation, views }))
+        let Made { table, budget, .. } = made;
+        let offers = table
+            .as_ref()
+            .map(|table| Offers { table: table.id, budget: budget.as_ref().map(|create| create.budget.id) });
+        let allocation = Allocation { name, sources, is_whole, policy, shadow, coalesce_millis, offers };
+        Ok(Some(CreateAllocation { allocation, offers: table, views, budget }))
+    }
+
+    /// The table of offers, what it says is accepted and held, and the budget of what is promised.
+    fn offers(
+        &self,
+        name: &str,
+        syntax: &OffersSyntax,
+        ids: &Ids,
+        capacity: &CreateLiveView,
+    ) -> Result<Made, SqlError> {
+        let offers = Allocation::offers_of(name);
+        if self.catalog.budget(&offers).is_some() {
+            let (name, position) = (offers, self.at(syntax.span));
+            return Err(SqlError::DuplicateBudget { name, position });
+        }
+        let answer_by = match &syntax.within {
+            Some((text, span)) => {
+                format!(" DEFAULT now() + INTERVAL '{} microseconds'", self.within(text, *span)?)
+            }
+            None => String::new(),
+        };
+        let of = |data_type: &Option<DataType>| data_type.clone().expect("invariant: a query has named one");
+        let (participant, slot, need) = (of(&ids.participant), of(&ids.capacity), of(&ids.need));
+        let (quantity, quoted) = (if ids.is_whole { "bigint" } else { "numeric" }, quoted(&offers));
+        let table = format!(
+            "CREATE TABLE {quoted} (id text PRIMARY KEY, provider {participant} NOT NULL, capacity {slot} NOT NULL, \
+             recipient {participant} NOT NULL, need {need} NOT NULL, quantity {quantity} NOT NULL CHECK (quantity > 0), \
+             state text NOT NULL DEFAULT 'offered', answer_by timestamptz{answer_by}, until timestamptz)"
+        );
+        let mut catalog = self.catalog.clone();
+        let Statement::CreateTable(Some(table)) = own_statement(&table, &catalog)? else {
+            unreachable!("invariant: the name is free");
+        };
+        catalog.put(table.clone()).expect("invariant: the name is free");
+        let agreed = "provider, capacity, recipient, need, quantity";
+        let views = vec![
+            own_view(
+                &catalog,
+                Allocation::source_of(name, AllocationSource::Accepted),
+                format!("SELECT {agreed} FROM {quoted} WHERE state = 'accepted'"),
+            )?,
+            own_view(
+                &catalog,
+                Allocation::source_of(name, AllocationSource::Held),
+                format!(
+                    "SELECT {agreed}, coalesce(answer_by, TIMESTAMPTZ '9999-12-31 00:00:00+00') AS until FROM {quoted} \
+                     WHERE state = 'offered'"
+                ),
+            )?,
+        ];
+        if syntax.is_elsewhere {
+            return Ok(Made { table: Some(table), views, budget: None });
+        }
+        catalog.put_view(capacity.view.clone()).expect("invariant: the name is free");
+        // A slot that is there twice gives nothing, and nothing of it can be promised. Nothing is leased ahead, so that a capacity that
+        // was cut promises nothing more from then on.
+        let units = if ids.is_whole { "min(c.quantity)" } else { "floor(min(c.quantity) * 1000000)" };
+        let budget = format!(
+            "CREATE BUDGET {quoted} (KEY provider {participant}, KEY capacity {slot}, LIMIT (SELECT CASE WHEN count(*) = 1 AND \
+             min(c.quantity) > 0 THEN {units} ELSE 0 END FROM {} c WHERE c.owner = provider AND c.slot = capacity)) GUARANTEE GROUP COMMIT",
+            self::quoted(&capacity.view.name)
+        );
+        let Statement::CreateBudget(Some(mut budget)) = own_statement(&budget, &catalog)? else {
+            unreachable!("invariant: the name is free");
+        };
+        budget.budget.is_of_offers = true;
+        Ok(Made { table: Some(table), views, budget: Some(*budget) })
+    }
+
+    fn within(&self, text: &str, span: Span) -> Result<i128, SqlError> {
+        let position = self.at(span);
+        let interval = Interval::parse(text).map_err(|error| SqlError::InvalidLiteral { error, position })?;
+        let micros = interval.total_micros();
+        if interval.months != 0 || !(1..=LONGEST_WITHIN).contains(&micros) {
+            let reason =
+                "WITHIN takes a time above nothing, a hundred years at most, without months".to_owned();
+            return Err(self.bad_allocation(reason, span));
+        }
+        Ok(micros)
     }
 
     /// A query as the live view that it becomes.
@@ -330,7 +471,7 @@ impl<'a> Binder<'a> {
         ];
         let text =
             format!("SELECT {} FROM {ALLOCATIONS_NAME} WHERE {}", columns.join(", "), is_of(name, policy));
-        self.own_view(name.to_owned(), text)
+        own_view(self.catalog, name.to_owned(), text)
     }
 
     /// The live view of what the rule beside it gives otherwise.
@@ -363,24 +504,7 @@ impl<'a> Binder<'a> {
             columns.join(", "),
             on.join(" AND ")
         );
-        self.own_view(Allocation::difference(name), text)
-    }
-
-    /// A live view whose text is ours.
-    fn own_view(&self, name: String, text: String) -> Result<CreateLiveView, SqlError> {
-        let parsed = parse(&text)?;
-        let Some((parsed, Tree::Sql(statement))) = parsed.first().map(|parsed| (parsed, &parsed.tree)) else {
-            unreachable!("invariant: it is one query");
-        };
-        let sqlparser::ast::Statement::Query(query) = &**statement else {
-            unreachable!("invariant: it is one query");
-        };
-        let mut inside = Binder::new(parsed, BindContext { catalog: self.catalog, now: None });
-        let query = inside.whole_query(query)?;
-        let (tables, views) = inside.reads.into_parts();
-        let columns = query.columns.iter().map(|column| column.name.clone()).collect();
-        let view = LiveView { name, query: text, columns, tables, views, must_be_empty: false };
-        Ok(CreateLiveView { view, query })
+        own_view(self.catalog, Allocation::difference(name), text)
     }
 
     /// Whether a query reads what all allocations give, and not through one of them by name.

@@ -101,6 +101,7 @@ impl<'a> Binder<'a> {
             guarantee: create.guarantee,
             on_ledger_failure: create.on_ledger_failure,
             with_events: create.with_events,
+            is_of_offers: false,
         };
         Ok(Some(CreateBudget { budget, queries }))
     }
