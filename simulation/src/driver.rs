@@ -7,9 +7,10 @@ use std::{
 
 use deltaic_causality::VersionVector;
 use deltaic_engine::{
-    Claims, ClientId, Cookie, Effects, Engine, Input, Life, Message, Now, Outcome, PeerInput, PeerNews,
-    Request, RequestError, RequestId, Subscribe, SubscriptionId, ToPeer, Work,
+    Claims, ClientId, Cookie, Effects, Engine, Input, LedgerAnswer, LedgerCall, Life, Message, Now, Outcome,
+    PeerInput, PeerNews, Request, RequestError, RequestId, Subscribe, SubscriptionId, ToPeer, Work,
 };
+use deltaic_quota::{Ledger as _, MemoryLedger};
 use deltaic_storage::{StorageError, Store};
 
 use crate::random::Random;
@@ -21,6 +22,9 @@ pub struct Driver<S> {
     pub engine: Engine,
     /// The store.
     pub store: S,
+    /// The ledger of budgets, which outlives the engine.
+    pub ledger: MemoryLedger,
+    calls: VecDeque<LedgerCall>,
     /// The time: it moves a millisecond an input.
     pub now: i64,
     /// Messages to subscribers, not yet read.
@@ -79,6 +83,8 @@ impl<S: Store> Driver<S> {
         Self {
             engine,
             store,
+            ledger: MemoryLedger::new(),
+            calls: VecDeque::new(),
             now,
             messages,
             holds: false,
@@ -96,9 +102,10 @@ impl<S: Store> Driver<S> {
 
     /// The same engine, whose store was opened anew.
     pub fn reopen(self, open: impl FnOnce() -> Result<S, String>) -> Result<Self, String> {
-        let Self { engine, store, now, messages, holds, works, replies, log, next, .. } = self;
+        let Self { engine, store, ledger, calls, now, messages, holds, works, replies, log, next, .. } = self;
         drop(store);
-        Ok(Self { messages, holds, works, replies, log, next, ..Self::of(engine, open()?, now) })
+        let fresh = Self::of(engine, open()?, now);
+        Ok(Self { ledger, calls, messages, holds, works, replies, log, next, ..fresh })
     }
 
     /// Gives the engine an input and does what it asks for.
@@ -106,7 +113,8 @@ impl<S: Store> Driver<S> {
         self.now += 1000;
         let mut effects = self.engine.step(Now(self.now), input, &self.store);
         loop {
-            let Effects { append, replies, send, work, peers, peer_news, .. } = effects;
+            let Effects { append, replies, send, work, peers, peer_news, ledger, .. } = effects;
+            self.calls.extend(ledger);
             self.peers.extend(peers);
             self.peer_news.extend(peer_news);
             self.replies.extend(replies.into_iter().map(|reply| (reply.request, reply.result)));
@@ -128,9 +136,23 @@ impl<S: Store> Driver<S> {
                 settled.and_then(|()| self.log.map_or(Ok(false), |keep| self.store.trim(keep, limit)));
             self.unsettled = self.unsettled.take().or(trimmed.err().map(Arc::new));
         }
+        while let Some(call) = self.calls.pop_front() {
+            self.call(call);
+        }
         if !self.holds {
             self.work();
         }
+    }
+
+    fn call(&mut self, call: LedgerCall) {
+        let answer = match call {
+            LedgerCall::Open(node) => LedgerAnswer::Opened(self.ledger.open(node)),
+            LedgerCall::Apply(batch) => LedgerAnswer::Applied(batch.seq, self.ledger.apply(&batch)),
+            LedgerCall::Stored(number, keys) => LedgerAnswer::Stored(number, self.ledger.stored(&keys)),
+            LedgerCall::Silent(before) => LedgerAnswer::Silent(self.ledger.silent(before)),
+            LedgerCall::Bury(_) => return,
+        };
+        self.step(Input::Ledger(answer));
     }
 
     /// Does the work that waits, and what follows from it.

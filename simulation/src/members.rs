@@ -4,7 +4,7 @@
 //! A seed gives the members, their statements, live queries and faults. Checked: every live result equals the query asked anew, at
 //! any time; UNIQUE and FOREIGN KEY hold of what is seen on each member, at any time; what was acknowledged is there after a
 //! restart; and when all is well again, all members have equal cuts, equal states, equal tables and equal conflicts, the same shares of
-//! an allocation over these tables with a certificate each, every
+//! an allocation over these tables with a certificate each, the same offers, which one of them makes and which promise nothing twice, every
 //! acknowledged increment is counted, every letter that was put into a text is in it once, and every acknowledged row that nobody deleted is seen, or told of as hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use deltaic_causality::{ActorId, VersionVector};
 use deltaic_crdt::anti_entropy::Settings;
-use deltaic_engine::{MergeError, PeerInput, PeerNews, RequestError, Slice};
+use deltaic_engine::{MergeError, OfferError, PeerInput, PeerNews, RequestError, Slice};
+use deltaic_quota::MemoryLedger;
 use deltaic_storage::{FaultPlan, FaultyDisk, Identity, RedbStore, StorageError, check};
 use deltaic_types::{DatabaseId, Row, text_format};
 
@@ -36,10 +37,13 @@ const SCHEMA: [&str; 5] = [
      RECOGNITION (SELECT a.id AS \"from\", b.id AS \"to\", a.rank + b.rank AS weight FROM people a, people b) COALESCE '20 milliseconds'",
 ];
 
+/// Offers are made at the first member.
+const COALESCE: &str = "COALESCE";
+
 /// What each accounted item has at first.
 const STOCK: i64 = 12;
 
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 9] = [
     "SELECT * FROM people",
     "SELECT * FROM items",
     "SELECT people.name, count(items.id), sum(items.n) FROM people LEFT JOIN items ON items.owner = people.id GROUP BY people.name",
@@ -47,6 +51,7 @@ const QUERIES: [&str; 8] = [
     "SELECT kind, relation, key, columns, losing, winning FROM deltaic.conflicts",
     "SELECT id FROM items WHERE top > 4 OR seen",
     "SELECT id, body FROM items WHERE body LIKE '%a%' OR id < 3",
+    "SELECT provider, state, sum(quantity) FROM \"shares.offers\" GROUP BY provider, state",
     "SELECT shares.*, name FROM shares JOIN people ON people.id = recipient",
 ];
 
@@ -64,6 +69,8 @@ struct Member {
     now: i64,
     /// How many commits stay in its log.
     log: Log,
+    /// Its ledger, while it does not run.
+    ledger: MemoryLedger,
 }
 
 /// What became of a row that is written by the world's own account.
@@ -143,10 +150,13 @@ impl World {
             let now = 1_700_000_000_000_000 + random.below(30_000_000) as i64;
             let mut driver = begin(store, now)?;
             for statement in SCHEMA {
+                let offers = if place == 0 { "OFFERS COALESCE" } else { "OFFERS ELSEWHERE COALESCE" };
+                let statement = &statement.replace(COALESCE, offers);
                 driver.run(statement).map_err(|error| format!("{statement}: {error}"))?;
             }
             let log = Log::new(seed.wrapping_mul(37).wrapping_add(place as u64));
-            members.push(Member { disk, driver: Some(driver), live: BTreeMap::new(), now, log });
+            let ledger = MemoryLedger::new();
+            members.push(Member { disk, driver: Some(driver), live: BTreeMap::new(), now, log, ledger });
         }
         let sides = vec![0; count];
         Ok(Self {
@@ -253,9 +263,11 @@ impl World {
             member.now = driver.now;
             member.disk.set_plan(FaultPlan { crash_at: Some(1), ..FaultPlan::default() });
             member.disk = member.disk.crash(seed);
-            drop(driver);
+            member.ledger = driver.ledger;
         }
-        member.driver = Some(open(&member.disk, member.now)?);
+        let mut driver = open(&member.disk, member.now)?;
+        driver.ledger = member.ledger.clone();
+        member.driver = Some(driver);
         let ids: Vec<(u64, &'static str)> = member.live.iter().map(|(id, (sql, _))| (*id, *sql)).collect();
         for (id, sql) in ids {
             self.driver(place).subscribe(id, sql, &[], None);
@@ -321,7 +333,7 @@ impl World {
     fn write(&mut self) -> Result<(), String> {
         let place = self.random.below(self.members.len());
         let statement = self.statement(place);
-        if self.random.one_in(5) && !self.cuts.is_empty() {
+        if self.random.one_in(5) && !self.cuts.is_empty() && statement.offer.is_none() {
             let basis = self.random.pick(&self.cuts).clone();
             self.driver(place).basis = Some(basis);
         }
@@ -333,7 +345,14 @@ impl World {
             Ok(outcome) => {
                 self.tally.commits += 1;
                 statement.made(&mut self.accounts, outcome.rows_affected);
+                if let Some(offer) = &statement.offer {
+                    self.promised(place, offer)?;
+                }
             }
+            // There is not so much, or it is not so far.
+            Err(RequestError::Budget(error)) if statement.offer.is_some() && error.sqlstate() == "53400" => {}
+            Err(RequestError::Offer(error))
+                if (place != 0) == matches!(error, OfferError::Elsewhere { .. }) => {}
             Err(RequestError::Constraint(_)) => {}
             // What is there is others' to take.
             Err(RequestError::Merge { error: MergeError::Rights { .. }, .. }) => {}
@@ -353,6 +372,18 @@ impl World {
         self.after(place)
     }
 
+    /// A capacity has not promised more than it has, when an offer of it was made.
+    fn promised(&mut self, place: usize, offer: &str) -> Result<(), String> {
+        let over = self.rows(
+            place,
+            &format!(
+                "SELECT rank FROM \"shares.offers\" o JOIN people p ON p.id = o.provider WHERE o.id = '{offer}' AND state = 'offered' AND \
+                 rank < (SELECT sum(quantity) FROM \"shares.offers\" q WHERE q.provider = o.provider AND q.state IN ('offered', 'accepted'))"
+            ),
+        )?;
+        if over.is_empty() { Ok(()) } else { Err(format!("{place}: {offer} is more than {over:?}")) }
+    }
+
     fn statement(&mut self, place: usize) -> Statement {
         let Self { random, next, accounts, .. } = self;
         let person = random.below(5);
@@ -365,8 +396,10 @@ impl World {
         let (word, number) = (*random.pick(&["a", "b", "c", "d"]), random.below(9) as i64);
         let note = random.below(5);
         let (sql, letters) = (String::new(), String::new());
-        let mut statement = Statement { sql, item, adds: 0, takes: 0, letters, is_new: false, is_open: true };
-        statement.sql = match random.below(32) {
+        let offer = None;
+        let mut statement =
+            Statement { sql, item, adds: 0, takes: 0, letters, is_new: false, is_open: true, offer };
+        statement.sql = match random.below(37) {
             0 | 1 => format!(
                 "INSERT INTO people (id, mail, name, rank) VALUES ({person}, '{word}@{}', 'p{number}', {number})",
                 random.below(2)
@@ -447,6 +480,35 @@ impl World {
                     1 + number % 5,
                     1 + number % 4
                 )
+            }
+            kind @ 32..=36 => {
+                statement.is_open = false;
+                *next += 1;
+                let offer = format!("{}", *next);
+                let answers = ["accepted", "declined", "fulfilled", "cancelled"];
+                let sql = match (kind, number) {
+                    (32, _) => format!(
+                        "INSERT INTO \"shares.offers\" (id, provider, capacity, recipient, need, quantity) \
+                         SELECT '{offer}', provider, capacity, recipient, need, quantity FROM shares ORDER BY recipient <> {person}, provider, tier, recipient, \
+                         need LIMIT 1"
+                    ),
+                    (33, _) => format!(
+                        "INSERT INTO \"shares.offers\" (id, provider, capacity, recipient, need, quantity, answer_by) VALUES ('{offer}', \
+                         {person}, 0, {}, {item}, {}, now() + INTERVAL '{number} seconds')",
+                        random.below(5),
+                        1 + number % 4
+                    ),
+                    (_, 0) => {
+                        "DELETE FROM \"shares.offers\" WHERE state NOT IN ('offered', 'accepted')".to_owned()
+                    }
+                    _ => format!(
+                        "UPDATE \"shares.offers\" SET state = '{}' WHERE provider = {person} AND state = '{}'",
+                        random.pick(&answers),
+                        random.pick(&["offered", "accepted"])
+                    ),
+                };
+                statement.offer = Some(offer);
+                sql
             }
             21 => format!("UPDATE notes SET id = {} WHERE id = {note}", random.below(5)),
             // Of accounted rows each letter stays that was put in.
@@ -588,6 +650,7 @@ impl World {
             "SELECT * FROM notes",
             "SELECT * FROM deltaic.conflicts",
             "SELECT * FROM shares",
+            "SELECT * FROM \"shares.offers\"",
         ] {
             let first = self.rows(0, sql)?;
             for place in 1..self.members.len() {
@@ -669,6 +732,8 @@ struct Statement {
     is_new: bool,
     /// Whether the row is not accounted for any more.
     is_open: bool,
+    /// The offer that it makes, if any, where it is about offers.
+    offer: Option<String>,
 }
 
 impl Statement {
