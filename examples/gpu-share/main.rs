@@ -1,4 +1,5 @@
-//! Three teams share the hours of a cluster: by weights, above a floor that one of them was promised. Run it with
+//! Three teams share the hours of a cluster: by weights, above a floor that one of them was promised, until one of them agrees upon
+//! what it has. Run it with
 //! `cargo run --example gpu-share`; with the address of a running server, `… -- http://localhost:7400`, the console draws what it does.
 
 #[path = "../door.rs"]
@@ -6,7 +7,7 @@ mod door;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use door::{Door, Row, text, whole};
 
 const SCHEMA: &str = include_str!("schema.sql");
@@ -16,6 +17,10 @@ const WEEK: &str = "INSERT INTO cluster VALUES ('platform', 'a100', 120);
     INSERT INTO job VALUES ('research', 'pretraining', 200), ('product', 'ranking', 100), ('interns', 'thesis', 60);
     INSERT INTO weight VALUES ('platform', 'research', 3), ('platform', 'product', 2), ('platform', 'interns', 1);
     INSERT INTO promise VALUES ('platform', 'a100', 'interns', 30)";
+
+/// What everybody has by now, as offers.
+const OFFERS: &str = r#"INSERT INTO "gpu.offers" (id, provider, capacity, recipient, need, quantity)
+    SELECT 'week of ' || recipient, provider, capacity, recipient, need, quantity FROM gpu"#;
 
 const GIVEN: &str = "SELECT recipient, need, tier, quantity, reason FROM gpu ORDER BY recipient, need, tier";
 
@@ -88,5 +93,21 @@ fn main() -> Result<()> {
         "DELETE FROM promise",
         &[("interns", 3), ("product", 7), ("research", 10)],
     )?;
+    // What is agreed upon holds, whatever changes afterwards; and nothing is offered twice.
+    door.sql(OFFERS)?;
+    step(
+        &door,
+        "All are offered what they have. Product accepts, the others decline, and the weights change:",
+        r#"UPDATE "gpu.offers" SET state = 'accepted' WHERE recipient = 'product';
+        UPDATE "gpu.offers" SET state = 'declined' WHERE state = 'offered';
+        UPDATE weight SET weight = 0 WHERE team = 'product';
+        UPDATE weight SET weight = 3 WHERE team = 'interns'"#,
+        &[("interns", 7), ("product", 7), ("research", 6)],
+    )?;
+    let twice = OFFERS.replace("week of", "again").replace("quantity FROM", "14 FROM");
+    let Err(refused) = door.sql(&format!("{twice} WHERE recipient = 'research'")) else {
+        bail!("7 hours of 20 were promised, and 14 more")
+    };
+    println!("\n14 hours more are offered, of 20:\n  {refused}");
     door.close()
 }

@@ -171,6 +171,18 @@ pub enum ConsumeError {
         /// Why.
         denied: Denied,
     },
+    /// A capacity has not so much left that is not promised.
+    #[error(
+        "{key} has promised all but {left} to offers of \"{budget}\": offer less, end one of them, or raise the capacity"
+    )]
+    Promised {
+        /// The budget, and the table of the offers.
+        budget: String,
+        /// The provider and its capacity.
+        key: String,
+        /// What is left, in the units of the budget.
+        left: Units,
+    },
     /// What a request consumes changed again and again while it waited.
     #[error("what the request consumes changed while it waited for it, again and again: run it anew")]
     Changing,
@@ -197,7 +209,7 @@ impl ConsumeError {
             Self::Amount { .. } => "22003",
             Self::LimitFailed { .. } | Self::OfOffers { .. } => "55000",
             Self::Changing => "40001",
-            Self::Denied { .. } => "53400",
+            Self::Denied { .. } | Self::Promised { .. } => "53400",
             Self::LedgerAway | Self::Closing => "57P03",
             Self::LedgerLost => "58030",
         }
@@ -397,6 +409,11 @@ impl Budgets {
                 denied.available = state.map_or(denied.available, |state| state.available);
                 let error = match denied.reason {
                     Reason::LedgerAway => ConsumeError::LedgerAway,
+                    _ if ask.budget.is_of_offers => ConsumeError::Promised {
+                        budget: ask.budget.name.clone(),
+                        key: key::to_text(&ask.key),
+                        left: denied.available,
+                    },
                     _ => ConsumeError::Denied { budget: ask.budget.name.clone(), per, denied },
                 };
                 self.refuse(number, error);

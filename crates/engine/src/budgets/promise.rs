@@ -1,9 +1,10 @@
 //! [`Promises`]: what the open offers of allocations promise, and what their budgets are credited for those that ended.
 //!
 //! An offer consumes of its budget when it is made, and the budget is a stock: what is spent is spent. What ends raises the limit
-//! instead. Let O be what is open by the rows, U what the ledger has as used and reserved, both when a capacity is first asked for in this
-//! life of the engine, and E what was spent since and is not open any more, of these or others; then its limit is the capacity + (U - O) + E. What a life before spent and no row
-//! says (leases that a crash burnt, offers that ended) is in U - O, so that nothing is lost for longer than a restart.
+//! instead. Let O be what is open by the rows, U what the ledger has as used and reserved, both when a capacity is first asked for in
+//! this life of the engine, and E what was open then or was spent since, and is not open any more; then its limit is the capacity +
+//! (U - O) + E. What a life before spent and no row says (leases that a crash burnt, offers that ended) is in U - O, so that nothing is
+//! lost for longer than a restart.
 //!
 //! Invariant: with C consumed since, U + C <= capacity + (U - O) + E, so O + C - E, what is open, is at most the capacity. For this U is
 //! asked for before the first is admitted, and E counts what is durable.

@@ -66,7 +66,8 @@ fn an_offer_promises_and_gives_back_with_its_end() {
     db.ok(&offer("two", "club", 40));
     let (code, why) = error(&mut db, &offer("three", "club", 1));
     assert_eq!(code, "53400", "{why}");
-    assert!(why.starts_with("budget \"gpu.offers\", limit per ever: not admitted, 0 available"), "{why}");
+    let expected = "[\"uni\",\"a100\"] has promised all but 0 to offers of \"gpu.offers\": offer less, end one of them, or raise the capacity";
+    assert_eq!(why, expected);
     // Right behind the answer to the one that gives back.
     db.ok(&answer("two", "declined"));
     db.ok(&offer("three", "club", 25));
@@ -213,7 +214,7 @@ fn what_cannot_become_of_an_offer_is_refused_with_its_reason() {
              VALUES ('y', 'nobody', 'a100', 'lab', 'training', 1)"
                 .to_owned(),
             "53400",
-            "budget \"gpu.offers\", limit per ever: not admitted, 0 available",
+            "[\"nobody\",\"a100\"] has promised all but 0",
         ),
     ] {
         let (found, message) = error(&mut db, &sql);
@@ -239,6 +240,38 @@ fn what_cannot_become_of_an_offer_is_refused_with_its_reason() {
     assert_eq!(code_of(&mut db, "SELECT * FROM \"gpu.offers\""), "42P01");
     db.ok(&TEAMS[TEAMS.find("CREATE ALLOCATION").unwrap()..]);
     db.ok(&offer("x", "lab", 100));
+}
+
+#[test]
+fn offers_are_rows_that_have_more_columns_and_are_referred_to() {
+    let mut db = teams("WITHIN '10 minutes'");
+    db.ok("ALTER TABLE \"gpu.offers\" ADD COLUMN note text");
+    db.ok("CREATE TABLE invoice (id integer PRIMARY KEY, offer text REFERENCES \"gpu.offers\")");
+    db.ok("INSERT INTO \"gpu.offers\" (id, provider, capacity, recipient, need, quantity, note)
+        SELECT 'week 7: ' || recipient, provider, capacity, recipient, need, sum(quantity), 'all of it' FROM gpu
+        WHERE provider = 'uni' GROUP BY provider, capacity, recipient, need");
+    db.ok(&answer("week 7: lab", "accepted"));
+    db.ok("UPDATE \"gpu.offers\" SET note = 'paid' WHERE id = 'week 7: lab'");
+    db.ok("INSERT INTO invoice VALUES (1, 'week 7: lab')");
+    let mut db = db.restart();
+    db.pass(1);
+    let of = "SELECT id, quantity, note, state FROM \"gpu.offers\" ORDER BY id";
+    assert_eq!(db.rows(of), ["week 7: club|40|all of it|offered", "week 7: lab|60|paid|accepted"]);
+    db.pass(0);
+    assert_eq!(code_of(&mut db, "DROP ALLOCATION gpu"), "2BP01");
+    // Who leaves takes nothing of what was accepted, and the rest is shared out.
+    db.ok("DELETE FROM wishes WHERE team = 'lab'");
+    db.pass(1);
+    db.pass(1);
+    assert_eq!(db.rows(GIVEN), ["club|generous|40", "club|held|40"]);
+    assert_eq!(
+        code_of(&mut db, &offer("x", "club", 1)),
+        "53400",
+        "a promise stays one until somebody ends it"
+    );
+    db.ok(&answer("week 7: lab", "cancelled"));
+    db.ok(&offer("x", "club", 60));
+    db.ok("DROP TABLE invoice; DROP ALLOCATION gpu");
 }
 
 #[test]
