@@ -36,7 +36,7 @@ const DEFINITIONS: [&str; 6] = [
     "CREATE LIVE VIEW u2 (a) MUST BE EMPTY AS SELECT id FROM t0 WHERE id < 0",
     "CREATE BUDGET u3 (KEY who text, LIMIT 5 PER '1 day' SLIDING, LIMIT (SELECT 7)) GUARANTEE ESCROW WITH EVENTS",
     "CREATE ALLOCATION u4 CAPACITY (SELECT 1 AS owner, 2 AS slot, 3 AS quantity, 'k' AS kind) NEED (SELECT 2 AS owner, 2 AS slot, 3 AS quantity, 'k' AS kind) \
-     RECOGNITION (SELECT 1 AS \"from\", 2 AS \"to\", 1 AS weight) POLICY max_min SHADOW damped_v2 COALESCE '1 second'",
+     RECOGNITION (SELECT 1 AS \"from\", 2 AS \"to\", 1 AS weight) OFFERS WITHIN '1 day' POLICY max_min SHADOW damped_v2 COALESCE '1 second'",
 ];
 
 /// Texts that a parser of values may stumble over.
