@@ -43,6 +43,7 @@ mod codec;
 mod event;
 mod fill;
 mod id;
+mod latest;
 mod owner;
 mod stamp;
 mod tree;
@@ -55,6 +56,7 @@ mod tests;
 pub use codec::{Limits, TreeError};
 pub use event::Event;
 pub use id::{Id, Overlap};
+pub use latest::{Answer, Latest, SayError, Word};
 pub use owner::{ForkError, Owner};
 pub use stamp::Stamp;
 

@@ -66,6 +66,15 @@ impl Event {
         Ok(Self { tree: Tree::from_leaves(self.leaves() + id.leaves(), leaves) })
     }
 
+    /// The counts above the points of `id`, and none elsewhere. O(leaves of both), one allocation.
+    #[must_use]
+    pub fn within(&self, id: &Id) -> Self {
+        let leaves = zip(id.tree.iter(), self.tree.iter()).map(|Leaf { opens, value: (within, count) }| {
+            Leaf { opens, value: if within { count } else { 0 } }
+        });
+        Self { tree: Tree::from_leaves(self.leaves() + id.leaves(), leaves) }
+    }
+
     /// The greatest count of any point.
     pub fn max(&self) -> u64 {
         self.tree.leaves().iter().map(|leaf| leaf.value).max().unwrap_or(0)
