@@ -201,10 +201,12 @@ impl Book {
                 left.entry(end).and_modify(|left| *left -= fits);
             }
             if fits < *wanted {
-                let (slot, other) =
-                    (self.slot_name(Side::Capacity, edge.capacity), self.slot_name(Side::Need, edge.need));
-                let (from, to) =
-                    (self.participant_name(edge.capacity.owner), self.participant_name(edge.need.owner));
+                // They may have left: their agreement has their names.
+                let source = AllocationSource::Accepted;
+                let row = self.agreed.get(&(source, *edge)).and_then(|rows| rows.keys().next());
+                let name =
+                    |column| row.map_or_else(String::new, |row| self.columns[&source].text(row, column));
+                let [from, slot, to, other] = ["provider", "capacity", "recipient", "need"].map(name);
                 self.disagreements.push(format!("accepted: capacity {slot} of {from} and need {other} of {to} have not so much by now: the rest is not reserved"));
             }
             if fits > 0 {
@@ -237,6 +239,7 @@ impl Book {
             }
         }
         let is_gone = said.rows.is_empty();
+        let names = std::mem::take(&mut saying.names);
         if self.participants.get(&owner).is_some_and(|known| *known != saying.owner) && !is_gone {
             saying.problems.push(format!("two participants have one number: {}", saying.owner));
         }
@@ -259,7 +262,7 @@ impl Book {
             Err(error) => {
                 let stamp = Stamp { incarnation: 1, seq: self.said[&owner].seq };
                 self.allocator.apply(Change::Leave { owner, stamp })?;
-                error.map(|error| self.told(&error))
+                error.map(|error| self.told(&error, &names))
             }
         };
         match fault.or_else(|| saying.problems.into_iter().next()) {
@@ -291,14 +294,19 @@ impl Book {
         std::mem::take(&mut self.changed)
     }
 
-    /// An error in the words of the rows: participants and slots by their names, quantities in what counts.
-    fn told(&self, error: &MarketError) -> String {
+    /// An error in the words of the participant's rows: names for numbers, quantities in what counts. It is the same whatever else the
+    /// market has.
+    fn told(&self, error: &MarketError, names: &BTreeMap<u64, String>) -> String {
+        // No count is as large as the numbers of ids.
+        let name_of = |digits: &str| {
+            let name = digits.parse().ok().and_then(|number: u64| names.get(&number));
+            name.cloned().unwrap_or_else(|| digits.to_owned())
+        };
         if let MarketError::GuaranteesOver { owner, slot, promised, quantity } = error {
             let parts = if self.is_whole { 1 } else { 1_000_000 };
             let [promised, has] =
                 [*promised, u128::from(quantity.0)].map(|n| format!("{}", n as f64 / f64::from(parts)));
-            let slot = self.slot_name(Side::Capacity, SlotKey { owner: *owner, slot: *slot });
-            let owner = self.participant_name(*owner);
+            let [owner, slot] = [owner.0, slot.0].map(|number| name_of(&number.to_string()));
             return format!(
                 "participant {owner} guarantees {promised} of slot {slot}, which has {has}: guarantee less"
             );
@@ -310,21 +318,10 @@ impl Book {
         while let Some(start) = rest.find(is_part) {
             let end = rest[start..].find(|c| !is_part(c)).map_or(rest.len(), |length| start + length);
             words.push_str(&rest[..start]);
-            words.push_str(&self.name_of(&rest[start..end]));
+            words.push_str(&name_of(&rest[start..end]));
             rest = &rest[end..];
         }
         words + rest
-    }
-
-    /// What a number stands for; itself if for nothing. No count is as large as the numbers of ids.
-    fn name_of(&self, digits: &str) -> String {
-        let Ok(number) = digits.parse::<u64>() else { return digits.to_owned() };
-        let slot = || self.slots.iter().find(|((_, key), _)| key.slot.0 == number).map(|(_, name)| name);
-        self.participants
-            .get(&ParticipantId(number))
-            .or_else(slot)
-            .cloned()
-            .unwrap_or_else(|| digits.to_owned())
     }
 
     pub(super) fn participant_name(&self, who: ParticipantId) -> String {

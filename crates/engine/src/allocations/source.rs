@@ -3,7 +3,7 @@
 //! Invariant: a commitment is a function of its participant's rows, whatever their order. A row that cannot be one, and a
 //! participant whose rows do not go together, give nothing and are told of; nobody else is touched by them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
@@ -27,6 +27,11 @@ impl Columns {
     fn get<'r>(&self, row: &'r Row, name: &str) -> Option<&'r Value> {
         let place = self.0.iter().position(|column| column.name == name)?;
         row.get(place).filter(|value| !value.is_null())
+    }
+
+    /// A column of a row as text, and nothing where it is null.
+    pub(super) fn text(&self, row: &Row, name: &str) -> String {
+        self.get(row, name).map_or_else(String::new, text_format::to_text)
     }
 
     /// Between whom a row of an agreement is.
@@ -80,6 +85,8 @@ pub(super) struct Saying {
     pub(super) owner: String,
     /// What its slots are called: of capacity, of need.
     pub(super) slots: [Vec<(SlotId, String)>; 2],
+    /// What the numbers stand for that an error may speak of.
+    pub(super) names: BTreeMap<u64, String>,
     /// What is wrong with rows, which are left out.
     pub(super) problems: Vec<String>,
 }
@@ -91,7 +98,13 @@ impl Saying {
     pub(super) fn new(owner: ParticipantId, seq: u64) -> Self {
         let mut commitment = Commitment::new(owner.0, seq);
         commitment.stamp = Stamp { incarnation: 1, seq };
-        Self { commitment, owner: String::new(), slots: [Vec::new(), Vec::new()], problems: Vec::new() }
+        Self {
+            commitment,
+            owner: String::new(),
+            slots: Default::default(),
+            names: BTreeMap::new(),
+            problems: Vec::new(),
+        }
     }
 
     /// Takes a row of the owner in, which is there so often.
@@ -135,6 +148,13 @@ impl Saying {
                 columns.get(row, if source == AllocationSource::Recognition { "from" } else { "owner" })
         {
             self.owner = text_format::to_text(owner);
+            self.names.insert(number(owner), self.owner.clone());
+        }
+        let is_of_slots = !matches!(source, AllocationSource::Recognition | AllocationSource::Attributes);
+        for named in ["slot", "to"].into_iter().filter(|_| is_of_slots) {
+            if let Some(id) = columns.get(row, named) {
+                self.names.insert(number(id), text_format::to_text(id));
+            }
         }
         if let Err(problem) = taken {
             self.problems.push(format!("{} {}: {problem}", source.name(), text_of(row)));

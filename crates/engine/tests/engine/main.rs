@@ -6,6 +6,7 @@
 mod common;
 
 mod allocation;
+mod allocation_faults;
 mod answers;
 mod array;
 mod aside;

@@ -1,0 +1,72 @@
+//! Allocations where their rows, their queries and their time are at their worst.
+
+use crate::common::{Db, SECOND};
+
+/// Lets seconds pass as a server does: it is woken when the engine asks for it, and never else.
+fn run(db: &mut Db, seconds: i64) {
+    let end = db.now + seconds * SECOND;
+    for _ in 0..1_000 {
+        match db.wake_at {
+            Some(at) if at.0 <= end => {
+                db.now = db.now.max(at.0 - 1_000);
+                db.step(deltaic_engine::Input::Wake);
+            }
+            _ => {
+                db.now = db.now.max(end);
+                return;
+            }
+        }
+    }
+    panic!("it wants to be woken again and again: {:?} at {}", db.wake_at, db.now);
+}
+
+const TEAMS: &str =
+    "CREATE TABLE offers (team text, slot text, hours integer, kind text, PRIMARY KEY (team, slot));
+    CREATE TABLE wishes (team text, slot text, hours integer, kind text, PRIMARY KEY (team, slot));
+    CREATE TABLE trust (giver text, taker text, points integer, PRIMARY KEY (giver, taker));
+    CREATE TABLE deals (provider text, capacity text, recipient text, need text, quantity integer, until timestamptz);
+    CREATE TABLE floors (owner text, slot text, whom text, quantity integer);";
+
+const ALLOCATION: &str = "CREATE ALLOCATION gpu
+        CAPACITY (SELECT team AS owner, slot, hours AS quantity, kind FROM offers)
+        NEED (SELECT team AS owner, slot, hours AS quantity, kind FROM wishes)
+        RECOGNITION (SELECT giver AS \"from\", taker AS \"to\", points AS weight FROM trust)
+        FLOORS (SELECT owner, slot, whom AS \"to\", quantity FROM floors)
+        ACCEPTED (SELECT provider, capacity, recipient, need, quantity FROM deals WHERE until IS NULL)
+        HELD (SELECT provider, capacity, recipient, need, quantity, until FROM deals WHERE until IS NOT NULL)";
+
+fn teams(clauses: &str) -> Db {
+    let mut db = Db::with(&format!("{TEAMS} {ALLOCATION} {clauses}"));
+    db.ok("INSERT INTO trust VALUES ('uni', 'lab', 3), ('uni', 'club', 1), ('lab', 'uni', 1)");
+    db.ok("INSERT INTO offers VALUES ('uni', 'a100', 100, 'gpu')");
+    db.ok("INSERT INTO wishes VALUES ('lab', 'training', 60, 'gpu'), ('club', 'games', 80, 'gpu')");
+    run(&mut db, 1);
+    db
+}
+
+fn problems(db: &Db) -> Vec<String> {
+    db.engine.allocation_status()[0].problems.clone()
+}
+
+#[test]
+fn what_is_wrong_is_told_in_the_words_of_the_rows() {
+    let mut db = teams("");
+    db.ok("INSERT INTO floors VALUES ('uni', 'none', 'ghost', 1)");
+    run(&mut db, 1);
+    assert_eq!(
+        problems(&db),
+        ["participant uni guarantees something of capacity slot none, which it has not"]
+    );
+    db.ok("UPDATE floors SET slot = 'a100'; INSERT INTO floors VALUES ('uni', 'a100', 'ghost', 2)");
+    run(&mut db, 1);
+    assert_eq!(
+        problems(&db),
+        ["participant uni guarantees ghost something of slot a100 twice: add the quantities"]
+    );
+    db.ok("DELETE FROM floors; INSERT INTO deals VALUES ('gone', 'x', 'away', 'y', 5)");
+    run(&mut db, 1);
+    assert_eq!(
+        problems(&db),
+        ["accepted: capacity x of gone and need y of away have not so much by now: the rest is not reserved"]
+    );
+}
