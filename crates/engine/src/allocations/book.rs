@@ -144,6 +144,9 @@ impl Book {
         }
         self.is_agreed_anew = false;
         self.changed.extend(self.allocator.settle(now).changed);
+        // A row says the kind and the unit of its capacity, too, which may change where what is given does not.
+        let renamed = dirty.iter().flat_map(|owner| self.allocator.given_by(*owner));
+        self.changed.extend(renamed.map(|given| (given.edge, given.tier)));
     }
 
     /// Reserves what two have agreed on, as far as both slots have it, in the order of the slots; and holds what is held. Cost: all

@@ -70,3 +70,17 @@ fn what_is_wrong_is_told_in_the_words_of_the_rows() {
         ["accepted: capacity x of gone and need y of away have not so much by now: the rest is not reserved"]
     );
 }
+
+#[test]
+fn rows_say_what_kind_it_is_by_now() {
+    let mut db = teams("");
+    let kinds = "SELECT DISTINCT kind FROM gpu";
+    db.ok("UPDATE offers SET kind = 'cpu'; UPDATE wishes SET kind = 'cpu'");
+    run(&mut db, 1);
+    assert_eq!(db.rows(kinds), ["cpu"]);
+    db.ok("INSERT INTO deals VALUES ('uni', 'a100', 'lab', 'training', 60)");
+    run(&mut db, 1);
+    db.ok("UPDATE offers SET kind = 'tpu'");
+    run(&mut db, 1);
+    assert_eq!(db.rows(kinds), ["tpu"]);
+}
