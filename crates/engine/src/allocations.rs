@@ -298,6 +298,17 @@ impl Engine {
 
     /// Follows the queries of allocations, and shows what they give.
     pub(crate) fn allocate(&mut self, now: Now, store: &dyn Store, effects: &mut Effects) {
+        loop {
+            self.follow_allocations(now, store, effects);
+            // In the place of one that has gone another may begin.
+            if !self.show_allocations(now, effects) {
+                return;
+            }
+        }
+    }
+
+    /// Follows the queries of those allocations that the catalog has.
+    fn follow_allocations(&mut self, now: Now, store: &dyn Store, effects: &mut Effects) {
         if self.in_flight.is_none() && self.behind.is_none() {
             self.take_definitions();
         }
@@ -328,7 +339,6 @@ impl Engine {
                 running.hear(*source, &message.news);
             }
         }
-        self.show_allocations(now, effects);
     }
 
     /// Begins and ends allocations as the catalog has them.
@@ -352,11 +362,12 @@ impl Engine {
         }
     }
 
-    /// Works out what is due, and brings it into `deltaic.allocations`, one allocation after the other.
-    fn show_allocations(&mut self, now: Now, effects: &mut Effects) {
+    /// Works out what is due, and brings it into `deltaic.allocations`, one allocation after the other; whether one has gone.
+    fn show_allocations(&mut self, now: Now, effects: &mut Effects) -> bool {
+        let mut has_gone = false;
         while self.in_flight.is_none() && self.behind.is_none() && !self.views.is_hydrating() {
             let is_due = |running: &&mut Running| running.due().is_some_and(|due| due <= now);
-            let Some(running) = self.allocations.running.values_mut().find(is_due) else { return };
+            let Some(running) = self.allocations.running.values_mut().find(is_due) else { break };
             let is_settled = running.is_ending || running.settled.is_some() || !running.owed.is_empty();
             if !is_settled && let Some(settling) = running.settling(now) {
                 if settling.is_large() {
@@ -368,12 +379,14 @@ impl Engine {
             let (given, gone, come) = running.take_rows();
             if running.is_ending && gone.is_empty() {
                 self.allocations.running.remove(&given.name);
+                has_gone = true;
                 continue;
             }
             let cause = running.cause.take();
             self.show_rows(now, ALLOCATIONS, (&gone, &come), Showing::Allocation(given), effects);
             effects.caused = effects.append.first().map(|commit| commit.lsn).zip(cause);
         }
+        has_gone
     }
 
     /// An allocation was worked out elsewhere.

@@ -84,3 +84,14 @@ fn rows_say_what_kind_it_is_by_now() {
     run(&mut db, 1);
     assert_eq!(db.rows(kinds), ["tpu"]);
 }
+
+#[test]
+fn one_that_is_made_again_begins_by_itself() {
+    let mut db = teams("");
+    db.ok(&format!(
+        "DROP ALLOCATION gpu; {}",
+        ALLOCATION.replace("hours AS quantity, kind FROM offers", "hours / 2 AS quantity, kind FROM offers")
+    ));
+    run(&mut db, 5);
+    assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["50"]);
+}
