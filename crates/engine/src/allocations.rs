@@ -46,6 +46,8 @@ pub(crate) struct Allocations {
     running: BTreeMap<String, Running>,
     /// The queries that are followed, with the allocation of each.
     followed: BTreeMap<u64, (String, AllocationSource)>,
+    /// Which one is worked out elsewhere.
+    aside: Option<u64>,
     next: u64,
 }
 
@@ -179,15 +181,22 @@ impl Running {
         self.sources.values().all(|followed| followed.watched.is_told())
     }
 
-    /// When something is to be done; none where nothing has changed, or it is worked out elsewhere.
-    fn due(&self) -> Option<Now> {
+    /// Whether it takes long to work it out.
+    fn is_large(&self) -> bool {
+        let mut policies = std::iter::once(self.declared.policy).chain(self.declared.shadow);
+        self.book.as_ref().is_some_and(Book::is_large)
+            || policies.any(|policy| policy != AllocationPolicy::MaxMin)
+    }
+
+    /// When something is to be done; none where nothing has changed, or it is worked out elsewhere, or waits until `is_busy` is over.
+    fn due(&self, is_busy: bool) -> Option<Now> {
         if self.is_ending || self.settled.is_some() {
             return Some(Now(0));
         }
         if !self.owed.is_empty() {
             return Some(self.rest_until);
         }
-        let book = self.book.as_ref().filter(|_| self.is_told())?;
+        let book = self.book.as_ref().filter(|_| self.is_told() && !(is_busy && self.is_large()))?;
         let moment = book
             .next_moment()
             .map(|Time(millis)| Now(i64::try_from(millis).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)));
@@ -366,11 +375,16 @@ impl Engine {
     fn show_allocations(&mut self, now: Now, effects: &mut Effects) -> bool {
         let mut has_gone = false;
         while self.in_flight.is_none() && self.behind.is_none() && !self.views.is_hydrating() {
-            let is_due = |running: &&mut Running| running.due().is_some_and(|due| due <= now);
-            let Some(running) = self.allocations.running.values_mut().find(is_due) else { break };
+            let is_busy = self.allocations.aside.is_some();
+            let is_due = |running: &&mut Running| running.due(is_busy).is_some_and(|due| due <= now);
+            let due = self.allocations.running.values_mut().filter(is_due);
+            // The one that has rested longest: none keeps another from its turn.
+            let Some(running) = due.min_by_key(|running| running.rest_until) else { break };
             let is_settled = running.is_ending || running.settled.is_some() || !running.owed.is_empty();
+            let is_large = running.is_large();
             if !is_settled && let Some(settling) = running.settling(now) {
-                if settling.is_large() {
+                if is_large {
+                    self.allocations.aside = Some(settling.number);
                     effects.work.push(Work::Settling(Box::new(settling)));
                     continue;
                 }
@@ -391,6 +405,7 @@ impl Engine {
 
     /// An allocation was worked out elsewhere.
     pub(crate) fn settled(&mut self, settled: Settled) {
+        self.allocations.aside = None;
         let running = self.allocations.running.get_mut(&settled.declared.name);
         if let Some(running) = running.filter(|running| running.number == settled.number) {
             running.settled(settled);
@@ -399,7 +414,8 @@ impl Engine {
 
     /// When an allocation is to be settled.
     pub(crate) fn allocations_wake_at(&self) -> Option<Now> {
-        self.allocations.running.values().filter_map(Running::due).min()
+        let is_busy = self.allocations.aside.is_some();
+        self.allocations.running.values().filter_map(|running| running.due(is_busy)).min()
     }
 }
 

@@ -13,6 +13,9 @@ use deltaic_types::{AllocationSource, Row};
 
 use super::source::{Columns, Saying, text_of};
 
+/// A market with more edges is worked out beside the commits.
+const EDGES_BETWEEN: usize = 2_000;
+
 /// The problems that are told of: the first of so many participants.
 const PROBLEMS: usize = 100;
 
@@ -103,6 +106,11 @@ impl Book {
     /// How many edges the market has.
     pub(super) fn edge_count(&self) -> usize {
         self.allocator.edge_count()
+    }
+
+    /// Whether it takes long to settle it.
+    pub(super) fn is_large(&self) -> bool {
+        self.edge_count() > EDGES_BETWEEN
     }
 
     /// Whether the solution proves itself. Cost: the edges.

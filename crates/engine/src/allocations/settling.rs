@@ -12,9 +12,6 @@ use deltaic_types::{Allocation, AllocationPolicy, Row};
 
 use super::{book::Book, shown};
 
-/// A market with more edges is worked out beside the commits.
-const EDGES_BETWEEN: usize = 2_000;
-
 /// The most edges for the policies that are there to be compared with: they take messages by the square of them.
 const DAMPED_EDGES: usize = 20_000;
 const ROUNDS_EDGES: usize = 2_000;
@@ -46,12 +43,6 @@ pub struct Settled {
 }
 
 impl Settling {
-    /// Whether it takes long.
-    pub(super) fn is_large(&self) -> bool {
-        let mut policies = std::iter::once(self.declared.policy).chain(self.declared.shadow);
-        self.book.edge_count() > EDGES_BETWEEN || policies.any(|policy| policy != AllocationPolicy::MaxMin)
-    }
-
     /// Works it out.
     pub fn run(self) -> Settled {
         let Self { number, declared, mut book, now } = self;

@@ -95,3 +95,47 @@ fn one_that_is_made_again_begins_by_itself() {
     run(&mut db, 5);
     assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["50"]);
 }
+
+/// Markets of so many providers and as many recipients, all of whom are recognised.
+fn large(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name}_has (id integer PRIMARY KEY, n integer);
+        CREATE TABLE {name}_wants (id integer PRIMARY KEY, n integer);
+        CREATE ALLOCATION {name}
+            CAPACITY (SELECT 1000 + id AS owner, 1 AS slot, n AS quantity, 'x' AS kind FROM {name}_has)
+            NEED (SELECT id AS owner, 1 AS slot, n AS quantity, 'x' AS kind FROM {name}_wants)
+            RECOGNITION (SELECT 1000 + has.id AS \"from\", wants.id AS \"to\", 1 AS weight FROM {name}_has has, {name}_wants wants)"
+    )
+}
+
+fn fill(db: &mut Db, name: &str, count: usize) {
+    for side in ["has", "wants"] {
+        let rows: Vec<String> = (1..=count).map(|n| format!("({n}, 100)")).collect();
+        db.ok(&format!("INSERT INTO {name}_{side} VALUES {} ON CONFLICT DO NOTHING", rows.join(", ")));
+    }
+}
+
+#[test]
+fn of_several_large_ones_one_is_worked_out_at_a_time() {
+    let mut db = Db::with(&format!("{}; {}", large("a"), large("b")));
+    fill(&mut db, "a", 50);
+    fill(&mut db, "b", 50);
+    run(&mut db, 1);
+    db.hold = true;
+    db.ok("UPDATE a_has SET n = 50; UPDATE b_has SET n = 50");
+    run(&mut db, 1);
+    assert_eq!(db.held.len(), 1);
+    // One that goes meanwhile, and comes again, waits too.
+    db.ok(&format!(
+        "DROP ALLOCATION a; CREATE ALLOCATION {}",
+        large("a").split("CREATE ALLOCATION ").nth(1).unwrap()
+    ));
+    run(&mut db, 1);
+    assert_eq!(db.held.len(), 1);
+    db.hold = false;
+    db.finish();
+    run(&mut db, 1);
+    for name in ["a", "b"] {
+        assert_eq!(db.rows(&format!("SELECT sum(quantity) FROM {name}")), ["2500"], "{name}");
+    }
+}
