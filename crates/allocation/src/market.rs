@@ -287,6 +287,11 @@ impl Market {
         self.member(of).map_or(Share::ZERO, |member| member.share(to))
     }
 
+    /// Those who recognise a participant, ascending.
+    pub fn recognisers(&self, of: ParticipantId) -> impl Iterator<Item = ParticipantId> {
+        self.recognised_by.get(&of).into_iter().flatten().copied()
+    }
+
     /// What was accepted of an edge and not released.
     pub fn accepted(&self, edge: EdgeId) -> Quantity {
         self.accepted.get(&edge).copied().unwrap_or_default()

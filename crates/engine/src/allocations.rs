@@ -78,6 +78,8 @@ struct Running {
     digest: u64,
     /// What was wrong when it was worked out last.
     problem: Option<String>,
+    /// Whether it takes long to work it out, once it was asked since the last row came.
+    is_large: OnceLock<bool>,
     /// Whether the solution proves itself, once somebody has asked.
     certified: OnceLock<bool>,
     /// It is to go, with its rows.
@@ -123,6 +125,7 @@ impl Running {
             shown: BTreeMap::new(),
             digest: 0,
             problem: None,
+            is_large: OnceLock::new(),
             certified: OnceLock::new(),
             is_ending: false,
         }
@@ -151,6 +154,7 @@ impl Running {
     /// Takes into the book what has come.
     fn enter(&mut self) {
         let Some(book) = &mut self.book else { return };
+        self.is_large = OnceLock::new();
         for (source, entered) in self.news.drain(..) {
             match entered {
                 Entered::Columns(columns) => book.describe(source, columns),

@@ -47,6 +47,8 @@ pub(super) struct Book {
 #[derive(Debug, Default)]
 struct Said {
     rows: BTreeMap<(AllocationSource, Row), i64>,
+    /// How many of them are slots: of capacity, of need.
+    slots: [usize; 2],
     /// How often it said something: its commitments' numbers.
     seq: u64,
 }
@@ -80,10 +82,15 @@ impl Book {
         }
         let Some(owner) = columns.and_then(|columns| columns.owner(source, &row)) else { return };
         let said = self.said.entry(owner).or_default();
-        if count > 0 {
-            said.rows.insert((source, row), count);
+        let was_there = if count > 0 {
+            said.rows.insert((source, row), count).is_some()
         } else {
-            said.rows.remove(&(source, row));
+            said.rows.remove(&(source, row)).is_some()
+        };
+        let sides = [AllocationSource::Capacity, AllocationSource::Need];
+        if let Some(side) = sides.iter().position(|side| *side == source) {
+            said.slots[side] += usize::from(count > 0);
+            said.slots[side] -= usize::from(was_there);
         }
         self.dirty.insert(owner);
     }
@@ -108,9 +115,35 @@ impl Book {
         self.allocator.edge_count()
     }
 
-    /// Whether it takes long to settle it.
+    /// Whether it may take long to settle it: by the edges that there are, those that what has changed may bring, and the agreements.
+    /// Cost: the rows of those whose rows have changed, until there are too many.
     pub(super) fn is_large(&self) -> bool {
-        self.edge_count() > EDGES_BETWEEN
+        let slots = |owner: &ParticipantId| self.said.get(owner).map_or([0, 0], |said| said.slots);
+        let recognised_by = |owner| {
+            let columns = self.columns.get(&AllocationSource::Recognition);
+            let rows = self.said[owner].rows.keys();
+            let rows = rows.filter(|(source, _)| *source == AllocationSource::Recognition);
+            rows.filter_map(move |(_, row)| columns?.recognised(row))
+        };
+        let market = self.allocator.market();
+        let mut most = self.edge_count() + self.agreed.len();
+        for owner in &self.dirty {
+            let [capacities, needs] = slots(owner);
+            // Rows cost as well.
+            most += 1;
+            let mut brings = Vec::new();
+            if capacities > 0 {
+                brings.extend(recognised_by(owner).map(|other| capacities * slots(&other)[1]));
+            }
+            if needs > 0 {
+                brings.extend(market.recognisers(*owner).map(|other| slots(&other)[0] * needs));
+            }
+            most = most.saturating_add(brings.into_iter().sum());
+            if most > EDGES_BETWEEN {
+                return true;
+            }
+        }
+        most > EDGES_BETWEEN
     }
 
     /// Whether the solution proves itself. Cost: the edges.

@@ -54,6 +54,11 @@ impl Columns {
         Ok(Held { edge, quantity, until })
     }
 
+    /// Whom a row of recognition is about.
+    pub(super) fn recognised(&self, row: &Row) -> Option<ParticipantId> {
+        self.get(row, "to").map(participant)
+    }
+
     /// Whose row it is.
     pub(super) fn owner(&self, source: AllocationSource, row: &Row) -> Option<ParticipantId> {
         let name = if source == AllocationSource::Recognition { "from" } else { "owner" };

@@ -139,3 +139,41 @@ fn of_several_large_ones_one_is_worked_out_at_a_time() {
         assert_eq!(db.rows(&format!("SELECT sum(quantity) FROM {name}")), ["2500"], "{name}");
     }
 }
+
+#[test]
+fn a_large_market_is_worked_out_beside_the_commits_from_the_first_time_on() {
+    let mut db = Db::with(&large("a"));
+    db.hold = true;
+    fill(&mut db, "a", 50);
+    run(&mut db, 1);
+    assert_eq!(db.held.len(), 1);
+    db.hold = false;
+    db.finish();
+    run(&mut db, 1);
+    let mut db = db.restart();
+    db.hold = true;
+    db.pass(1);
+    assert_eq!((db.held.len(), db.rows("SELECT count(*) FROM a")), (1, vec!["0".to_owned()]));
+    db.hold = false;
+    db.finish();
+    run(&mut db, 1);
+    assert_eq!(db.rows("SELECT sum(quantity) FROM a"), ["5000"]);
+    // One row that brings many pairs.
+    let mut db = Db::with(
+        "CREATE TABLE slots (id integer PRIMARY KEY, owner integer);
+        CREATE ALLOCATION a
+            CAPACITY (SELECT owner, id AS slot, 1 AS quantity, 'x' AS kind FROM slots WHERE owner = 1)
+            NEED (SELECT owner, id AS slot, 1 AS quantity, 'x' AS kind FROM slots WHERE owner = 2)
+            RECOGNITION (SELECT 1 AS \"from\", owner AS \"to\", 1 AS weight FROM slots WHERE owner <> 1)",
+    );
+    let rows = |from: usize, owner| {
+        (from..from + 60).map(|n| format!("({n}, {owner})")).collect::<Vec<_>>().join(", ")
+    };
+    db.ok(&format!("INSERT INTO slots VALUES {}", rows(0, 1)));
+    db.ok(&format!("INSERT INTO slots VALUES {}", rows(100, 3)));
+    run(&mut db, 1);
+    db.hold = true;
+    db.ok("UPDATE slots SET owner = 2 WHERE owner = 3");
+    run(&mut db, 1);
+    assert_eq!(db.held.len(), 1);
+}
