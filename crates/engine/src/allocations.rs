@@ -37,7 +37,7 @@ use crate::{
 /// Who follows the queries.
 const FOLLOWER: ClientId = ClientId(u64::MAX - 2);
 
-/// How long a query that was refused is left alone.
+/// How long a query that was refused is left alone, and the store where it did not take a commit.
 const REFUSED_MICROS: i64 = 1_000_000;
 
 /// The allocations of the catalog.
@@ -72,6 +72,8 @@ struct Running {
     cause: Option<Lsn>,
     /// Before this time it is not worked out again.
     rest_until: Now,
+    /// Before this time nothing is shown of it, because the store refused it.
+    refused_until: Now,
     /// The rows that are shown of it.
     shown: BTreeMap<Place, Row>,
     /// The sum of their hashes.
@@ -122,6 +124,7 @@ impl Running {
             since: None,
             cause: None,
             rest_until: Now(0),
+            refused_until: Now(0),
             shown: BTreeMap::new(),
             digest: 0,
             problem: None,
@@ -194,11 +197,8 @@ impl Running {
 
     /// When something is to be done; none where nothing has changed, or it is worked out elsewhere, or waits until `is_busy` is over.
     fn due(&self, is_busy: bool) -> Option<Now> {
-        if self.is_ending || self.settled.is_some() {
-            return Some(Now(0));
-        }
-        if !self.owed.is_empty() {
-            return Some(self.rest_until);
+        if self.is_ending || self.settled.is_some() || !self.owed.is_empty() {
+            return Some(self.refused_until);
         }
         let book = self.book.as_ref().filter(|_| self.is_told() && !(is_busy && self.is_large()))?;
         let moment = book
@@ -454,8 +454,9 @@ impl Allocations {
     }
 
     /// A commit that was to show this was not made.
-    pub(crate) fn show_again(&mut self, given: Given) {
+    pub(crate) fn show_again(&mut self, now: Now, given: Given) {
         if let Some(running) = self.running.get_mut(&given.name) {
+            running.refused_until = Now(now.0.saturating_add(REFUSED_MICROS));
             for (place, (was, is)) in given.rows {
                 running.put(place, was);
                 running.owed.insert(place, is);

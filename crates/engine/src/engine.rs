@@ -441,7 +441,7 @@ impl Engine {
                 in_flight.spent.into_iter().for_each(Spent::refund);
             }
             if let Some(showing) = in_flight.showing {
-                self.not_shown(showing);
+                self.not_shown(now, showing);
             }
             let refuse = |reply: Reply| Reply {
                 request: reply.request,

@@ -76,11 +76,11 @@ impl Engine {
     }
 
     /// A commit that was to show this was not made.
-    pub(crate) fn not_shown(&mut self, showing: Showing) {
+    pub(crate) fn not_shown(&mut self, now: Now, showing: Showing) {
         match showing {
             Showing::Rules(listed) => self.semantic.list_again(listed),
             Showing::Gauges(changes) => self.budgets.gauges.show_again(changes),
-            Showing::Allocation(given) => self.allocations.show_again(given),
+            Showing::Allocation(given) => self.allocations.show_again(now, given),
         }
     }
 }

@@ -1,5 +1,10 @@
 //! Allocations where their rows, their queries and their time are at their worst.
 
+use std::sync::Arc;
+
+use deltaic_engine::{Input, Now};
+use deltaic_storage::{StorageError, Store as _};
+
 use crate::common::{Db, SECOND};
 
 /// Lets seconds pass as a server does: it is woken when the engine asks for it, and never else.
@@ -9,7 +14,7 @@ fn run(db: &mut Db, seconds: i64) {
         match db.wake_at {
             Some(at) if at.0 <= end => {
                 db.now = db.now.max(at.0 - 1_000);
-                db.step(deltaic_engine::Input::Wake);
+                db.step(Input::Wake);
             }
             _ => {
                 db.now = db.now.max(end);
@@ -176,4 +181,55 @@ fn a_large_market_is_worked_out_beside_the_commits_from_the_first_time_on() {
     db.ok("UPDATE slots SET owner = 2 WHERE owner = 3");
     run(&mut db, 1);
     assert_eq!(db.held.len(), 1);
+}
+
+/// Appends fail for so many seconds, in which the engine is woken when it asks for it; how often it has tried.
+fn full_disk(db: &mut Db, input: Input, seconds: i64) -> usize {
+    let (end, mut tries, mut input) = (db.now + seconds * SECOND, 0, input);
+    loop {
+        let mut effects = db.engine.step(Now(db.now), input, &db.store);
+        while !effects.append.is_empty() {
+            tries += 1;
+            assert!(tries < 1_000, "it tries without a rest");
+            let refused = Err(Arc::new(StorageError::Closed));
+            effects = db.engine.step(Now(db.now), Input::Appended(refused), &db.store);
+        }
+        db.wake_at = effects.wake_at;
+        let Some(at) = effects.wake_at.filter(|at| at.0 <= end) else { break };
+        tries += 1;
+        assert!(tries < 1_000, "it wakes without a rest");
+        (db.now, input) = (db.now.max(at.0), Input::Wake);
+    }
+    db.now = db.now.max(end);
+    tries
+}
+
+/// A request whose commit is durable; what comes of it is not looked at yet.
+fn committed(db: &mut Db, sql: &str) {
+    let requests = db.requests(&[sql], &[]);
+    let effects = db.step(Input::Requests(requests));
+    db.store.append(&effects.append).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_not_asked_without_a_rest() {
+    for clauses in ["", "COALESCE '0 ms'", "COALESCE '1 day'"] {
+        let mut db = teams(clauses);
+        db.subscribe(1, "SELECT * FROM gpu");
+        run(&mut db, 3 * 86_400);
+        committed(&mut db, "UPDATE offers SET hours = 40");
+        full_disk(&mut db, Input::Appended(Ok(())), 10);
+        run(&mut db, 5);
+        assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["40"], "{clauses}");
+    }
+}
+
+#[test]
+fn one_that_goes_while_the_disk_is_full_goes_later() {
+    let mut db = teams("");
+    db.subscribe(1, "SELECT count(*) FROM deltaic.allocations");
+    committed(&mut db, "DROP ALLOCATION gpu");
+    full_disk(&mut db, Input::Appended(Ok(())), 10);
+    run(&mut db, 5);
+    assert_eq!(db.rows("SELECT count(*) FROM deltaic.allocations"), ["0"]);
 }
