@@ -27,6 +27,8 @@ pub(super) struct Book {
     said: BTreeMap<ParticipantId, Said>,
     /// What two have agreed on, and what is kept, by whom it is between.
     agreed: BTreeMap<(AllocationSource, EdgeId), BTreeMap<Row, i64>>,
+    /// Rows of which it is not known whose they are, with what they lack.
+    nobodys: BTreeMap<(AllocationSource, Row), String>,
     /// Whose rows have changed.
     dirty: BTreeSet<ParticipantId>,
     /// Whether an agreement has.
@@ -65,9 +67,19 @@ impl Book {
 
     /// A row is there so often.
     pub(super) fn put(&mut self, source: AllocationSource, row: Row, count: i64) {
-        let columns = self.columns.get(&source);
+        let Some(columns) = self.columns.get(&source) else { return };
+        if let Some(lacking) = columns.lacking(source, &row) {
+            let problem = format!("{} {}: \"{lacking}\" is null", source.name(), text_of(&row));
+            let key = (source, row);
+            if count > 0 {
+                self.nobodys.insert(key, problem);
+            } else {
+                self.nobodys.remove(&key);
+            }
+            return;
+        }
         if let AllocationSource::Accepted | AllocationSource::Held = source {
-            let Some(edge) = columns.and_then(|columns| columns.edge(&row)) else { return };
+            let Some(edge) = columns.edge(&row) else { return };
             let rows = self.agreed.entry((source, edge)).or_default();
             if count > 0 {
                 rows.insert(row, count);
@@ -80,7 +92,7 @@ impl Book {
             self.is_agreed_anew = true;
             return;
         }
-        let Some(owner) = columns.and_then(|columns| columns.owner(source, &row)) else { return };
+        let Some(owner) = columns.owner(source, &row) else { return };
         let said = self.said.entry(owner).or_default();
         let was_there = if count > 0 {
             said.rows.insert((source, row), count).is_some()
@@ -158,7 +170,8 @@ impl Book {
 
     /// What is wrong, the first of it.
     pub(super) fn problems(&self) -> impl Iterator<Item = &str> {
-        let of_rows = self.problems.values().chain(&self.disagreements).take(PROBLEMS);
+        let of_rows =
+            self.problems.values().chain(&self.disagreements).chain(self.nobodys.values()).take(PROBLEMS);
         self.failure.iter().chain(of_rows).map(String::as_str)
     }
 
@@ -205,7 +218,7 @@ impl Book {
                             sum.saturating_add(quantity.0.saturating_mul(u64::try_from(*count).unwrap_or(0)));
                     })
                 } else {
-                    columns.held(row, self.is_whole).map(|new| {
+                    columns.held(*edge, row, self.is_whole).map(|new| {
                         // Of several the one that lasts longest.
                         let known = held.entry(*edge).or_insert(new);
                         if (new.until, new.quantity) > (known.until, known.quantity) {

@@ -34,6 +34,18 @@ impl Columns {
         self.get(row, name).map_or_else(String::new, text_format::to_text)
     }
 
+    /// Which column is null that says whose a row is, or between whom.
+    pub(super) fn lacking(&self, source: AllocationSource, row: &Row) -> Option<&'static str> {
+        let columns: &[&'static str] = match source {
+            AllocationSource::Accepted | AllocationSource::Held => {
+                &["provider", "capacity", "recipient", "need"]
+            }
+            AllocationSource::Recognition => &["from"],
+            _ => &["owner"],
+        };
+        columns.iter().copied().find(|name| self.get(row, name).is_none())
+    }
+
     /// Between whom a row of an agreement is.
     pub(super) fn edge(&self, row: &Row) -> Option<EdgeId> {
         let number = |name: &str| self.get(row, name).map(number);
@@ -47,8 +59,7 @@ impl Columns {
     }
 
     /// What is kept of it, and until when.
-    pub(super) fn held(&self, row: &Row, is_whole: bool) -> Result<Held, String> {
-        let edge = self.edge(row).ok_or("a slot is null")?;
+    pub(super) fn held(&self, edge: EdgeId, row: &Row, is_whole: bool) -> Result<Held, String> {
         let quantity = self.quantity(row, is_whole)?;
         let until = Reading { columns: self, row, is_whole }.time("until")?.ok_or("\"until\" is null")?;
         Ok(Held { edge, quantity, until })

@@ -233,3 +233,26 @@ fn one_that_goes_while_the_disk_is_full_goes_later() {
     run(&mut db, 5);
     assert_eq!(db.rows("SELECT count(*) FROM deltaic.allocations"), ["0"]);
 }
+
+#[test]
+fn a_row_of_nobody_is_told_of() {
+    for (row, told) in [
+        (
+            "deals VALUES (NULL, 'a100', 'lab', 'training', 5)",
+            "accepted (a100, lab, training, 5): \"provider\" is null",
+        ),
+        (
+            "deals VALUES ('uni', 'a100', 'lab', NULL, 5, now() + INTERVAL '5 minutes')",
+            "held (uni, a100, lab, 5, ",
+        ),
+        ("floors VALUES (NULL, 'a100', 'lab', 5)", "floors (a100, lab, 5): \"owner\" is null"),
+    ] {
+        let mut db = teams("");
+        db.ok(&format!("INSERT INTO {row}"));
+        run(&mut db, 1);
+        assert!(problems(&db).len() == 1 && problems(&db)[0].contains(told), "{row}: {:?}", problems(&db));
+        db.ok("DELETE FROM deals; DELETE FROM floors");
+        run(&mut db, 1);
+        assert_eq!(problems(&db), [""; 0]);
+    }
+}
