@@ -185,6 +185,8 @@ impl Book {
                 .extend(self.allocator.solution().allocations.iter().map(|given| (given.edge, given.tier)));
             self.allocator = Allocator::default();
             self.is_agreed_anew = true;
+            // Those who have left take no place in it.
+            self.said.retain(|_, said| !said.rows.is_empty());
             let owners: Vec<ParticipantId> = self.said.keys().copied().collect();
             let failed = owners.into_iter().find_map(|owner| self.enter(owner).err());
             self.failure = failed.map(|error| error.to_string());
@@ -412,5 +414,30 @@ impl Book {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deltaic_query::plan::ResultColumn;
+    use deltaic_types::{DataType, Value, limits};
+
+    use super::*;
+
+    #[test]
+    fn who_has_left_takes_nobodys_place() {
+        let mut book = Book::new(true);
+        let column = |name: &str, data_type| ResultColumn { name: name.to_owned(), data_type };
+        let columns = [column("owner", DataType::Bigint), column("attribute", DataType::Text)];
+        book.describe(AllocationSource::Attributes, Columns::new(&columns));
+        let row = |owner| -> Row { [Value::Integer(owner), Value::from("x")].into_iter().collect() };
+        let most = i64::try_from(limits::PARTICIPANTS).unwrap();
+        for count in [1, 0] {
+            (0..most).for_each(|owner| book.put(AllocationSource::Attributes, row(owner), count));
+            book.settle(Time(1));
+        }
+        book.put(AllocationSource::Attributes, row(most), 1);
+        book.settle(Time(2));
+        assert_eq!(book.problems().next(), None);
     }
 }
