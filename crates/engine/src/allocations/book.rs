@@ -308,10 +308,11 @@ impl Book {
             self.participants.insert(owner, std::mem::take(&mut saying.owner));
         }
         self.rename_slots(owner, &mut saying);
+        let problem = saying.problems.first().cloned();
         let outcome = if is_gone {
             Err(None)
         } else {
-            self.allocator.apply(Change::Commit(saying.commitment)).map_err(Some)
+            self.allocator.apply(Change::Commit(saying.commitment())).map_err(Some)
         };
         let fault = match outcome {
             Ok(_) => None,
@@ -324,7 +325,7 @@ impl Book {
                 error.map(|error| self.told(&error, &names))
             }
         };
-        match fault.or_else(|| saying.problems.into_iter().next()) {
+        match fault.or(problem) {
             Some(problem) => drop(self.problems.insert(owner, problem)),
             None => drop(self.problems.remove(&owner)),
         }

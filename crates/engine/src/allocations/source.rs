@@ -96,7 +96,9 @@ pub(super) fn participant(value: &Value) -> ParticipantId {
 /// A commitment in the making, with what its numbers stand for.
 #[derive(Debug)]
 pub(super) struct Saying {
-    pub(super) commitment: Commitment,
+    commitment: Commitment,
+    /// Whom it recognises, and how much.
+    recognition: BTreeMap<ParticipantId, u64>,
     /// What the owner is called.
     pub(super) owner: String,
     /// What its slots are called: of capacity, of need.
@@ -116,11 +118,17 @@ impl Saying {
         commitment.stamp = Stamp { incarnation: 1, seq };
         Self {
             commitment,
+            recognition: BTreeMap::new(),
             owner: String::new(),
             slots: Default::default(),
             names: BTreeMap::new(),
             problems: Vec::new(),
         }
+    }
+
+    /// What was said.
+    pub(super) fn commitment(self) -> Commitment {
+        Commitment { recognition: self.recognition.into_iter().collect(), ..self.commitment }
     }
 
     /// Takes a row of the owner in, which is there so often.
@@ -144,11 +152,8 @@ impl Saying {
             }),
             AllocationSource::Recognition => reading.weight().map(|(to, weight)| {
                 let weight = weight.saturating_mul(u64::try_from(count).unwrap_or(0));
-                let known = self.commitment.recognition.iter_mut().find(|(whom, _)| *whom == to);
-                match known {
-                    Some((_, sum)) => *sum = sum.saturating_add(weight),
-                    None => self.commitment.recognition.push((to, weight)),
-                }
+                let sum = self.recognition.entry(to).or_default();
+                *sum = sum.saturating_add(weight);
             }),
             AllocationSource::Floors => reading
                 .floor()

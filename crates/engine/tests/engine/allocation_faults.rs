@@ -256,3 +256,18 @@ fn a_row_of_nobody_is_told_of() {
         assert_eq!(problems(&db), [""; 0]);
     }
 }
+
+#[test]
+fn who_recognises_too_many_is_told_so() {
+    let mut db = teams("");
+    db.hold = true;
+    for thousand in 0..12 {
+        let rows: Vec<String> =
+            (0..1_000).map(|n| format!("('uni', 'x{}', 1)", thousand * 1_000 + n)).collect();
+        db.ok(&format!("INSERT INTO trust VALUES {}", rows.join(", ")));
+    }
+    db.hold = false;
+    db.finish();
+    run(&mut db, 1);
+    assert_eq!(problems(&db), ["participant uni recognises 12002: at most 10000 are allowed"]);
+}
