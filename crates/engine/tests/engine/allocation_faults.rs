@@ -271,3 +271,22 @@ fn who_recognises_too_many_is_told_so() {
     run(&mut db, 1);
     assert_eq!(problems(&db), ["participant uni recognises 12002: at most 10000 are allowed"]);
 }
+
+#[test]
+fn a_name_is_any_that_its_queries_have_room_beside() {
+    for name in ["Größe", "it's", "a \"b\"", "a.need", "x y", &"n".repeat(51)] {
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        let mut db = Db::with(&format!("{TEAMS} {}", ALLOCATION.replace("gpu", &quoted)));
+        db.ok("INSERT INTO trust VALUES ('uni', 'lab', 3)");
+        db.ok("INSERT INTO offers VALUES ('uni', 'a100', 100, 'gpu')");
+        db.ok("INSERT INTO wishes VALUES ('lab', 'training', 60, 'gpu')");
+        run(&mut db, 1);
+        let mut db = db.restart();
+        db.pass(1);
+        assert_eq!(db.rows(&format!("SELECT quantity FROM {quoted}")), ["60"], "{name}");
+        db.ok(&format!("DROP ALLOCATION {quoted}"));
+    }
+    let long = "n".repeat(52);
+    let (code, message) = Db::with(TEAMS).error(&ALLOCATION.replace("gpu", &long));
+    assert!(code == "42622" && message.contains("51"), "{code} {message}");
+}

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deltaic_query::statement::{CreateAllocation, CreateBudget, CreateLiveView, Statement};
 use deltaic_types::{
     ALLOCATIONS, ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, Catalog, DataType,
-    Interval, LiveView, Offers, TableId, TableSchema,
+    Interval, LiveView, Offers, TableId, TableSchema, limits,
 };
 use sqlparser::{ast::Spanned, tokenizer::Span};
 
@@ -251,6 +251,13 @@ impl<'a> Binder<'a> {
     ) -> Result<Option<CreateAllocation>, SqlError> {
         let span = create.name.span();
         let name = self.object_name(&create.name)?;
+        // Those of all clauses, so that a clause more does not make a name too long.
+        let own = AllocationSource::ALL.iter().map(|source| Allocation::source_of(&name, *source));
+        let longest = own.map(|name| name.len()).max().unwrap_or(0) - name.len();
+        if name.len() + longest > limits::NAME_BYTES {
+            let limit = limits::NAME_BYTES - longest;
+            return Err(SqlError::NameTooLong { name, limit, position: self.at(span) });
+        }
         let mut sources: Vec<AllocationSource> = create.sources.iter().map(|source| source.source).collect();
         if let Some(offers) = &create.offers {
             let said = create.sources.iter().find(|source| OF_OFFERS.contains(&source.source));
