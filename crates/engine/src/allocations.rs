@@ -102,6 +102,13 @@ struct Followed {
     asked_at: Now,
 }
 
+impl Followed {
+    /// When it is asked again, if it was refused.
+    fn asks_at(&self) -> Option<Now> {
+        self.watched.is_over().then(|| Now(self.asked_at.0.saturating_add(REFUSED_MICROS)))
+    }
+}
+
 /// What of an allocation changed: as it was, and as it is.
 #[derive(Debug)]
 pub(crate) struct Given {
@@ -419,7 +426,12 @@ impl Engine {
     /// When an allocation is to be settled.
     pub(crate) fn allocations_wake_at(&self) -> Option<Now> {
         let is_busy = self.allocations.aside.is_some();
-        self.allocations.running.values().filter_map(|running| running.due(is_busy)).min()
+        let running = self.allocations.running.values().filter(|running| !running.is_ending);
+        let asked = running.flat_map(|running| running.sources.values()).filter_map(Followed::asks_at).min();
+        // While a query is computed for the first time nothing is worked out: what it came to is an input of its own.
+        let is_waiting = self.views.is_hydrating();
+        let due = self.allocations.running.values().filter(|_| !is_waiting);
+        due.filter_map(|running| running.due(is_busy)).chain(asked).min()
     }
 }
 
@@ -429,8 +441,7 @@ impl Allocations {
         for running in self.running.values_mut().filter(|running| !running.is_ending) {
             for source in running.declared.sources.clone() {
                 let known = running.sources.get(&source);
-                let rests = |followed: &Followed| now.0 < followed.asked_at.0.saturating_add(REFUSED_MICROS);
-                if known.is_some_and(|followed| !followed.watched.is_over() || rests(followed)) {
+                if known.is_some_and(|followed| followed.asks_at().is_none_or(|at| now < at)) {
                     continue;
                 }
                 self.next += 1;

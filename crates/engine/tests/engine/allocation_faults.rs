@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deltaic_engine::{Input, Now};
+use deltaic_engine::{Input, MemoryLimits, Now};
 use deltaic_storage::{StorageError, Store as _};
 
 use crate::common::{Db, SECOND};
@@ -289,4 +289,41 @@ fn a_name_is_any_that_its_queries_have_room_beside() {
     let long = "n".repeat(52);
     let (code, message) = Db::with(TEAMS).error(&ALLOCATION.replace("gpu", &long));
     assert!(code == "42622" && message.contains("51"), "{code} {message}");
+}
+
+#[test]
+fn a_query_that_was_refused_is_asked_again_by_itself() {
+    let mut db = teams("");
+    let rows: Vec<String> = (0..1_000).map(|n| format!("('x', 'x{n}', 1)")).collect();
+    let little = MemoryLimits { view: 10_000, ..MemoryLimits::default() };
+    db.engine.set_memory(little);
+    db.ok(&format!("INSERT INTO trust VALUES {}", rows.join(", ")));
+    run(&mut db, 5);
+    assert!(problems(&db)[0].starts_with("recognition: "), "{:?}", problems(&db));
+    assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["100"]);
+    db.engine.set_memory(MemoryLimits::default());
+    run(&mut db, 5);
+    assert_eq!(problems(&db), [""; 0]);
+    db.ok("UPDATE offers SET hours = 30");
+    run(&mut db, 5);
+    assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["30"]);
+}
+
+#[test]
+fn what_waits_for_other_work_asks_for_no_waking() {
+    let mut db = teams("");
+    let rows: Vec<String> = (0..30_000).map(|n| format!("({n})")).collect();
+    db.ok("CREATE TABLE many (id integer PRIMARY KEY)");
+    for rows in rows.chunks(10_000) {
+        db.ok(&format!("INSERT INTO many VALUES {}", rows.join(", ")));
+    }
+    db.hold = true;
+    db.subscribe(1, "SELECT id % 7 AS rest, count(*) FROM many GROUP BY id % 7");
+    assert_eq!(db.held.len(), 1);
+    db.ok("UPDATE offers SET hours = 30");
+    run(&mut db, 5);
+    db.hold = false;
+    db.finish();
+    run(&mut db, 5);
+    assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["30"]);
 }
