@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 
 use deltaic_types::limits;
 
-use crate::{
-    EdgeId, Filter, MarketError, Name, ParticipantId, Place, Quantity, Share, Side, Slot, SlotId, Stamp, Time,
-};
+use crate::{EdgeId, MarketError, Name, ParticipantId, Quantity, Side, Slot, SlotId, Stamp, Time};
 
 /// A promise of a provider: the recipient has this much of the slot before anybody gets the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +64,7 @@ impl Commitment {
             if let Some(pair) = slots.windows(2).find(|pair| pair[0].id == pair[1].id) {
                 return Err(MarketError::DuplicateSlot { owner, side, slot: pair[0].id });
             }
-            slots.iter().try_for_each(|slot| check_slot(owner, side, slot))?;
+            slots.iter().try_for_each(|slot| slot.check(owner, side))?;
         }
         if self.recognition.len() > limits::RECOGNISED {
             return Err(MarketError::TooManyRecognised { owner, count: self.recognition.len() });
@@ -105,43 +103,6 @@ impl Commitment {
         }
         Ok(())
     }
-}
-
-fn check_slot(owner: ParticipantId, side: Side, slot: &Slot) -> Result<(), MarketError> {
-    let id = slot.id;
-    let most = slot.most_each.unwrap_or_default().max(slot.lot).max(slot.quantity);
-    if most > Quantity::MAX {
-        return Err(MarketError::QuantityOver { owner, side, slot: id, quantity: most });
-    }
-    if slot.lot.is_zero() {
-        return Err(MarketError::NoLot { owner, side, slot: id });
-    }
-    if slot.window.is_empty() {
-        return Err(MarketError::EmptyWindow { owner, side, slot: id });
-    }
-    if let Place::At { point, radius, .. } = &slot.place {
-        if point.is_some_and(|point| !point.is_valid()) {
-            return Err(MarketError::NoSuchPoint { owner, side, slot: id });
-        }
-        if let Some(metres) = radius.filter(|metres| *metres > limits::RADIUS_METRES) {
-            return Err(MarketError::RadiusOver { owner, side, slot: id, metres });
-        }
-    }
-    if slot.filters.len() > limits::FILTERS {
-        return Err(MarketError::TooManyFilters { owner, side, slot: id, count: slot.filters.len() });
-    }
-    for filter in &slot.filters {
-        match filter {
-            Filter::Allowed(these) | Filter::Denied(these) if these.len() > limits::NAMED => {
-                return Err(MarketError::TooManyNamed { owner, side, slot: id, count: these.len() });
-            }
-            Filter::MinimumMutual(share) if *share > Share::ONE => {
-                return Err(MarketError::ShareOver { owner, side, slot: id, share: *share });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// An offer that its recipient accepted: this much is taken off both slots before anything else.

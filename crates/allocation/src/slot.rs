@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::{Name, ParticipantId, Place, Quantity, Share, Side, SlotId, Time};
+use deltaic_types::limits;
+
+use crate::{MarketError, Name, ParticipantId, Place, Quantity, Share, Side, SlotId, Time};
 
 /// From a moment on and before another; an end that is left out is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -109,6 +111,44 @@ impl Slot {
             lot: Quantity(1),
             most_each: None,
         }
+    }
+
+    /// Whether it is within the limits, whatever else its owner has. `O(k)` in its filters.
+    pub fn check(&self, owner: ParticipantId, side: Side) -> Result<(), MarketError> {
+        let id = self.id;
+        let most = self.most_each.unwrap_or_default().max(self.lot).max(self.quantity);
+        if most > Quantity::MAX {
+            return Err(MarketError::QuantityOver { owner, side, slot: id, quantity: most });
+        }
+        if self.lot.is_zero() {
+            return Err(MarketError::NoLot { owner, side, slot: id });
+        }
+        if self.window.is_empty() {
+            return Err(MarketError::EmptyWindow { owner, side, slot: id });
+        }
+        if let Place::At { point, radius, .. } = &self.place {
+            if point.is_some_and(|point| !point.is_valid()) {
+                return Err(MarketError::NoSuchPoint { owner, side, slot: id });
+            }
+            if let Some(metres) = radius.filter(|metres| *metres > limits::RADIUS_METRES) {
+                return Err(MarketError::RadiusOver { owner, side, slot: id, metres });
+            }
+        }
+        if self.filters.len() > limits::FILTERS {
+            return Err(MarketError::TooManyFilters { owner, side, slot: id, count: self.filters.len() });
+        }
+        for filter in &self.filters {
+            match filter {
+                Filter::Allowed(these) | Filter::Denied(these) if these.len() > limits::NAMED => {
+                    return Err(MarketError::TooManyNamed { owner, side, slot: id, count: these.len() });
+                }
+                Filter::MinimumMutual(share) if *share > Share::ONE => {
+                    return Err(MarketError::ShareOver { owner, side, slot: id, share: *share });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

@@ -308,7 +308,8 @@ impl Book {
             self.participants.insert(owner, std::mem::take(&mut saying.owner));
         }
         self.rename_slots(owner, &mut saying);
-        let problem = saying.problems.first().cloned();
+        let fault = saying.faults.first().map(|fault| self.told(fault, &names));
+        let problem = saying.problems.first().cloned().or(fault);
         let outcome = if is_gone {
             Err(None)
         } else {
@@ -325,7 +326,7 @@ impl Book {
                 error.map(|error| self.told(&error, &names))
             }
         };
-        match fault.or(problem) {
+        match problem.or(fault) {
             Some(problem) => drop(self.problems.insert(owner, problem)),
             None => drop(self.problems.remove(&owner)),
         }
@@ -372,6 +373,7 @@ impl Book {
             );
         }
         let text = error.to_string();
+        let text = text.replace("say 1 millionth for no restriction", "leave it out for no restriction");
         let is_part = |c: char| c.is_ascii_digit();
         let mut words = String::new();
         let mut rest = &text[..];

@@ -8,8 +8,8 @@ use std::hash::Hasher;
 
 use bigdecimal::{BigDecimal, RoundingMode, ToPrimitive};
 use deltaic_allocation::{
-    Commitment, EdgeId, Filter, Guarantee, Held, Name, ParticipantId, Place, Point, Quantity, QuantityError,
-    Share, Slot, SlotId, Stamp, Time, Window,
+    Commitment, EdgeId, Filter, Guarantee, Held, MarketError, Name, ParticipantId, Place, Point, Quantity,
+    QuantityError, Share, Side, Slot, SlotId, Stamp, Time, Window,
 };
 use deltaic_query::plan::ResultColumn;
 use deltaic_types::{AllocationSource, Row, Value, text_format};
@@ -107,6 +107,8 @@ pub(super) struct Saying {
     pub(super) names: BTreeMap<u64, String>,
     /// What is wrong with rows, which are left out.
     pub(super) problems: Vec<String>,
+    /// The same of slots that are beyond the limits by themselves.
+    pub(super) faults: Vec<MarketError>,
 }
 
 /// What is wrong with a row.
@@ -123,6 +125,7 @@ impl Saying {
             slots: Default::default(),
             names: BTreeMap::new(),
             problems: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -143,12 +146,18 @@ impl Saying {
         let reading = Reading { columns, row, is_whole };
         let taken = match source {
             AllocationSource::Capacity | AllocationSource::Need => reading.slot().map(|(slot, name)| {
-                let side = usize::from(source == AllocationSource::Need);
-                let slots =
-                    if side == 0 { &mut self.commitment.capacities } else { &mut self.commitment.needs };
-                // The same one twice is refused with the commitment.
-                slots.extend((0..count.min(2)).map(|_| slot.clone()));
-                self.slots[side].push((slot.id, name));
+                let is_need = source == AllocationSource::Need;
+                self.slots[usize::from(is_need)].push((slot.id, name));
+                let (side, slots) = if is_need {
+                    (Side::Need, &mut self.commitment.needs)
+                } else {
+                    (Side::Capacity, &mut self.commitment.capacities)
+                };
+                match slot.check(self.commitment.owner, side) {
+                    // The same one twice is refused with the commitment.
+                    Ok(()) => slots.extend((0..count.min(2)).map(|_| slot.clone())),
+                    Err(fault) => self.faults.push(fault),
+                }
             }),
             AllocationSource::Recognition => reading.weight().map(|(to, weight)| {
                 let weight = weight.saturating_mul(u64::try_from(count).unwrap_or(0));

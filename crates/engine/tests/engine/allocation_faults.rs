@@ -327,3 +327,53 @@ fn what_waits_for_other_work_asks_for_no_waking() {
     run(&mut db, 5);
     assert_eq!(db.rows("SELECT sum(quantity) FROM gpu"), ["30"]);
 }
+
+#[test]
+fn a_slot_that_cannot_be_is_left_out_alone() {
+    let mut db = Db::with(
+        "CREATE TABLE has (slot integer PRIMARY KEY, quantity integer, lot integer, starts timestamptz, ends timestamptz,
+            latitude integer, longitude integer, radius integer, least_mutual numeric, required text[]);
+        CREATE ALLOCATION a
+            CAPACITY (SELECT 1 AS owner, slot, quantity, 'x' AS kind, lot, starts, ends, latitude, longitude, radius, least_mutual, required FROM has)
+            NEED (SELECT 2 AS owner, 1 AS slot, 50 AS quantity, 'x' AS kind)
+            RECOGNITION (SELECT 1 AS \"from\", 2 AS \"to\", 1 AS weight)",
+    );
+    db.ok("INSERT INTO has (slot, quantity) VALUES (1, 10)");
+    for (columns, values, problem) in [
+        ("lot", "0", "participant 1's capacity slot 2 has a lot of nothing: leave it out for no restriction"),
+        (
+            "starts, ends",
+            "now(), now()",
+            "participant 1's capacity slot 2 has a window that ends before it begins",
+        ),
+        (
+            "latitude, longitude",
+            "91, 0",
+            "participant 1's capacity slot 2 is not on the Earth: 90 degrees of latitude, 180 of longitude",
+        ),
+        (
+            "latitude, longitude, radius",
+            "9, 0, 20000001",
+            "participant 1's capacity slot 2 has a radius of 20000001 m: at most 20000000 is allowed",
+        ),
+        (
+            "least_mutual",
+            "1.5",
+            "a filter of participant 1's capacity slot 2 asks for a share of 1.5: at most 1 is allowed",
+        ),
+        (
+            "required",
+            "'{a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q}'",
+            "participant 1's capacity slot 2 has 17 filters: at most 16 are allowed",
+        ),
+    ] {
+        db.ok(&format!("INSERT INTO has (slot, quantity, {columns}) VALUES (2, 10, {values})"));
+        run(&mut db, 1);
+        assert_eq!(
+            (problems(&db), db.rows("SELECT capacity, quantity FROM a")),
+            (vec![problem.to_owned()], vec!["1|10".to_owned()])
+        );
+        db.ok("DELETE FROM has WHERE slot = 2");
+        run(&mut db, 1);
+    }
+}
