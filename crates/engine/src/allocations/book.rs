@@ -137,6 +137,10 @@ impl Book {
             let rows = rows.filter(|(source, _)| *source == AllocationSource::Recognition);
             rows.filter_map(move |(_, row)| columns?.recognised(row))
         };
+        // All are entered again.
+        if self.is_failed() {
+            return true;
+        }
         let market = self.allocator.market();
         let mut most = self.edge_count() + self.agreed.len();
         for owner in &self.dirty {

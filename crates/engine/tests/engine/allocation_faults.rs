@@ -377,3 +377,30 @@ fn a_slot_that_cannot_be_is_left_out_alone() {
         run(&mut db, 1);
     }
 }
+
+#[test]
+fn a_market_beyond_its_limits_gives_nothing_and_keeps_nobody_waiting() {
+    let mut db = Db::with(
+        "CREATE TABLE slots (owner integer, slot integer, PRIMARY KEY (owner, slot));
+        CREATE ALLOCATION a
+            CAPACITY (SELECT owner, slot, 1 AS quantity, 'x' AS kind FROM slots WHERE owner = 1)
+            NEED (SELECT owner, slot, 1 AS quantity, 'x' AS kind FROM slots WHERE owner > 1)
+            RECOGNITION (SELECT 1 AS \"from\", owner AS \"to\", 1 AS weight FROM slots)",
+    );
+    for owner in 1..=3 {
+        let rows: Vec<String> = (1..=1_000).map(|slot| format!("({owner}, {slot})")).collect();
+        db.ok(&format!("INSERT INTO slots VALUES {}", rows.join(", ")));
+    }
+    run(&mut db, 1);
+    assert!(problems(&db)[0].contains("at most 1048576 are allowed"), "{:?}", problems(&db));
+    assert_eq!(db.rows("SELECT count(*) FROM a"), ["0"]);
+    // What changes now is worked out from nothing: beside the commits.
+    db.hold = true;
+    db.ok("DELETE FROM slots WHERE slot > 5 AND owner > 1");
+    run(&mut db, 1);
+    assert_eq!(db.held.len(), 1);
+    db.hold = false;
+    db.finish();
+    run(&mut db, 1);
+    assert_eq!((problems(&db), db.rows("SELECT sum(quantity) FROM a")), (vec![], vec!["10".to_owned()]));
+}
