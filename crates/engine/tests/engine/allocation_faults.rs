@@ -8,7 +8,7 @@ use deltaic_storage::{StorageError, Store as _};
 use crate::common::{Db, SECOND};
 
 /// Lets seconds pass as a server does: it is woken when the engine asks for it, and never else.
-fn run(db: &mut Db, seconds: i64) {
+pub(crate) fn run(db: &mut Db, seconds: i64) {
     let end = db.now + seconds * SECOND;
     for _ in 0..1_000 {
         match db.wake_at {

@@ -6,7 +6,9 @@
 mod common;
 
 mod allocation;
+mod allocation_crossing;
 mod allocation_faults;
+mod allocation_random;
 mod answers;
 mod array;
 mod aside;
