@@ -61,6 +61,8 @@ struct Running {
     sources: BTreeMap<AllocationSource, Followed>,
     /// None while it is worked out elsewhere.
     book: Option<Book>,
+    /// The edges and the problems that it had when it was given away.
+    known: (usize, Vec<String>),
     /// What came meanwhile.
     news: Vec<(AllocationSource, Entered)>,
     /// What was worked out and is not shown.
@@ -125,6 +127,7 @@ impl Running {
             views,
             sources: BTreeMap::new(),
             book,
+            known: (0, Vec::new()),
             news: Vec::new(),
             settled: None,
             owed: BTreeMap::new(),
@@ -178,7 +181,10 @@ impl Running {
         let failures = self.sources.iter().filter_map(|(source, followed)| {
             followed.watched.failure().map(|why| format!("{}: {why}", source.name()))
         });
-        let of_rows = self.book.iter().flat_map(Book::problems).map(str::to_owned);
+        let of_rows = match &self.book {
+            Some(book) => book.problems().map(str::to_owned).collect(),
+            None => self.known.1.clone(),
+        };
         failures.chain(self.problem.clone()).chain(of_rows).collect()
     }
 
@@ -231,6 +237,7 @@ impl Running {
         let interval = i64::from(self.declared.coalesce_millis) * 1_000;
         self.rest_until = Now(now.0.saturating_add(interval));
         let book = self.book.take()?;
+        self.known = (book.edge_count(), book.problems().map(str::to_owned).collect());
         self.cause = self.since.take();
         let now = Time(u64::try_from(now.0 / 1_000).unwrap_or(0));
         Some(Settling { number: self.number, declared: self.declared.clone(), book, now })
@@ -307,7 +314,7 @@ impl Engine {
         running
             .map(|running| AllocationStatus {
                 name: running.declared.name.clone(),
-                edges: running.book.as_ref().map_or(0, Book::edge_count),
+                edges: running.book.as_ref().map_or(running.known.0, Book::edge_count),
                 rows: running.shown.len(),
                 digest: running.digest,
                 is_certified: running.is_certified(),

@@ -404,3 +404,18 @@ fn a_market_beyond_its_limits_gives_nothing_and_keeps_nobody_waiting() {
     run(&mut db, 1);
     assert_eq!((problems(&db), db.rows("SELECT sum(quantity) FROM a")), (vec![], vec!["10".to_owned()]));
 }
+
+#[test]
+fn what_is_known_of_it_stays_known_while_it_is_worked_out_elsewhere() {
+    let mut db = teams("SHADOW damped_v2");
+    db.ok("INSERT INTO wishes VALUES ('lab', 'wrong', -1, 'gpu')");
+    run(&mut db, 1);
+    let before = db.engine.allocation_status();
+    assert!(before[0].edges == 2 && before[0].problems.len() == 1, "{before:?}");
+    db.hold = true;
+    db.ok("UPDATE offers SET hours = 30");
+    run(&mut db, 1);
+    let meanwhile = db.engine.allocation_status();
+    assert_eq!(db.held.len(), 1);
+    assert_eq!((meanwhile[0].edges, &meanwhile[0].problems), (before[0].edges, &before[0].problems));
+}
