@@ -76,11 +76,12 @@ fn read_by(
     }
 }
 
-/// CREATE LIVE VIEW: refused where the query cannot be computed as the tables are. Cost: the query's.
+/// CREATE LIVE VIEW: refused where the query cannot be live, or not be computed as the tables are. Cost: the query's.
 pub(crate) fn create_live_view(
     transaction: &mut Transaction<'_>,
     create: &CreateLiveView,
 ) -> Result<(), RequestError> {
+    read::install(&create.query, transaction, false)?;
     // It is asked once, as of now.
     let plan = bind_time(&create.query.plan, transaction.now.0);
     read::rows(&Query { plan, ..create.query.clone() }, transaction)?;

@@ -180,3 +180,18 @@ fn views_of_views_end_where_plans_would_grow_without_end() {
     }
     assert_eq!(refused, Some((8, "54001")), "each doubles the one before");
 }
+
+/// Asked once it has an answer; kept up to date it would change without an end.
+#[test]
+fn a_query_that_cannot_be_live_is_no_view() {
+    let mut db = Db::with("CREATE TABLE t (id integer PRIMARY KEY, at timestamptz)");
+    let moving = "SELECT id, now() + INTERVAL '3 seconds' AS until FROM t";
+    assert_eq!(db.rows(moving), [""; 0]);
+    assert_eq!(db.code(&format!("CREATE LIVE VIEW v AS {moving}")), "0A000");
+    let allocation = "CREATE ALLOCATION a CAPACITY (SELECT id AS owner, id AS slot, id AS quantity, 'k' AS kind FROM t)
+        NEED (SELECT id AS owner, id AS slot, id AS quantity, 'k' AS kind FROM t)
+        RECOGNITION (SELECT id AS \"from\", id AS \"to\", 1 AS weight FROM t)
+        HELD (SELECT id AS provider, id AS capacity, id AS recipient, id AS need, id AS quantity, now() AS until FROM t)";
+    assert_eq!(db.code(allocation), "0A000");
+    db.ok("CREATE LIVE VIEW v AS SELECT id FROM t WHERE at > now() - INTERVAL '1 hour'");
+}
