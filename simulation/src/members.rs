@@ -611,6 +611,9 @@ impl World {
             self.members[place].disk.set_plan(FaultPlan::default());
             // Whoever crashed before it had written down that there are others is told once more.
             self.join(place)?;
+            // No offer is to expire behind what is compared.
+            self.driver(place).wake(20_000_000);
+            self.after(place)?;
         }
         for _ in 0..400 {
             while let Some((from, to, bytes)) = self.under_way.pop() {
@@ -630,10 +633,10 @@ impl World {
         Err("they do not come together".to_owned())
     }
 
-    /// Lets what was gathered be worked out.
+    /// Lets what was gathered be worked out, and what a full disk refused be shown.
     fn settle(&mut self, place: usize) -> Result<(), String> {
         for _ in 0..3 {
-            self.driver(place).wake(100_000);
+            self.driver(place).wake(600_000);
             self.after(place)?;
         }
         Ok(())
