@@ -115,7 +115,7 @@ impl Promises {
             return Vec::new();
         }
         let of = |(table, kept): (&TableId, &Kept)| {
-            let over = kept.due.iter().take_while(|(due, _)| *due <= now.0);
+            let over = kept.due.iter().take_while(|(due, _)| *due <= now.0).take(most);
             over.map(|(_, id)| (*table, id.clone())).collect::<Vec<_>>()
         };
         let due: Vec<_> = self.tables.iter().flat_map(of).take(most).collect();
