@@ -146,6 +146,7 @@ mod tests {
     use super::*;
 
     type Words = Latest<usize, (u32, u64), u64>;
+    type Told = Answer<usize, (u32, u64), u64>;
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -189,7 +190,7 @@ mod tests {
             let mut lives = [0_u32; 4];
             let mut seqs = [0_u64; 4];
             let part = |at: usize, life: u32| Id::balanced(at as u64 * 64 + u64::from(life), 256);
-            let mut under_way: Vec<(usize, usize, Answer<usize, (u32, u64), u64>)> = Vec::new();
+            let mut under_way: Vec<(usize, usize, Told)> = Vec::new();
             for (now, step) in steps.iter().enumerate() {
                 match *step {
                     Step::Say { at } => {
