@@ -83,13 +83,14 @@ impl OfferState {
         matches!(self, Self::Offered | Self::Accepted)
     }
 
+    /// It can always stay what it is: the other columns change then.
     fn can_become(self, next: Self) -> bool {
         match self {
             Self::Offered => !matches!(next, Self::Fulfilled),
             Self::Accepted => {
                 matches!(next, Self::Accepted | Self::Fulfilled | Self::Cancelled | Self::Expired)
             }
-            _ => false,
+            _ => next == self,
         }
     }
 
@@ -133,7 +134,17 @@ pub(crate) fn check(
 ) -> Result<(), RequestError> {
     let Some((allocation, offers)) = transaction.tables.catalog().offers_in(schema.id) else { return Ok(()) };
     let (allocation, is_whole) = (allocation.name.clone(), allocation.is_whole);
-    let Some(budget) = offers.budget else { return Err(OfferError::Elsewhere { allocation }.into()) };
+    let budget = offers.budget;
+    let is_step = |change: &&RowChange| match (&change.before, &change.after) {
+        // What else the table has, as a column that is being added, is not the offer's.
+        (Some(before), Some(after)) => before.values[..=UNTIL] != after[..=UNTIL],
+        _ => true,
+    };
+    let changes: Vec<&RowChange> = changes.iter().filter(is_step).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let Some(budget) = budget else { return Err(OfferError::Elsewhere { allocation }.into()) };
     for change in changes {
         match (&change.before, &change.after) {
             (Some(before), Some(after)) => step(schema, &before.values, after, transaction.now)?,
@@ -171,9 +182,6 @@ fn id(row: &Row) -> String {
 
 /// One step of a life.
 fn step(schema: &TableSchema, before: &Row, after: &Row, now: Now) -> Result<(), OfferError> {
-    if before == after {
-        return Ok(());
-    }
     if let Some(place) = (ID..STATE).find(|place| before[*place] != after[*place]) {
         return Err(OfferError::Fixed { id: id(before), column: schema.columns[place].name.clone() });
     }
@@ -189,7 +197,7 @@ fn step(schema: &TableSchema, before: &Row, after: &Row, now: Now) -> Result<(),
         OfferState::Accepted if from == OfferState::Offered && is_over => {
             Err(OfferError::Late { id: id(before) })
         }
-        OfferState::Expired if !is_over => Err(OfferError::Early { id: id(before) }),
+        OfferState::Expired if from.is_open() && !is_over => Err(OfferError::Early { id: id(before) }),
         _ => Ok(()),
     }
 }

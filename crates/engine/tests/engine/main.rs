@@ -36,6 +36,7 @@ mod mesh_faults;
 mod mesh_text;
 mod mutual;
 mod offers;
+mod offers_faults;
 mod recursion;
 mod resume;
 mod row_id;

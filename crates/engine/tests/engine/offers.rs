@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::common::{Db, SECOND};
 
-const TEAMS: &str = "CREATE TABLE capacities (team text, slot text, hours integer, PRIMARY KEY (team, slot));
+pub(crate) const TEAMS: &str =
+    "CREATE TABLE capacities (team text, slot text, hours integer, PRIMARY KEY (team, slot));
     CREATE TABLE wishes (team text, slot text, hours integer, PRIMARY KEY (team, slot));
     CREATE TABLE trust (giver text, taker text, points integer, PRIMARY KEY (giver, taker));
     CREATE ALLOCATION gpu
@@ -21,7 +22,7 @@ const TEAMS: &str = "CREATE TABLE capacities (team text, slot text, hours intege
 
 const GIVEN: &str = "SELECT recipient, tier, quantity FROM gpu ORDER BY recipient, tier";
 
-fn teams(offers: &str) -> Db {
+pub(crate) fn teams(offers: &str) -> Db {
     let mut db = Db::with(&format!("{TEAMS} {offers}"));
     db.ok("INSERT INTO trust VALUES ('uni', 'lab', 3), ('uni', 'club', 1)");
     db.ok("INSERT INTO capacities VALUES ('uni', 'a100', 100)");
@@ -30,7 +31,7 @@ fn teams(offers: &str) -> Db {
     db
 }
 
-fn offer(id: &str, to: &str, hours: i64) -> String {
+pub(crate) fn offer(id: &str, to: &str, hours: i64) -> String {
     let need = if to == "lab" { "training" } else { "games" };
     format!(
         "INSERT INTO \"gpu.offers\" (id, provider, capacity, recipient, need, quantity) \
@@ -40,7 +41,7 @@ fn offer(id: &str, to: &str, hours: i64) -> String {
 
 /// The error of a request that fails, whatever budgets and allocations do behind it.
 #[track_caller]
-fn error(db: &mut Db, sql: &str) -> (String, String) {
+pub(crate) fn error(db: &mut Db, sql: &str) -> (String, String) {
     // What allocations show is shown.
     db.pass(1);
     let rows = "SELECT * FROM \"gpu.offers\" ORDER BY id";
@@ -51,11 +52,11 @@ fn error(db: &mut Db, sql: &str) -> (String, String) {
 }
 
 #[track_caller]
-fn code_of(db: &mut Db, sql: &str) -> String {
+pub(crate) fn code_of(db: &mut Db, sql: &str) -> String {
     error(db, sql).0
 }
 
-fn answer(id: &str, state: &str) -> String {
+pub(crate) fn answer(id: &str, state: &str) -> String {
     format!("UPDATE \"gpu.offers\" SET state = '{state}' WHERE id = '{id}'")
 }
 

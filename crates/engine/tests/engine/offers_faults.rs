@@ -1,0 +1,54 @@
+//! Offers where things come together that seldom do.
+
+use deltaic_causality::ActorId;
+
+use crate::{
+    common::Db,
+    mesh::Members,
+    offers::{TEAMS, answer, code_of, offer, teams},
+};
+
+#[test]
+fn an_offer_that_has_ended_can_still_be_written_upon() {
+    let mut db = teams("");
+    db.ok("ALTER TABLE \"gpu.offers\" ADD COLUMN note text");
+    db.ok(&offer("x", "lab", 10));
+    db.ok("UPDATE \"gpu.offers\" SET state = 'declined'");
+    db.ok("UPDATE \"gpu.offers\" SET note = 'too few', until = now()");
+    assert_eq!(db.rows("SELECT id, state, note FROM \"gpu.offers\""), ["x|declined|too few"]);
+    assert_eq!(code_of(&mut db, "UPDATE \"gpu.offers\" SET note = '', quantity = 9"), "55000");
+    assert_eq!(code_of(&mut db, "UPDATE \"gpu.offers\" SET state = 'offered', note = ''"), "55000");
+}
+
+/// Where offers are made elsewhere, too, a column comes to rows that are there.
+#[test]
+fn a_column_is_added_to_offers_that_are_made_elsewhere() {
+    let mut members = members("");
+    members.dbs[0].ok("INSERT INTO capacities VALUES ('uni', 'a100', 100)");
+    members.settle();
+    members.dbs[0].ok(&offer("one", "lab", 60));
+    members.dbs[0].ok(&offer("two", "lab", 10));
+    members.dbs[0].ok(&answer("two", "declined"));
+    members.settle();
+    for place in 0..2 {
+        members.dbs[place].ok("ALTER TABLE \"gpu.offers\" ADD COLUMN note text DEFAULT 'x'");
+    }
+    members.settle();
+    assert_eq!(
+        members.rows("SELECT id, state, note FROM \"gpu.offers\""),
+        ["one|offered|x", "two|declined|x"]
+    );
+    for sql in [answer("one", "declined"), "DELETE FROM \"gpu.offers\" WHERE id = 'two'".to_owned()] {
+        assert_eq!(members.dbs[1].run(&sql, &[]).unwrap_err().sqlstate(), "55000");
+    }
+}
+
+/// A home of offers, and another server that knows them.
+fn members(within: &str) -> Members {
+    let declared = |actor, elsewhere| {
+        let mut db = Db::of(ActorId(actor));
+        db.ok(&format!("{TEAMS} {within} {elsewhere}"));
+        (ActorId(actor), db)
+    };
+    Members::over(vec![declared(1, ""), declared(2, "ELSEWHERE")])
+}
