@@ -8,6 +8,8 @@ use crate::{
     offers::{TEAMS, answer, code_of, offer, teams},
 };
 
+const GIVEN: &str = "SELECT recipient, tier, quantity FROM gpu ORDER BY recipient, tier";
+
 #[test]
 fn an_offer_that_has_ended_can_still_be_written_upon() {
     let mut db = teams("");
@@ -51,4 +53,22 @@ fn members(within: &str) -> Members {
         (ActorId(actor), db)
     };
     Members::over(vec![declared(1, ""), declared(2, "ELSEWHERE")])
+}
+
+#[test]
+fn all_offers_of_a_pair_are_held() {
+    for kind in ["integer", "numeric"] {
+        let mut db = Db::with(&TEAMS.replace("hours integer", &format!("hours {kind}")));
+        db.ok("INSERT INTO trust VALUES ('uni', 'lab', 3), ('uni', 'club', 1)");
+        db.ok("INSERT INTO capacities VALUES ('uni', 'a100', 100)");
+        db.ok("INSERT INTO wishes VALUES ('lab', 'training', 60), ('club', 'games', 80)");
+        db.ok(&offer("one", "lab", 20));
+        db.ok(&offer("two", "lab", 30));
+        db.ok("UPDATE \"gpu.offers\" SET answer_by = now() + INTERVAL '1 hour' WHERE id = 'one'");
+        db.pass(1);
+        assert_eq!(db.rows(GIVEN), ["club|generous|40", "lab|generous|10", "lab|held|50"]);
+        db.ok(&answer("two", "declined"));
+        db.pass(1);
+        assert_eq!(db.rows(GIVEN), ["club|generous|40", "lab|generous|40", "lab|held|20"]);
+    }
 }

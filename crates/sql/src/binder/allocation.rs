@@ -355,9 +355,11 @@ impl<'a> Binder<'a> {
             own_view(
                 &catalog,
                 Allocation::source_of(name, AllocationSource::Held),
+                // Of several rows of a pair one would be held, and all of these are promised.
                 format!(
-                    "SELECT {agreed}, coalesce(answer_by, TIMESTAMPTZ '9999-12-31 00:00:00+00') AS until FROM {quoted} \
-                     WHERE state = 'offered'"
+                    "SELECT provider, capacity, recipient, need, CAST(sum(quantity) AS {quantity}) AS quantity, \
+                     max(coalesce(answer_by, TIMESTAMPTZ '9999-12-31 00:00:00+00')) AS until FROM {quoted} \
+                     WHERE state = 'offered' GROUP BY provider, capacity, recipient, need"
                 ),
             )?,
         ];
