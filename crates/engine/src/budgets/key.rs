@@ -16,7 +16,7 @@ pub(super) enum Naming {
     /// The budget's number: the ledger is one database's own.
     Number,
     /// The budget's name: databases that share a ledger have no numbers in common. What a database's offers promise is its
-    /// own, under its name.
+    /// own, under its name and the number: one that is dropped and made again has nothing to do with leases that still go home.
     Name(NodeId),
 }
 
@@ -28,8 +28,11 @@ impl Naming {
         let mut bytes = match self {
             Self::Number => budget.id.0.to_be_bytes().to_vec(),
             Self::Name(database) => {
-                let own = budget.is_of_offers.then(|| database.0.to_be_bytes());
-                let name = [budget.name.as_bytes(), own.as_ref().map_or(&[], |own| &own[..])].concat();
+                let mut name = budget.name.clone().into_bytes();
+                if budget.is_of_offers {
+                    name.extend(database.0.to_be_bytes());
+                    name.extend(budget.id.0.to_be_bytes());
+                }
                 let length = u8::try_from(name.len()).expect("invariant: names are short");
                 [&NAMED[..], &[length], &name].concat()
             }

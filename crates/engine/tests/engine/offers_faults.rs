@@ -1,6 +1,7 @@
 //! Offers where things come together that seldom do.
 
 use deltaic_causality::ActorId;
+use deltaic_engine::{LedgerCall, Outcome, RequestError};
 
 use crate::{
     common::Db,
@@ -9,6 +10,23 @@ use crate::{
 };
 
 const GIVEN: &str = "SELECT recipient, tier, quantity FROM gpu ORDER BY recipient, tier";
+
+/// The answer to a request that may come after others.
+#[track_caller]
+fn later(db: &mut Db, sql: &str) -> Result<Outcome, RequestError> {
+    db.pass(1);
+    let id = db.ask(sql);
+    db.pass(1);
+    db.pass(1);
+    db.reply(id).expect("it is answered")
+}
+
+#[track_caller]
+fn denied(result: Result<Outcome, RequestError>, why: &str) {
+    let error = result.unwrap_err();
+    assert_eq!(error.sqlstate(), "53400");
+    assert!(error.to_string().contains(why), "{error}");
+}
 
 #[test]
 fn an_offer_that_has_ended_can_still_be_written_upon() {
@@ -71,4 +89,33 @@ fn all_offers_of_a_pair_are_held() {
         db.pass(1);
         assert_eq!(db.rows(GIVEN), ["club|generous|40", "lab|generous|40", "lab|held|20"]);
     }
+}
+
+/// What is left of a lease goes home to the account of the allocation that was dropped.
+#[test]
+fn an_allocation_that_is_made_again_has_an_account_of_its_own() {
+    let mut db = Db::new();
+    db.engine.share_ledger();
+    db.ok(TEAMS);
+    db.ok("INSERT INTO capacities VALUES ('uni', 'a100', 100)");
+    db.pass(1);
+    let twice = format!("{}; {}", offer("y", "lab", 60), offer("y", "lab", 30));
+    assert_eq!(code_of(&mut db, &twice), "23505");
+    db.ok(&offer("one", "lab", 5));
+    db.hold_calls = true;
+    let create = &TEAMS[TEAMS.find("CREATE ALLOCATION").unwrap()..];
+    let id = db.ask(&format!("DROP ALLOCATION gpu; {create}"));
+    assert!(db.reply(id).unwrap().is_ok());
+    let id = db.ask(&offer("x", "lab", 50));
+    // The question what was spent is answered before the lease has ended.
+    let is_question = |call: &LedgerCall| matches!(call, LedgerCall::Stored(..));
+    let place = db.calls.iter().position(is_question).unwrap();
+    let question = db.calls.remove(place).unwrap();
+    db.calls.push_front(question);
+    while db.call() {}
+    db.hold_calls = false;
+    db.pass(1);
+    assert!(db.reply(id).unwrap().is_ok());
+    denied(later(&mut db, &offer("over", "lab", 51)), "all but 50");
+    db.ok(&offer("rest", "lab", 50));
 }
