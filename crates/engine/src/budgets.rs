@@ -236,6 +236,7 @@ impl Budgets {
     pub(crate) fn answered(&mut self, now: Now, answer: LedgerAnswer) {
         match answer {
             LedgerAnswer::Opened(Ok(opened)) => {
+                self.going.extend(self.promises.begin());
                 self.step(now, NodeInput::Opened(opened));
                 self.list(now);
             }

@@ -7,7 +7,7 @@
 //! lost for longer than a restart.
 //!
 //! Invariant: with C consumed since, U + C <= capacity + (U - O) + E, so O + C - E, what is open, is at most the capacity. For this U is
-//! asked for before the first is admitted, and E counts what is durable.
+//! asked for before the first is admitted and when no life before can write any more, and E counts what is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,8 @@ const FOLLOWED: [usize; 6] = [PROVIDER, CAPACITY, QUANTITY, STATE, ANSWER_BY, UN
 pub(crate) struct Promises {
     tables: BTreeMap<TableId, Kept>,
     credits: BTreeMap<(BudgetId, Row), Credit>,
+    /// Whether the ledger has given an epoch since the start.
+    has_begun: bool,
     /// Who asks before the rows are known.
     early: Vec<u64>,
     /// Before this nothing is ended for its time.
@@ -141,6 +143,20 @@ impl Promises {
             Credit::Known(credit) => Some(*credit),
             Credit::Asked { .. } => None,
         }
+    }
+
+    /// The ledger has given an epoch. With the first one no life before writes any more, and nothing was admitted: what it has said
+    /// until then is asked anew, by those who wait for it.
+    pub(super) fn begin(&mut self) -> Vec<u64> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Vec::new();
+        }
+        let credits = std::mem::take(&mut self.credits).into_values();
+        let waiting = credits.filter_map(|credit| match credit {
+            Credit::Asked { waiting, .. } => Some(waiting),
+            Credit::Known(_) => None,
+        });
+        waiting.flatten().collect()
     }
 
     /// Forgets a budget that was dropped.

@@ -2,6 +2,7 @@
 
 use deltaic_causality::ActorId;
 use deltaic_engine::{LedgerCall, Outcome, RequestError};
+use deltaic_quota::Ledger as _;
 
 use crate::{
     common::Db,
@@ -118,4 +119,50 @@ fn an_allocation_that_is_made_again_has_an_account_of_its_own() {
     assert!(db.reply(id).unwrap().is_ok());
     denied(later(&mut db, &offer("over", "lab", 51)), "all but 50");
     db.ok(&offer("rest", "lab", 50));
+}
+
+/// A ledger that is shared can be asked before it has an epoch for this life, and a life before still ends a lease.
+#[test]
+fn what_was_spent_is_asked_for_when_no_life_before_writes() {
+    let mut db = Db::new();
+    db.engine.share_ledger();
+    db.ok(TEAMS);
+    db.ok("INSERT INTO capacities VALUES ('uni', 'a100', 100)");
+    let twice = format!("{}; {}", offer("y", "lab", 60), offer("y", "lab", 30));
+    assert_eq!(code_of(&mut db, &twice), "23505");
+    db.hold_calls = true;
+    let is_end = |call: &LedgerCall| matches!(call, LedgerCall::Apply(batch) if !batch.entries.is_empty());
+    while !db.calls.iter().any(is_end) {
+        db.pass(1);
+    }
+    let late: Vec<LedgerCall> = db.calls.drain(..).collect();
+    let mut db = db.restart();
+    db.engine.share_ledger();
+    db.hold_calls = true;
+    db.pass(1);
+    // No epoch at first; what was spent is told.
+    db.call_lost();
+    let id = db.ask(&offer("x", "lab", 10));
+    let is_open = |call: &LedgerCall| matches!(call, LedgerCall::Open(_));
+    for _ in 0..db.calls.len() {
+        let call = db.calls.pop_front().unwrap();
+        if is_open(&call) {
+            db.calls.push_back(call);
+        } else {
+            db.calls.push_front(call);
+            db.call();
+        }
+    }
+    assert!(db.calls.iter().any(is_open));
+    for call in late {
+        if let LedgerCall::Apply(batch) = call {
+            db.ledger.apply(&batch).unwrap();
+        }
+    }
+    db.hold_calls = false;
+    while db.call() {}
+    db.pass(1);
+    assert!(db.reply(id).unwrap().is_ok());
+    denied(later(&mut db, &offer("over", "lab", 91)), "all but 90");
+    db.ok(&offer("rest", "lab", 90));
 }
