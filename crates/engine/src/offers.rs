@@ -116,14 +116,14 @@ pub(crate) fn due(state: OfferState, answer_by: &Value, until: &Value) -> Option
     if let Value::Timestamp(micros) = moment { Some(*micros) } else { None }
 }
 
-/// What a quantity counts in its budget: whole units, or millionths rounded up.
+/// What a quantity counts in its budget: whole units, or millionths rounded up. None where no lease can hold it.
 pub(crate) fn units(quantity: &Value, is_whole: bool) -> Option<Units> {
     let units = if is_whole {
         quantity.as_i64()?
     } else {
         scaled(quantity, 1_000_000, RoundingMode::Ceiling).ok()?
     };
-    u64::try_from(units).ok().map(Units)
+    u64::try_from(units).ok().map(Units).filter(|units| *units <= Units::LEASE_MAX)
 }
 
 /// Checks what a statement does to offers, and asks the budget for what it promises. Cost: the rows.

@@ -166,3 +166,13 @@ fn what_was_spent_is_asked_for_when_no_life_before_writes() {
     denied(later(&mut db, &offer("over", "lab", 91)), "all but 90");
     db.ok(&offer("rest", "lab", 90));
 }
+
+#[test]
+fn an_offer_over_every_lease_is_refused_for_what_it_is() {
+    let mut db = Db::with(&TEAMS.replace("hours integer", "hours bigint"));
+    db.ok("INSERT INTO capacities VALUES ('uni', 'a100', 5000000000000000000)");
+    let (most, over) = (1 << 61, (1 << 61) + 1);
+    assert_eq!(code_of(&mut db, &offer("x", "lab", over)), "22003");
+    db.ok(&offer("x", "lab", most));
+    db.ok(&offer("y", "lab", most));
+}
