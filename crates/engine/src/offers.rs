@@ -14,20 +14,28 @@
 //! capacity has promised is never more than what it had when it promised it. Leases as in Gray and Cheriton (SOSP 1989): an end that
 //! nobody has to speak.
 
+use std::collections::BTreeMap;
+
 use bigdecimal::RoundingMode;
+use deltaic_query::statement::Statement;
 use deltaic_quota::Units;
+use deltaic_sql::{BindContext, bind, parse};
 use deltaic_storage::Store;
-use deltaic_types::{Allocation, Row, TableId, TableSchema, Value, limits, text_format};
+use deltaic_types::{
+    Allocation, BudgetAmount, BudgetId, Row, TableId, TableSchema, Value, limits, text_format,
+};
 use serde_json::Value as Json;
 
 use crate::{
+    admission::with_constants,
     allocations::scaled,
-    budgets::Grant,
+    budgets::{ConsumeError, Grant, key_text},
     constraint::RowChange,
     effects::Effects,
     engine::Engine,
     error::{OfferError, RequestError},
     input::{Claims, Now, Request, RequestId},
+    read,
     transaction::Transaction,
 };
 
@@ -145,6 +153,8 @@ pub(crate) fn check(
         return Ok(());
     }
     let Some(budget) = budget else { return Err(OfferError::Elsewhere { allocation }.into()) };
+    // By capacity: the most that was promised when one of these was admitted, with it; and what all of these promise.
+    let mut promised: BTreeMap<Row, (Units, Units)> = BTreeMap::new();
     for change in changes {
         match (&change.before, &change.after) {
             (Some(before), Some(after)) => step(schema, &before.values, after, transaction.now)?,
@@ -162,15 +172,54 @@ pub(crate) fn check(
                 let Some(units) = units(&after[QUANTITY], is_whole) else {
                     return Err(OfferError::TooMuch { id: id(after) }.into());
                 };
-                let key = [PROVIDER, CAPACITY].into_iter().map(|place| after[place].clone()).collect();
+                let key: Row = [PROVIDER, CAPACITY].into_iter().map(|place| after[place].clone()).collect();
                 if transaction.purse.len() >= limits::CONSUMED {
                     let (rows, limit) = (transaction.purse.len() + 1, limits::CONSUMED);
                     return Err(RequestError::TooManyRows { rows, limit });
                 }
                 // What was not admitted is asked for with all the rest of the statement.
-                transaction.purse.consume(Grant { budget, name, key, units });
+                let grant = Grant { budget, name, key: key.clone(), units };
+                if let Some(standing) = transaction.purse.consume(grant) {
+                    let (most, own) = promised.entry(key).or_default();
+                    (*most, *own) = (standing.promised.max(*most), own.plus(units));
+                }
             }
             (None, None) => {}
+        }
+    }
+    if transaction.purse.is_short() || promised.is_empty() {
+        Ok(())
+    } else {
+        check_capacities(transaction, budget, promised)
+    }
+}
+
+/// Checks that capacities are still as large as they were when offers of them were admitted: the budget knows them as the live queries
+/// have them, behind the commits under way and without what the transaction itself has written. Cost: the budget's query, for each.
+fn check_capacities(
+    transaction: &mut Transaction<'_>,
+    id: BudgetId,
+    promised: BTreeMap<Row, (Units, Units)>,
+) -> Result<(), RequestError> {
+    let budget = transaction.tables.catalog().budgets().find(|budget| budget.id == id);
+    let budget = budget.expect("invariant: an allocation's budget is in the catalog").clone();
+    let BudgetAmount::Query(limit) = &budget.limits[0].amount else {
+        unreachable!("invariant: a capacity is what a query says");
+    };
+    let statements = parse(&limit.sql)?;
+    let context = BindContext { catalog: transaction.tables.catalog(), now: Some(transaction.now.0) };
+    let Statement::Query(query) = bind(&statements[0], &context)?.statement else {
+        unreachable!("invariant: a limit is a query");
+    };
+    for (key, (promised, own)) in promised {
+        let values: Vec<Value> = limit.parameters.iter().map(|column| key[*column].clone()).collect();
+        let rows = read::rows(&with_constants(&query, &values), transaction)?;
+        let capacity = rows.first().and_then(|row| row[0].as_i64()).unwrap_or(0);
+        let capacity = Units(u64::try_from(capacity).unwrap_or(0));
+        if promised > capacity {
+            let (budget, key, left) =
+                (budget.name.clone(), key_text(&key), capacity.minus(promised.minus(own)));
+            return Err(ConsumeError::Promised { budget, key, left }.into());
         }
     }
     Ok(())

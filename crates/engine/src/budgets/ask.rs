@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::{
     Budgets, LedgerCall,
-    grant::{Grant, Wanted},
+    grant::{Grant, Standing, Wanted},
     key, time,
 };
 use crate::input::{Now, Request, RequestId};
@@ -438,9 +438,15 @@ impl Budgets {
                 self.out.asked.push(Asked { id, result: Ok(admitted) });
             }
             Asker::Part(request) => {
-                let available = states.iter().map(|state| state.state.available).min();
+                let available = states.iter().map(|state| state.state.available).min().unwrap_or_default();
+                let promised = if budget.is_of_offers {
+                    self.spent_of(now, &budget, &key).unwrap_or(Units::MAX)
+                } else {
+                    Units::ZERO
+                };
+                let standing = Standing { available, promised };
                 let grant = Grant { budget: budget.id, name: budget.name.clone(), key, units };
-                self.grants.put(request, (grant, budget), permits, available.unwrap_or(Units::ZERO));
+                self.grants.put(request, (grant, budget), permits, standing);
                 self.part(request, Ok(()));
             }
         }
@@ -469,6 +475,16 @@ impl Budgets {
             (Asker::Part(request), Err(error)) => self.part(request, Err(error)),
             (Asker::Part(_), Ok(_)) => unreachable!("invariant: a request's permits become grants"),
         }
+    }
+
+    /// What is spent of a key's first limit, settled or not, with what is admitted and not committed.
+    fn spent_of(&mut self, now: Now, budget: &Budget, key: &Row) -> Option<Units> {
+        let (account, policy) =
+            (self.naming.account(budget, 0, key)?, self.declared.get(&budget.id)?.policies[0]);
+        let handle = self.node.handle(time(now), policy, &account);
+        let unspent = handle.accumulator()?.available_at(time(now)).local;
+        let state = self.seen(budget, key, self.node.state(&account)?);
+        Some(state.used.plus(state.reserved).minus(unspent))
     }
 
     /// Where the limits of a key stand that the node has in memory.

@@ -45,22 +45,31 @@ impl Spent {
     }
 }
 
+/// Where a budget stood behind a grant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Standing {
+    /// What was left.
+    pub(crate) available: Units,
+    /// Of offers: what was promised, with the grant and all others that were out.
+    pub(crate) promised: Units,
+}
+
 /// What a run of a request may consume, and what it would.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Purse {
-    /// The places of grants, with what is available behind each; the next one to be used is the last.
-    granted: BTreeMap<Grant, Vec<(usize, Units)>>,
+    /// The places of grants, with how the budget stood behind each; the next one to be used is the last.
+    granted: BTreeMap<Grant, Vec<(usize, Standing)>>,
     used: Vec<usize>,
     wanted: Vec<Grant>,
 }
 
 impl Purse {
-    /// Consumes what was admitted, and says what is available behind it; notes what was not.
-    pub(crate) fn consume(&mut self, grant: Grant) -> Option<Units> {
+    /// Consumes what was admitted, and says how the budget stood behind it; notes what was not.
+    pub(crate) fn consume(&mut self, grant: Grant) -> Option<Standing> {
         match self.granted.get_mut(&grant).and_then(Vec::pop) {
-            Some((place, available)) => {
+            Some((place, standing)) => {
                 self.used.push(place);
-                Some(available)
+                Some(standing)
             }
             None => {
                 self.wanted.push(grant);
@@ -117,7 +126,7 @@ struct Part {
     grant: Grant,
     budget: Arc<Budget>,
     permits: Vec<Permit<'static>>,
-    available: Units,
+    standing: Standing,
 }
 
 impl Part {
@@ -132,12 +141,12 @@ impl Grants {
         request: RequestId,
         (grant, budget): (Grant, Arc<Budget>),
         permits: Vec<Permit<'static>>,
-        available: Units,
+        standing: Standing,
     ) {
         match self.by_request.get_mut(&request) {
-            Some(held) => held.parts.push(Part { grant, budget, permits, available }),
+            Some(held) => held.parts.push(Part { grant, budget, permits, standing }),
             // It was given up meanwhile.
-            None => Part { grant, budget, permits, available }.refund(),
+            None => Part { grant, budget, permits, standing }.refund(),
         }
     }
 
@@ -146,7 +155,7 @@ impl Grants {
         let mut purse = Purse::default();
         let parts = self.by_request.get(&request).into_iter().flat_map(|held| &held.parts);
         for (place, part) in parts.enumerate().collect::<Vec<_>>().into_iter().rev() {
-            purse.granted.entry(part.grant.clone()).or_default().push((place, part.available));
+            purse.granted.entry(part.grant.clone()).or_default().push((place, part.standing));
         }
         purse
     }

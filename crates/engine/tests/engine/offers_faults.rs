@@ -1,8 +1,11 @@
 //! Offers where things come together that seldom do.
 
+use std::collections::BTreeMap;
+
 use deltaic_causality::ActorId;
-use deltaic_engine::{LedgerCall, Outcome, RequestError};
+use deltaic_engine::{Input, LedgerCall, Outcome, RequestError, RequestId, Slice};
 use deltaic_quota::Ledger as _;
+use proptest::prelude::*;
 
 use crate::{
     common::Db,
@@ -11,6 +14,14 @@ use crate::{
 };
 
 const GIVEN: &str = "SELECT recipient, tier, quantity FROM gpu ORDER BY recipient, tier";
+const OPEN: &str =
+    "SELECT coalesce(sum(quantity), 0) FROM \"gpu.offers\" WHERE state IN ('offered', 'accepted')";
+
+/// What is open of all capacities.
+fn open(db: &mut Db) -> i64 {
+    db.pass(1);
+    db.rows(OPEN)[0].parse().unwrap()
+}
 
 /// The answer to a request that may come after others.
 #[track_caller]
@@ -175,4 +186,186 @@ fn an_offer_over_every_lease_is_refused_for_what_it_is() {
     assert_eq!(code_of(&mut db, &offer("x", "lab", over)), "22003");
     db.ok(&offer("x", "lab", most));
     db.ok(&offer("y", "lab", most));
+}
+
+#[test]
+fn an_offer_is_made_of_the_capacity_that_is_there_when_it_is_made() {
+    for (to, fits) in [(70, true), (69, false), (0, false)] {
+        // Behind a change that is under way.
+        let mut db = teams("");
+        db.ok(&offer("one", "lab", 10));
+        let cut = format!("UPDATE capacities SET hours = {to}");
+        let (_, mut replies) = db.batch(&[cut.clone(), offer("x", "lab", 60)]);
+        let reply = replies.pop().unwrap();
+        if fits {
+            reply.unwrap();
+        } else {
+            denied(reply, &format!("all but {} to", (to - 10).max(0)));
+        }
+        // Behind a change in the same transaction.
+        let mut db = teams("");
+        db.ok(&offer("one", "lab", 10));
+        let both = format!("{cut}; {}; {}", offer("x", "lab", 50), offer("y", "lab", 10));
+        assert_eq!(later(&mut db, &both).is_ok(), fits);
+        assert_eq!(open(&mut db), if fits { 70 } else { 10 });
+        // The budget itself has nothing of it.
+        let mut db = db.restart();
+        if !fits {
+            later(&mut db, &offer("rest", "lab", 90)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_offer_behind_a_capacity_that_live_queries_have_not_seen_is_refused() {
+    let mut db = teams("");
+    db.ok(&offer("one", "lab", 10));
+    db.pass(1);
+    db.engine.set_slice(Slice { units: 0, ..Slice::default() });
+    db.hold = true;
+    let cut = db.ask("UPDATE capacities SET hours = 20");
+    assert!(db.reply(cut).unwrap().is_ok());
+    assert!(!db.held.is_empty(), "live queries have not seen it");
+    let id = db.ask(&offer("x", "lab", 60));
+    denied(db.reply(id).unwrap(), "all but 10");
+    let id = db.ask(&offer("x", "lab", 10));
+    assert!(db.reply(id).unwrap().is_ok());
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Offer(i64),
+    Answer(usize, &'static str),
+    Capacity(i64),
+    /// In one transaction.
+    CapacityAndOffer(i64, i64),
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let state = prop::sample::select(vec!["accepted", "declined", "fulfilled", "cancelled"]);
+    prop_oneof![
+        4 => (1..60_i64).prop_map(Part::Offer),
+        3 => (0..6_usize, state).prop_map(|(which, state)| Part::Answer(which, state)),
+        2 => (0..120_i64).prop_map(Part::Capacity),
+        1 => (0..120_i64, 1..60_i64).prop_map(|(to, hours)| Part::CapacityAndOffer(to, hours)),
+    ]
+}
+
+/// Follows what was answered, in the order of the commits.
+fn follow(done: BTreeMap<u64, (Part, String)>, capacity: &mut i64, promised: &mut BTreeMap<String, i64>) {
+    for (part, id) in done.into_values() {
+        match part {
+            Part::Offer(hours) => drop(promised.insert(id, hours)),
+            Part::Answer(_, "accepted") => {}
+            Part::Answer(..) => drop(promised.remove(&id)),
+            Part::Capacity(to) => *capacity = to,
+            Part::CapacityAndOffer(to, hours) => {
+                *capacity = to;
+                promised.insert(id, hours);
+            }
+        }
+        if matches!(part, Part::Offer(_) | Part::CapacityAndOffer(..)) {
+            let sum: i64 = promised.values().sum();
+            assert!(sum <= *capacity, "{sum} of {capacity} with {part:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Requests that come together, run aside or are followed behind: each offer finds the capacity that its own commit finds.
+    #[test]
+    fn offers_that_come_together_keep_within_the_capacity(
+        batches in prop::collection::vec(prop::collection::vec(part(), 1..5), 1..12),
+        slice in prop::sample::select(vec![Slice::WHOLE, Slice { units: 0, ..Slice::default() }, Slice::NONE]),
+    ) {
+        let mut db = teams("");
+        db.engine.set_slice(slice);
+        db.hold = true;
+        let (mut capacity, mut promised, mut ids) = (100, BTreeMap::new(), vec!["none".to_owned()]);
+        for (number, batch) in batches.into_iter().enumerate() {
+            let mut parts = Vec::new();
+            let mut statements = Vec::new();
+            for (place, part) in batch.into_iter().enumerate() {
+                let new = format!("o{number}-{place}");
+                let cut = |to| format!("UPDATE capacities SET hours = {to}");
+                let (sql, id) = match &part {
+                    Part::Offer(hours) => (offer(&new, "lab", *hours), new),
+                    Part::Answer(which, state) => {
+                        let id = ids[which % ids.len()].clone();
+                        (answer(&id, state), id)
+                    }
+                    Part::Capacity(to) => (cut(to), new),
+                    Part::CapacityAndOffer(to, hours) => (format!("{}; {}", cut(to), offer(&new, "lab", *hours)), new),
+                };
+                statements.push(sql);
+                parts.push((part, id));
+            }
+            let requests = db.requests(&statements, &[]);
+            let waiting: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
+            let effects = db.step(Input::Requests(requests));
+            if !effects.append.is_empty() {
+                let outcome = db.append(&effects.append);
+                db.step(Input::Appended(outcome));
+            }
+            let mut done = BTreeMap::new();
+            let mut left: Vec<_> = waiting.into_iter().zip(parts).collect();
+            for _ in 0..200 {
+                left.retain(|(id, (part, offer))| {
+                    let Some(reply) = db.reply(*id) else { return true };
+                    if let Ok(outcome) = reply.as_ref().map_err(|error| assert!(["53400", "55000", "40001"].contains(&error.sqlstate()), "{error}"))
+                        && outcome.rows_affected > 0
+                    {
+                        done.insert(outcome.lsn.0, (part.clone(), offer.clone()));
+                    }
+                    false
+                });
+                if left.is_empty() {
+                    break;
+                }
+                if db.held.is_empty() { db.pass(1) } else { db.work() }
+            }
+            prop_assert!(left.is_empty(), "{left:?} are not answered");
+            follow(done, &mut capacity, &mut promised);
+            ids.extend(promised.keys().filter(|id| !ids.contains(id)).cloned().collect::<Vec<_>>());
+        }
+        db.engine.set_slice(Slice::WHOLE);
+        db.hold = false;
+        db.finish();
+        prop_assert_eq!(open(&mut db), promised.values().sum::<i64>());
+        let mut db = db.restart();
+        let free = capacity - promised.values().sum::<i64>();
+        prop_assert!(later(&mut db, &offer("over", "lab", free.max(0) + 1)).is_err());
+        if free > 0 {
+            later(&mut db, &offer("rest", "lab", free)).unwrap();
+        }
+    }
+}
+
+/// The home of offers stops, and starts from what it has.
+#[test]
+fn a_home_that_crashes_among_members_keeps_its_promises() {
+    let mut members = members("WITHIN '1 minute'");
+    members.dbs[0].ok("INSERT INTO capacities VALUES ('uni', 'a100', 100)");
+    members.settle();
+    members.dbs[0].ok(&offer("one", "lab", 60));
+    members.settle();
+    let mut home = members.dbs.remove(0).restart();
+    home.step(Input::Peer(deltaic_engine::PeerInput::Join(ActorId(2))));
+    members.dbs.insert(0, home);
+    members.settle();
+    denied(later(&mut members.dbs[0], &offer("two", "lab", 41)), "all but 40");
+    members.dbs[0].ok(&offer("two", "lab", 40));
+    members.settle();
+    members.dbs[1].ok("UPDATE capacities SET hours = 50");
+    members.settle();
+    members.dbs[0].ok(&answer("one", "declined"));
+    denied(later(&mut members.dbs[0], &offer("three", "lab", 11)), "all but 10");
+    later(&mut members.dbs[0], &offer("three", "lab", 10)).unwrap();
+    members.pass(70);
+    members.settle();
+    let states = ["one|declined", "three|expired", "two|expired"];
+    assert_eq!(members.rows("SELECT id, state FROM \"gpu.offers\" ORDER BY id"), states);
+    later(&mut members.dbs[0], &offer("four", "lab", 50)).unwrap();
 }
