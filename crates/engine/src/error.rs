@@ -287,8 +287,8 @@ pub enum OfferError {
         /// What it can become, in words.
         next: String,
     },
-    /// It was to be answered before.
-    #[error("offer \"{id}\" was to be answered by its answer_by, which is over: ask for another")]
+    /// Its time is over.
+    #[error("the time of offer \"{id}\" is over, and it expires: ask for another")]
     Late {
         /// The offer.
         id: String,

@@ -243,9 +243,8 @@ fn step(schema: &TableSchema, before: &Row, after: &Row, now: Now) -> Result<(),
     };
     let is_over = due(from, &before[ANSWER_BY], &before[UNTIL]).is_some_and(|due| due <= now.0);
     match to {
-        OfferState::Accepted if from == OfferState::Offered && is_over => {
-            Err(OfferError::Late { id: id(before) })
-        }
+        // Nor is one that is over given more time.
+        to if to.is_open() && is_over => Err(OfferError::Late { id: id(before) }),
         OfferState::Expired if from.is_open() && !is_over => Err(OfferError::Early { id: id(before) }),
         _ => Ok(()),
     }

@@ -23,7 +23,7 @@ use crate::{
     tables::Tables,
 };
 
-/// How long offers whose time is over are left alone that could not be ended.
+/// How long an offer whose time is over is left alone that could not be ended.
 const REST_MICROS: i64 = 1_000_000;
 
 /// The columns that are followed.
@@ -38,8 +38,6 @@ pub(crate) struct Promises {
     has_begun: bool,
     /// Who asks before the rows are known.
     early: Vec<u64>,
-    /// Before this nothing is ended for its time.
-    rest_until: Option<Now>,
 }
 
 /// The offers of an allocation.
@@ -111,25 +109,25 @@ impl Kept {
 }
 
 impl Promises {
-    /// The offers whose time is over, so many at most: none while what was tried rests.
+    /// The offers whose time is over, so many at most: each is due again after a while, unless it has ended by then.
     pub(crate) fn take_due(&mut self, now: Now, most: usize) -> Vec<(TableId, Row)> {
-        if self.rest_until.is_some_and(|until| now < until) {
-            return Vec::new();
+        let mut taken = Vec::new();
+        for (table, kept) in &mut self.tables {
+            while taken.len() < most && kept.due.first().is_some_and(|(due, _)| *due <= now.0) {
+                let Some((_, id)) = kept.due.pop_first() else { break };
+                let again = now.0.saturating_add(REST_MICROS);
+                let open = kept.open.get_mut(&id).expect("invariant: what is due is open");
+                open.due = Some(again);
+                kept.due.insert((again, id.clone()));
+                taken.push((*table, id));
+            }
         }
-        let of = |(table, kept): (&TableId, &Kept)| {
-            let over = kept.due.iter().take_while(|(due, _)| *due <= now.0).take(most);
-            over.map(|(_, id)| (*table, id.clone())).collect::<Vec<_>>()
-        };
-        let due: Vec<_> = self.tables.iter().flat_map(of).take(most).collect();
-        self.rest_until = (!due.is_empty()).then_some(Now(now.0.saturating_add(REST_MICROS)));
-        due
+        taken
     }
 
     /// When the next offer's time is over.
     pub(crate) fn wake_at(&self) -> Option<Now> {
-        let first =
-            self.tables.values().filter_map(|kept| kept.due.first()).map(|(due, _)| Now(*due)).min()?;
-        Some(self.rest_until.map_or(first, |rest| first.max(rest)))
+        self.tables.values().filter_map(|kept| kept.due.first()).map(|(due, _)| Now(*due)).min()
     }
 
     fn promised(&self, budget: BudgetId, key: &Row) -> Option<Units> {
@@ -212,7 +210,6 @@ impl Budgets {
                 }
                 let open = after.get(*table, id).and_then(|row| kept.read(after, *table, row));
                 kept.put(id, open, less.entry(kept.budget).or_default());
-                self.promises.rest_until = None;
             }
         }
         for Spent { budget, key, units, .. } in spent.iter().filter(|spent| spent.budget.is_of_offers) {

@@ -321,7 +321,7 @@ fn an_offer_expires_when_its_time_is_over() {
     let late = db.reply(late).unwrap().unwrap_err();
     assert_eq!(
         (late.sqlstate(), &late.to_string()[..]),
-        ("55000", "offer \"one\" was to be answered by its answer_by, which is over: ask for another")
+        ("55000", "the time of offer \"one\" is over, and it expires: ask for another")
     );
     db.pass(1);
     db.pass(1);
@@ -687,6 +687,10 @@ proptest! {
         // In the end all that is free can be promised, and no more.
         db.ledger = FaultyLedger::new(db.ledger.inner.clone());
         let mut db = db.restart();
+        // None is to expire behind what is counted.
+        db.pass(3_700);
+        db.pass(1);
+        db.pass(1);
         for slot in 0..2_u8 {
             let free = book.capacity[usize::from(slot)] - open(&mut db).values().filter(|(other, _)| *other == slot).map(|(_, hours)| hours).sum::<i64>();
             let last = |id: &str, hours: i64| sql_of(&Step::Offer { slot, hours }, &[], id).unwrap();
@@ -696,4 +700,49 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_offer_that_is_over_is_given_no_more_time() {
+    for (state, column) in [("offered", "answer_by"), ("accepted", "until")] {
+        let more = |minutes: i64| {
+            format!(
+                "UPDATE \"gpu.offers\" SET {column} = now() + INTERVAL '{minutes} minutes' WHERE id = 'one'"
+            )
+        };
+        let mut db = teams("WITHIN '10 minutes'");
+        db.ok(&offer("one", "lab", 10));
+        db.ok(&answer("one", state));
+        db.ok(&more(20));
+        db.pass(1);
+        db.now += 1_300 * SECOND;
+        let late = db.ask(&more(60));
+        assert_eq!(db.reply(late).unwrap().unwrap_err().sqlstate(), "55000", "{state}");
+        db.pass(1);
+        assert_eq!(db.rows("SELECT state FROM \"gpu.offers\""), ["expired"]);
+    }
+}
+
+/// A constraint of somebody's own lets some not expire: the others do.
+#[test]
+fn offers_that_cannot_be_ended_keep_no_others_from_their_end() {
+    let mut db = teams("WITHIN '1 minute'");
+    db.ok("CREATE UNIQUE INDEX once ON \"gpu.offers\" (recipient, state)");
+    let slots: Vec<String> = (0..260).map(|number| format!("('uni', 's{number}', 1)")).collect();
+    db.ok(&format!("INSERT INTO capacities VALUES {}", slots.join(", ")));
+    // The second of each recipient has one beside it that has expired.
+    for (round, within) in [("o", "1 second"), ("p", "10 seconds")] {
+        for number in 0..260 {
+            db.ok(&format!(
+                "INSERT INTO \"gpu.offers\" (id, provider, capacity, recipient, need, quantity, answer_by)
+                 VALUES ('{round}{number}', 'uni', 's{number}', 'r{number}', 'n', 1, now() + INTERVAL '{within}')"
+            ));
+        }
+        (0..4).for_each(|_| db.pass(1));
+    }
+    db.ok(&offer("late", "lab", 1));
+    db.pass(70);
+    (0..4).for_each(|_| db.pass(1));
+    assert_eq!(db.rows("SELECT state FROM \"gpu.offers\" WHERE id = 'late'"), ["expired"]);
+    assert_eq!(db.rows("SELECT count(*) FROM \"gpu.offers\" WHERE state = 'offered'"), ["260"]);
 }
