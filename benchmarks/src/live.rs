@@ -20,7 +20,7 @@ use deltaic_server::{Config, EngineHandle, Server};
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite::{WebSocket, client};
 
-use crate::{percentiles, report};
+use crate::{percentiles, report, writer::Writer};
 
 const COMMITS: usize = 2_000;
 const ROWS: usize = 10_000;
@@ -71,10 +71,10 @@ fn one_by_one(name: &str, address: SocketAddr, data: &Path, queries: &[impl AsRe
         syncs.push(start.elapsed());
         let id = 7 + 1_000 * (commit % 10);
         let start = Instant::now();
-        let mut writing = writer.clone();
+        let writing = writer.clone();
         let reply = thread::scope(|scope| {
             let writing = scope.spawn(move || {
-                writing.update(id, 1_000_000 + commit);
+                update(&writing, id, 1_000_000 + commit);
                 start.elapsed()
             });
             poke(&mut socket);
@@ -97,14 +97,14 @@ fn together(address: SocketAddr) {
         .map(|number| {
             let left = Arc::clone(&left);
             thread::spawn(move || {
-                let mut writer = Writer::new(address);
+                let writer = Writer::new(address);
                 let mut commit = 0;
                 while left
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                     .is_ok()
                 {
                     commit += 1;
-                    writer.update(number, 2_000_000 + commit);
+                    update(&writer, number, 2_000_000 + commit);
                 }
             })
         })
@@ -136,22 +136,6 @@ pub(crate) fn poke(socket: &mut WebSocket<TcpStream>) {
     assert!(text.starts_with("{\"poke\""), "{text}");
 }
 
-/// Whoever writes, over a connection that is kept.
-#[derive(Clone)]
-struct Writer {
-    agent: ureq::Agent,
-    url: String,
-}
-
-impl Writer {
-    fn new(address: SocketAddr) -> Self {
-        Self { agent: ureq::Agent::new_with_defaults(), url: format!("http://{address}/v1/sql") }
-    }
-
-    fn update(&mut self, id: usize, n: usize) {
-        let body: Json = json!({"sql": "UPDATE t SET n = $2 WHERE id = $1", "params": [id, n]});
-        let request = self.agent.post(&self.url).header("content-type", "application/json");
-        let mut response = request.send(body.to_string()).expect("the statement is fine");
-        response.body_mut().read_to_string().expect("an answer");
-    }
+fn update(writer: &Writer, id: usize, n: usize) {
+    writer.run("UPDATE t SET n = $2 WHERE id = $1", &[id.into(), n.into()]);
 }

@@ -12,6 +12,7 @@ mod live;
 mod merging;
 mod planner;
 mod session;
+mod writer;
 
 use std::{
     process::ExitCode,

@@ -13,6 +13,8 @@ mod seen;
 mod servers;
 mod times;
 mod verdicts;
+#[path = "../../writer.rs"]
+mod writer;
 
 /// The program's allocator: what is measured here is what it runs with.
 #[global_allocator]

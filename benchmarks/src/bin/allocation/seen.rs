@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::{WebSocket, client};
 
 use crate::SEED;
 use crate::markets::Dice;
+use crate::writer::Writer;
 
 const RUNS: usize = 200;
 
@@ -60,24 +61,6 @@ impl Drop for Process {
     }
 }
 
-#[derive(Clone)]
-struct Writer {
-    agent: ureq::Agent,
-    url: String,
-}
-
-impl Writer {
-    fn new(address: SocketAddr) -> Self {
-        Self { agent: ureq::Agent::new_with_defaults(), url: format!("http://{address}/v1/sql") }
-    }
-
-    fn run(&self, sql: &str) {
-        let request = self.agent.post(&self.url).header("content-type", "application/json");
-        let mut response = request.send(json!({ "sql": sql }).to_string()).expect("the statement is fine");
-        response.body_mut().read_to_string().expect("an answer");
-    }
-}
-
 /// Reads until the row of a recipient has this quantity.
 fn until(socket: &mut WebSocket<TcpStream>, quantity: u64) {
     loop {
@@ -102,7 +85,8 @@ fn fill(writer: &Writer, dice: &mut Dice, participants: u64) {
     let rows = |of: std::ops::Range<u64>, row: &mut dyn FnMut(u64) -> String| of.map(row).collect::<Vec<_>>();
     let insert = |table: &str, rows: Vec<String>| {
         for part in rows.chunks(5_000) {
-            writer.run(&format!("INSERT INTO {table} VALUES {} ON CONFLICT DO NOTHING", part.join(", ")));
+            writer
+                .run(&format!("INSERT INTO {table} VALUES {} ON CONFLICT DO NOTHING", part.join(", ")), &[]);
         }
     };
     insert("has", rows(0..providers, &mut |owner| format!("({owner}, 100000)")));
@@ -122,7 +106,7 @@ pub(crate) fn run() {
     for participants in [10, 100, 1_000, 10_000] {
         let process = Process::start();
         let writer = Writer::new(process.address);
-        writer.run(SCHEMA);
+        writer.run(SCHEMA, &[]);
         fill(&writer, &mut Dice(SEED), participants);
         let watched = (participants / 4).max(1);
         for others in [false, true] {
@@ -153,8 +137,10 @@ fn measure(
                 let mut dice = Dice(SEED + 1);
                 while !is_over.load(Ordering::Relaxed) {
                     let other = watched + 1 + dice.below((participants - watched - 1).max(1));
-                    writer
-                        .run(&format!("UPDATE wants SET n = {} WHERE owner = {other}", 10 + dice.below(90)));
+                    writer.run(
+                        &format!("UPDATE wants SET n = {} WHERE owner = {other}", 10 + dice.below(90)),
+                        &[],
+                    );
                 }
             });
         }
@@ -166,7 +152,7 @@ fn measure(
             }
             let wanted = 1_000 + run + u64::from(others) * 1_000;
             let start = Instant::now();
-            writer.run(&format!("UPDATE wants SET n = {wanted} WHERE owner = {watched}"));
+            writer.run(&format!("UPDATE wants SET n = {wanted} WHERE owner = {watched}"), &[]);
             until(socket, wanted);
             times.push(start.elapsed());
         }
