@@ -17,7 +17,7 @@ use std::{
 };
 
 use deltaic_server::{Config, EngineHandle, Server};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use tokio_tungstenite::tungstenite::{WebSocket, client};
 
 use crate::{percentiles, report, writer::Writer};

@@ -5,11 +5,11 @@
 
 use anyhow::{Context, Result, bail};
 use deltaic_protocol::{SqlResponse, TableStatus};
+use deltaic_types::text_format::quoted;
 use serde_json::{Value as Json, json};
 
 use crate::{
     client::{Client, show_error},
-    import::quote,
     output,
     request::show,
     table::visible,
@@ -211,12 +211,12 @@ fn resolution(status: &TableStatus, conflict: &Conflict, chosen: &Chosen) -> Res
         },
     };
     let set: Vec<String> =
-        (1..).zip(&columns).map(|(place, name)| format!("{} = ${place}", quote(name))).collect();
+        (1..).zip(&columns).map(|(place, name)| format!("{} = ${place}", quoted(name))).collect();
     let filter: Vec<String> = (columns.len() + 1..)
         .zip(&status.key)
-        .map(|(place, name)| format!("{} = ${place}", quote(name)))
+        .map(|(place, name)| format!("{} = ${place}", quoted(name)))
         .collect();
-    let sql = format!("UPDATE {} SET {} WHERE {}", quote(table), set.join(", "), filter.join(" AND "));
+    let sql = format!("UPDATE {} SET {} WHERE {}", quoted(table), set.join(", "), filter.join(" AND "));
     let written: Vec<String> =
         columns.iter().zip(&values).map(|(name, value)| format!("{name} = {value}")).collect();
     let said = format!("{table} {}: {} ({which})", conflict.key, written.join(", "));

@@ -11,12 +11,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use deltaic_protocol::Column;
-use deltaic_types::{Value, text_format::to_text};
+use deltaic_types::{
+    Value,
+    text_format::{quoted, to_text},
+};
 use serde_json::Value as Json;
 
 use crate::{
     client::{Client, show_error},
-    import::quote,
     output,
     stream::Sink,
     table,
@@ -74,13 +76,13 @@ fn export(client: &Client, what: What<'_>, format: Format, null: &str, out: &mut
     let (sql, types) = match what {
         What::Query(sql) => (sql.to_owned(), None),
         What::Table(name) => {
-            let sql = format!("SELECT * FROM {} LIMIT 0", quote(name));
+            let sql = format!("SELECT * FROM {} LIMIT 0", quoted(name));
             let columns = client.sql(&sql, Vec::new())?.map_err(|error| refused(error, &sql))?.columns;
             let each = columns.iter().map(|column| {
                 let cast = if column.data_type.starts_with("jsonb") { "::text" } else { "" };
-                format!("{}{cast}", quote(&column.name))
+                format!("{}{cast}", quoted(&column.name))
             });
-            let sql = format!("SELECT {} FROM {}", each.collect::<Vec<_>>().join(", "), quote(name));
+            let sql = format!("SELECT {} FROM {}", each.collect::<Vec<_>>().join(", "), quoted(name));
             (sql, Some(columns))
         }
     };

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use deltaic_protocol::ErrorBody;
+use deltaic_types::text_format::quoted;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value as Json};
 
@@ -46,7 +47,7 @@ pub(crate) type Send<'a> = dyn FnMut(&str, Vec<Json>) -> Result<Result<(), Error
 /// Inserts the file's rows.
 pub(crate) fn run(file: &Path, format: Format, table: &str, rows: Rows<'_>, url: &str) -> Result<()> {
     let client = Client::new(url);
-    let sql = format!("SELECT * FROM {} LIMIT 0", quote(table));
+    let sql = format!("SELECT * FROM {} LIMIT 0", quoted(table));
     let columns = match client.sql(&sql, Vec::new())? {
         Ok(response) => response.columns,
         Err(error) => bail!("{}", show_error(&error, &sql)),
@@ -200,12 +201,12 @@ impl<'a> Batch<'a> {
     }
 
     fn insert(&self, rows: usize) -> String {
-        let columns: Vec<String> = self.names.iter().map(|name| quote(name)).collect();
+        let columns: Vec<String> = self.names.iter().map(|name| quoted(name)).collect();
         // A parameter of type jsonb would be a document itself, and a text in it a document that is a text.
         let is_document = |name: &String| self.choice.documents.contains(name);
         let casts: Vec<&str> =
             self.names.iter().map(|name| if is_document(name) { "::text::jsonb" } else { "" }).collect();
-        let mut sql = format!("INSERT INTO {} ({}) VALUES ", quote(self.table), columns.join(", "));
+        let mut sql = format!("INSERT INTO {} ({}) VALUES ", quoted(self.table), columns.join(", "));
         for row in 0..rows {
             let values: Vec<String> = (1..)
                 .zip(&casts)
@@ -243,11 +244,6 @@ impl<'a> Batch<'a> {
         error.position = None;
         Ok(anyhow::anyhow!("line {}: {}", self.rows[bad - 1].0, show_error(&error, "")))
     }
-}
-
-/// A name in quotes.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A reader that counts quotes: a file in which each is closed has an even number of them.

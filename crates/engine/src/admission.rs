@@ -170,9 +170,9 @@ fn consume(
                 let (rows, limit) = (transaction.purse.len() + 1, limits::CONSUMED);
                 return Err(RequestError::TooManyRows { rows, limit });
             }
-            let standing = transaction.purse.consume(Grant { budget: call.budget, name, key, units });
+            let balance = transaction.purse.consume(Grant { budget: call.budget, name, key, units });
             // What was not admitted is asked for with all the rest of the statement.
-            let available = standing.unwrap_or_default().available;
+            let available = balance.unwrap_or_default().available;
             values.push(Value::Integer(i64::try_from(available.0).unwrap_or(i64::MAX)));
         }
         values.extend_from_slice(&row[rest..]);

@@ -61,8 +61,8 @@ struct Running {
     sources: BTreeMap<AllocationSource, Followed>,
     /// None while it is worked out elsewhere.
     book: Option<Book>,
-    /// The edges and the problems that it had when it was given away.
-    known: (usize, Vec<String>),
+    /// What was known of it when it was given away.
+    known: Known,
     /// What came meanwhile.
     news: Vec<(AllocationSource, Entered)>,
     /// What was worked out and is not shown.
@@ -88,6 +88,14 @@ struct Running {
     certified: OnceLock<bool>,
     /// It is to go, with its rows.
     is_ending: bool,
+}
+
+/// What is known of an allocation that is worked out elsewhere.
+#[derive(Debug, Default)]
+struct Known {
+    edges: usize,
+    problems: Vec<String>,
+    is_certified: bool,
 }
 
 /// News of a query, for the book.
@@ -127,7 +135,7 @@ impl Running {
             views,
             sources: BTreeMap::new(),
             book,
-            known: (0, Vec::new()),
+            known: Known::default(),
             news: Vec::new(),
             settled: None,
             owed: BTreeMap::new(),
@@ -183,17 +191,17 @@ impl Running {
         });
         let of_rows = match &self.book {
             Some(book) => book.problems().map(str::to_owned).collect(),
-            None => self.known.1.clone(),
+            None => self.known.problems.clone(),
         };
         failures.chain(self.problem.clone()).chain(of_rows).collect()
     }
 
-    /// Whether what is shown proves itself; not while it is worked out anew.
+    /// Whether what is shown proves itself; while it is worked out anew, whether it did when it was last checked.
     fn is_certified(&self) -> bool {
-        let Some(book) = self.book.as_ref().filter(|_| self.declared.policy == AllocationPolicy::MaxMin)
-        else {
+        if self.declared.policy != AllocationPolicy::MaxMin {
             return false;
-        };
+        }
+        let Some(book) = &self.book else { return self.known.is_certified };
         *self.certified.get_or_init(|| book.is_certified())
     }
 
@@ -204,8 +212,9 @@ impl Running {
     /// Whether it takes long to work it out.
     fn is_large(&self) -> bool {
         let mut policies = std::iter::once(self.declared.policy).chain(self.declared.shadow);
-        self.book.as_ref().is_some_and(Book::is_large)
-            || policies.any(|policy| policy != AllocationPolicy::MaxMin)
+        let has_rule = policies.any(|policy| policy != AllocationPolicy::MaxMin);
+        let is_large = |book: &Book| *self.is_large.get_or_init(|| book.is_large());
+        has_rule || self.book.as_ref().is_some_and(is_large)
     }
 
     /// When something is to be done; none where nothing has changed, or it is worked out elsewhere, or waits until `is_busy` is over.
@@ -237,7 +246,11 @@ impl Running {
         let interval = i64::from(self.declared.coalesce_millis) * 1_000;
         self.rest_until = Now(now.0.saturating_add(interval));
         let book = self.book.take()?;
-        self.known = (book.edge_count(), book.problems().map(str::to_owned).collect());
+        self.known = Known {
+            edges: book.edge_count(),
+            problems: book.problems().map(str::to_owned).collect(),
+            is_certified: self.certified.get().copied().unwrap_or(self.known.is_certified),
+        };
         self.cause = self.since.take();
         let now = Time(u64::try_from(now.0 / 1_000).unwrap_or(0));
         Some(Settling { number: self.number, declared: self.declared.clone(), book, now })
@@ -301,7 +314,8 @@ pub struct AllocationStatus {
     pub rows: usize,
     /// A sum of these rows, equal on all servers where they are.
     pub digest: u64,
-    /// Whether its solution proves itself.
+    /// Whether its solution proves itself, or did when it was last checked, where it is worked out anew beside the commits. Never where
+    /// another rule than `max_min` gives, which has no proof.
     pub is_certified: bool,
     /// What is wrong with its rows and its queries, the first of it; nothing is given of that.
     pub problems: Vec<String>,
@@ -314,7 +328,7 @@ impl Engine {
         running
             .map(|running| AllocationStatus {
                 name: running.declared.name.clone(),
-                edges: running.book.as_ref().map_or(running.known.0, Book::edge_count),
+                edges: running.book.as_ref().map_or(running.known.edges, Book::edge_count),
                 rows: running.shown.len(),
                 digest: running.digest,
                 is_certified: running.is_certified(),
@@ -460,7 +474,7 @@ impl Allocations {
                 return Some(Subscribe {
                     client: FOLLOWER,
                     subscription: SubscriptionId(number),
-                    sql: format!("SELECT * FROM \"{}\"", view.replace('"', "\"\"")),
+                    sql: format!("SELECT * FROM {}", text_format::quoted(&view)),
                     parameters: Vec::new(),
                     claims: BTreeMap::new(),
                     resume: None,

@@ -179,9 +179,9 @@ pub(crate) fn check(
                 }
                 // What was not admitted is asked for with all the rest of the statement.
                 let grant = Grant { budget, name, key: key.clone(), units };
-                if let Some(standing) = transaction.purse.consume(grant) {
+                if let Some(balance) = transaction.purse.consume(grant) {
                     let (most, own) = promised.entry(key).or_default();
-                    (*most, *own) = (standing.promised.max(*most), own.plus(units));
+                    (*most, *own) = (balance.promised.max(*most), own.plus(units));
                 }
             }
             (None, None) => {}
@@ -268,7 +268,7 @@ impl Engine {
         let table = &self.tables.catalog().get(*table)?.name;
         Some(Request {
             id: RequestId(number),
-            sql: format!("UPDATE \"{}\" SET state = 'expired' WHERE id = $1", table.replace('"', "\"\"")),
+            sql: format!("UPDATE {} SET state = 'expired' WHERE id = $1", text_format::quoted(table)),
             parameters: vec![Json::from(id[ID].as_str()?)],
             claims: Claims::new(),
             basis: None,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltaic_storage::Store;
-use deltaic_types::{CONFLICTS, Row, Value, json_format};
+use deltaic_types::{CONFLICTS, Row, Value, json_format, text_format};
 
 use crate::{
     effects::Effects,
@@ -105,7 +105,7 @@ impl Engine {
             };
             self.semantic.next += 1;
             let number = self.semantic.next;
-            let sql = format!("SELECT * FROM \"{}\"", view.replace('"', "\"\""));
+            let sql = format!("SELECT * FROM {}", text_format::quoted(&view));
             self.semantic
                 .watched
                 .insert(number, Rule { view, watched: Watched::default(), has_changed: true });

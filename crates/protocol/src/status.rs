@@ -80,7 +80,8 @@ pub struct AllocationStatus {
     pub rows: u64,
     /// A sum of these rows in 16 hexadecimal digits, equal on all servers where they are.
     pub digest: String,
-    /// Whether its solution proves itself.
+    /// Whether its solution proves itself, or did when it was last checked, where it is worked out anew; never by another rule than
+    /// `max_min`.
     pub is_certified: bool,
     /// What is wrong with its rows and its queries, the first of it; nothing is given of that.
     #[serde(default)]

@@ -239,9 +239,11 @@ fn write_allocations(out: &mut String, allocations: &[AllocationStatus]) {
         ("problems", "What is wrong with its rows and queries, of which nothing is given.", |of| {
             of.problems.len() as u64
         }),
-        ("certified", "1 where the solution proves itself, otherwise 0: a fault.", |of| {
-            of.is_certified.into()
-        }),
+        (
+            "certified",
+            "1 where the solution proves itself, otherwise 0: a fault, or a rule without a proof.",
+            |of| of.is_certified.into(),
+        ),
     ];
     for (figure, help, of) in figures {
         let name = format!("deltaic_allocation_{figure}");

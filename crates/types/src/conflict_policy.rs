@@ -45,7 +45,7 @@ impl ConflictPolicy {
         match self {
             Self::LastWriter | Self::Manual => format!("CONFLICT {name}"),
             Self::Priority { by } => match table.columns.get(*by) {
-                Some(column) => format!("CONFLICT {name} (\"{}\")", column.name.replace('"', "\"\"")),
+                Some(column) => format!("CONFLICT {name} ({})", crate::text_format::quoted(&column.name)),
                 None => format!("CONFLICT {name} ({by})"),
             },
             Self::Custom { expression } => format!("CONFLICT {name} ({expression})"),

@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 
 use crate::{DataType, EvalError, Interval, Json, Value, datetime, limits};
 
+/// A name as SQL has it in double quotes, whatever is in it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Prints a value as PostgreSQL's cast to text does (`t`/`f` is psql's way; a cast gives `true`/`false`).
 /// NULL prints as the empty string: the caller decides what NULL looks like.
 pub fn to_text(value: &Value) -> String {

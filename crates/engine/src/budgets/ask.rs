@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::{
     Budgets, LedgerCall,
-    grant::{Grant, Standing, Wanted},
+    grant::{Balance, Grant, Wanted},
     key, time,
 };
 use crate::input::{Now, Request, RequestId};
@@ -444,9 +444,9 @@ impl Budgets {
                 } else {
                     Units::ZERO
                 };
-                let standing = Standing { available, promised };
+                let balance = Balance { available, promised };
                 let grant = Grant { budget: budget.id, name: budget.name.clone(), key, units };
-                self.grants.put(request, (grant, budget), permits, standing);
+                self.grants.put(request, (grant, budget), permits, balance);
                 self.part(request, Ok(()));
             }
         }

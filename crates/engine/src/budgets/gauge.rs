@@ -2,7 +2,10 @@
 //!
 //! Invariant: a row changes with a flush of its key and not with each admission, and goes when the node forgets the key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use deltaic_quota::{KeyState, Time, Units};
 use deltaic_types::{BUDGETS, Row, TableId, Value};
@@ -134,7 +137,7 @@ impl Budgets {
                 }
                 continue;
             };
-            let budget = std::sync::Arc::clone(&declared.budget);
+            let budget = Arc::clone(&declared.budget);
             let state = self.seen(&budget, &values, state);
             self.gauges.put(key, &state);
         }

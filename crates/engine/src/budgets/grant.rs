@@ -47,7 +47,7 @@ impl Spent {
 
 /// Where a budget stood behind a grant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Standing {
+pub(crate) struct Balance {
     /// What was left.
     pub(crate) available: Units,
     /// Of offers: what was promised, with the grant and all others that were out.
@@ -58,18 +58,18 @@ pub(crate) struct Standing {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Purse {
     /// The places of grants, with how the budget stood behind each; the next one to be used is the last.
-    granted: BTreeMap<Grant, Vec<(usize, Standing)>>,
+    granted: BTreeMap<Grant, Vec<(usize, Balance)>>,
     used: Vec<usize>,
     wanted: Vec<Grant>,
 }
 
 impl Purse {
     /// Consumes what was admitted, and says how the budget stood behind it; notes what was not.
-    pub(crate) fn consume(&mut self, grant: Grant) -> Option<Standing> {
+    pub(crate) fn consume(&mut self, grant: Grant) -> Option<Balance> {
         match self.granted.get_mut(&grant).and_then(Vec::pop) {
-            Some((place, standing)) => {
+            Some((place, balance)) => {
                 self.used.push(place);
-                Some(standing)
+                Some(balance)
             }
             None => {
                 self.wanted.push(grant);
@@ -126,7 +126,7 @@ struct Part {
     grant: Grant,
     budget: Arc<Budget>,
     permits: Vec<Permit<'static>>,
-    standing: Standing,
+    balance: Balance,
 }
 
 impl Part {
@@ -141,12 +141,12 @@ impl Grants {
         request: RequestId,
         (grant, budget): (Grant, Arc<Budget>),
         permits: Vec<Permit<'static>>,
-        standing: Standing,
+        balance: Balance,
     ) {
         match self.by_request.get_mut(&request) {
-            Some(held) => held.parts.push(Part { grant, budget, permits, standing }),
+            Some(held) => held.parts.push(Part { grant, budget, permits, balance }),
             // It was given up meanwhile.
-            None => Part { grant, budget, permits, standing }.refund(),
+            None => Part { grant, budget, permits, balance }.refund(),
         }
     }
 
@@ -155,7 +155,7 @@ impl Grants {
         let mut purse = Purse::default();
         let parts = self.by_request.get(&request).into_iter().flat_map(|held| &held.parts);
         for (place, part) in parts.enumerate().collect::<Vec<_>>().into_iter().rev() {
-            purse.granted.entry(part.grant.clone()).or_default().push((place, part.standing));
+            purse.granted.entry(part.grant.clone()).or_default().push((place, part.balance));
         }
         purse
     }

@@ -3,7 +3,7 @@
 //! Invariant: a key that the node has in memory is shown as the node knows it and never as the ledger told it; a row whose
 //! window is over goes. What was used up of keys before the engine started is seen with the first look.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use deltaic_quota::{Key, Keys, LedgerError, Stored, Time};
 use deltaic_types::{BudgetId, Row};
@@ -80,7 +80,7 @@ impl Budgets {
         let policy = declared.policies[place];
         let is_of = |values: &Row| values.len() == declared.budget.key.len();
         let Some(values) = key::values_of(&stored.key).filter(is_of) else { return };
-        let budget = std::sync::Arc::clone(&declared.budget);
+        let budget = Arc::clone(&declared.budget);
         let state = self.node.state_by(time(now), policy, Some(stored), stored.target);
         let state = self.seen(&budget, &values, state);
         // A window that nothing was spent in has no row, and a bucket fills without anybody's doing.

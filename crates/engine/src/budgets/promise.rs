@@ -9,7 +9,10 @@
 //! Invariant: with C consumed since, U + C <= capacity + (U - O) + E, so O + C - E, what is open, is at most the capacity. For this U is
 //! asked for before the first is admitted and when no life before can write any more, and E counts what is durable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use deltaic_quota::{KeyState, Keys, LedgerError, Stored, Units};
 use deltaic_storage::{Reader, StorageError};
@@ -228,7 +231,7 @@ impl Budgets {
     /// Sets the limit of a capacity whose credit has changed.
     fn limit_offers(&mut self, now: Now, id: BudgetId, key: &Row) {
         let Some(declared) = self.declared.get(&id) else { return };
-        let (budget, policy) = (std::sync::Arc::clone(&declared.budget), declared.policies[0]);
+        let (budget, policy) = (Arc::clone(&declared.budget), declared.policies[0]);
         let (Some(Ok(limit)), Some(credit)) =
             (self.limit_at_hand(&budget, 0, key), self.promises.credit(id, key))
         else {

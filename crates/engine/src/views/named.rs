@@ -3,7 +3,7 @@
 //! Invariant: after each commit the results of the catalog's views are there, but for those that could not be computed or
 //! grew beyond their limit; whoever subscribes to such a view's rows is told why, as with any query.
 
-use deltaic_types::limits;
+use deltaic_types::{limits, text_format};
 
 use super::{Opened, Place, ViewId, Views, Waiting};
 use crate::{
@@ -48,7 +48,7 @@ impl Views {
             .collect();
         let mut works = Vec::new();
         for name in fresh {
-            let sql = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
+            let sql = format!("SELECT * FROM {}", text_format::quoted(&name));
             match self.open_named(&name, &sql, tables, place, is_beside) {
                 Ok(Opened::View(view)) => {
                     self.idle.take(view);

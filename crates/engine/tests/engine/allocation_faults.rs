@@ -418,4 +418,5 @@ fn what_is_known_of_it_stays_known_while_it_is_worked_out_elsewhere() {
     let meanwhile = db.engine.allocation_status();
     assert_eq!(db.held.len(), 1);
     assert_eq!((meanwhile[0].edges, &meanwhile[0].problems), (before[0].edges, &before[0].problems));
+    assert!(before[0].is_certified && meanwhile[0].is_certified, "what was found of it last");
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deltaic_query::statement::{CreateAllocation, CreateBudget, CreateLiveView, Statement};
 use deltaic_types::{
     ALLOCATIONS, ALLOCATIONS_NAME, Allocation, AllocationPolicy, AllocationSource, Catalog, DataType,
-    Interval, LiveView, Offers, TableId, TableSchema, limits,
+    Interval, LiveView, Offers, TableId, TableSchema, limits, text_format::quoted,
 };
 use sqlparser::{ast::Spanned, tokenizer::Span};
 
@@ -211,10 +211,6 @@ struct Made {
 /// What offers say instead of queries.
 const OF_OFFERS: [AllocationSource; 2] = [AllocationSource::Accepted, AllocationSource::Held];
 
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// A live view whose text is ours.
 fn own_view(catalog: &Catalog, name: String, text: String) -> Result<CreateLiveView, SqlError> {
     let parsed = parse(&text)?;
@@ -334,9 +330,9 @@ impl<'a> Binder<'a> {
         };
         let of = |data_type: &Option<DataType>| data_type.clone().expect("invariant: a query has named one");
         let (participant, slot, need) = (of(&ids.participant), of(&ids.capacity), of(&ids.need));
-        let (quantity, quoted) = (if ids.is_whole { "bigint" } else { "numeric" }, quoted(&offers));
+        let (quantity, in_quotes) = (if ids.is_whole { "bigint" } else { "numeric" }, quoted(&offers));
         let table = format!(
-            "CREATE TABLE {quoted} (id text PRIMARY KEY, provider {participant} NOT NULL, capacity {slot} NOT NULL, \
+            "CREATE TABLE {in_quotes} (id text PRIMARY KEY, provider {participant} NOT NULL, capacity {slot} NOT NULL, \
              recipient {participant} NOT NULL, need {need} NOT NULL, quantity {quantity} NOT NULL CHECK (quantity > 0), \
              state text NOT NULL DEFAULT 'offered', answer_by timestamptz{answer_by}, until timestamptz)"
         );
@@ -350,7 +346,7 @@ impl<'a> Binder<'a> {
             own_view(
                 &catalog,
                 Allocation::source_of(name, AllocationSource::Accepted),
-                format!("SELECT {agreed} FROM {quoted} WHERE state = 'accepted'"),
+                format!("SELECT {agreed} FROM {in_quotes} WHERE state = 'accepted'"),
             )?,
             own_view(
                 &catalog,
@@ -358,7 +354,7 @@ impl<'a> Binder<'a> {
                 // Of several rows of a pair one would be held, and all of these are promised.
                 format!(
                     "SELECT provider, capacity, recipient, need, CAST(sum(quantity) AS {quantity}) AS quantity, \
-                     max(coalesce(answer_by, TIMESTAMPTZ '9999-12-31 00:00:00+00')) AS until FROM {quoted} \
+                     max(coalesce(answer_by, TIMESTAMPTZ '9999-12-31 00:00:00+00')) AS until FROM {in_quotes} \
                      WHERE state = 'offered' GROUP BY provider, capacity, recipient, need"
                 ),
             )?,
@@ -371,9 +367,9 @@ impl<'a> Binder<'a> {
         // was cut promises nothing more from then on.
         let units = if ids.is_whole { "min(c.quantity)" } else { "floor(min(c.quantity) * 1000000)" };
         let budget = format!(
-            "CREATE BUDGET {quoted} (KEY provider {participant}, KEY capacity {slot}, LIMIT (SELECT CASE WHEN count(*) = 1 AND \
+            "CREATE BUDGET {in_quotes} (KEY provider {participant}, KEY capacity {slot}, LIMIT (SELECT CASE WHEN count(*) = 1 AND \
              min(c.quantity) > 0 THEN {units} ELSE 0 END FROM {} c WHERE c.owner = provider AND c.slot = capacity)) GUARANTEE GROUP COMMIT",
-            self::quoted(&capacity.view.name)
+            quoted(&capacity.view.name)
         );
         let Statement::CreateBudget(Some(mut budget)) = own_statement(&budget, &catalog)? else {
             unreachable!("invariant: the name is free");
